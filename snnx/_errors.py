@@ -1,0 +1,72 @@
+"""The errors that snnx raises, and the few sentences that they share."""
+
+import difflib
+from collections.abc import Iterable
+from typing import NoReturn
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import PyTree
+
+
+class ShapeError(ValueError):
+    """An array has the wrong shape. The message names the argument, what came, what was expected, and what to do."""
+
+
+class DtypeError(TypeError):
+    """An array has the wrong dtype. The message names the argument, what came, what was expected, and what to do."""
+
+
+class MissingExtraError(ImportError):
+    """An optional dependency is not installed. The message holds the `pip install` line to run."""
+
+
+class CheckpointError(ValueError):
+    """A checkpoint is damaged, of another version, or of another model. The message says which, and where."""
+
+
+class NonFiniteError(FloatingPointError):
+    """Training met a loss or an update that is not finite. The message names epoch and step."""
+
+
+def unknown_name(where: str, what: str, name: str, known: Iterable[str]) -> str:
+    """The sentence for a name that does not exist, with the nearest one that does."""
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    return f"{where}: there is no {what} {name!r}.{hint} Known: {', '.join(names)}."
+
+
+def missing_extra(what: str, package: str, extra: str, cause: ImportError) -> NoReturn:
+    """Raise `MissingExtraError` for `what`, which needs `package` from the extra `extra`."""
+    raise MissingExtraError(
+        f"{what} needs the package {package!r}, which is not installed; run: pip install 'snnx[{extra}]'"
+    ) from cause
+
+
+def describe(value: PyTree) -> str:
+    """What came, in the words of an error message: dtype and shape of an array, else type and value."""
+    if hasattr(value, "shape") and hasattr(value, "dtype"):
+        return f"{value.dtype}{list(value.shape)}"
+    text = repr(value)
+    return f"{type(value).__name__} {text if len(text) <= 60 else text[:57] + '...'}"
+
+
+def check_float(where: str, name: str, value: jax.Array, dtype: jnp.dtype | None = None) -> None:
+    """Refuse an array that is no float, or (with `dtype`) a float of another width than the cell's."""
+    if not hasattr(value, "dtype"):
+        raise DtypeError(f"{where}: {name} is {describe(value)}; expected a JAX array of floats.")
+    if not jnp.issubdtype(value.dtype, jnp.floating):
+        hint = ""
+        if value.dtype == jnp.uint8:
+            hint = " Packed spikes go in as snnx.Bits(packed, sample_shape=...)."
+        raise DtypeError(
+            f"{where}: {name} is {describe(value)}, but a cell takes floats.{hint}"
+            f" Cast counts and bits yourself, e.g. {name}.astype(jnp.float32)."
+        )
+    if dtype is not None and value.dtype != dtype:
+        raise DtypeError(
+            f"{where}: {name} is {describe(value)}, but this cell computes in {jnp.dtype(dtype).name};"
+            f" cast the input with .astype('{jnp.dtype(dtype).name}'), or the model with"
+            f" snnx.cast(model, '{value.dtype.name}')."
+        )

@@ -1,0 +1,125 @@
+"""The contract: a spiking network is a pure step function with an explicit state."""
+
+import abc
+from typing import ClassVar, TypeAlias
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Key, PyTree
+
+from snnx._default import default
+
+State: TypeAlias = PyTree
+Shape: TypeAlias = tuple[int, ...]
+Taps: TypeAlias = tuple[str, ...]
+
+
+class AbstractCell(eqx.Module):
+    """Anything with behaviour over time: neurons, recurrence, containers, and your own.
+
+    A cell of one's own is one class: its fields, `init_state` and `__call__`. It then works in containers, training,
+    recording and checkpoints without a line more.
+
+    ```python
+    class Leak(snnx.AbstractCell):
+        rate: float = 0.9
+
+        def init_state(self, shape):
+            return LeakState(v=jnp.zeros(shape))
+
+        def __call__(self, x, state, *, key=None):
+            v = self.rate * state.v + x
+            return v, LeakState(v)
+    ```
+    """
+
+    spikes: ClassVar[bool] = False  # whether its outputs are spikes: zeros and ones
+
+    @abc.abstractmethod
+    def init_state(self, shape: Shape) -> State:
+        """The state before the first step. `shape` is that of ONE input step of one example: no batch, no time."""
+
+    @abc.abstractmethod
+    def __call__(self, x: Array, state: State, *, key: Key[Array, ""] | None = None) -> tuple[Array, State]:
+        """One time step of one example: `(x, state) -> (y, state)`. `key` is the sequence's: the same at every step."""
+
+    @default
+    def over_time(
+        self,
+        xs: Array,
+        state: State,
+        *,
+        key: Key[Array, ""] | None = None,
+        mask: Bool[Array, "time"] | None = None,
+        taps: Taps = (),
+    ) -> tuple[Array, State, dict[str, Array]]:
+        """A stretch of time, `xs: [time, *shape]`; a scan of `__call__` unless a cell knows better.
+
+        **Arguments:**
+        - `mask`: steps that are False leave the state as it is and put out zeros.
+        - `taps`: paths of what to put out besides: `""` for the cell's own outputs, `"v"` for a field of its state,
+            `"child"` and `"child.v"` for those of a child.
+
+        **Returns:** `ys: [time, ...]`, the state after the last step, and a dict from each tap to its trace over time.
+        """
+        return scan_over_time(self, xs, state, key=key, mask=mask, taps=taps)
+
+    @default
+    def children(self) -> dict[str, PyTree]:
+        """The parts by name, in order: cells and plain callables. A neuron has none."""
+        return {}
+
+
+def keep_where(live: Bool[Array, ""] | None, new: PyTree, old: PyTree) -> PyTree:
+    """The new state, or the old one at a masked step."""
+    return new if live is None else jax.tree.map(lambda n, o: jnp.where(live, n, o), new, old)
+
+
+def zero_where_masked(live: Bool[Array, ""] | None, y: PyTree) -> PyTree:
+    """The output, or zeros at a masked step."""
+    return y if live is None else jax.tree.map(lambda a: jnp.where(live, a, jnp.zeros_like(a)), y)
+
+
+def read_taps(taps: Taps, y: Array, state: State) -> dict[str, Array]:
+    """What the taps ask of a cell without children, after one step."""
+    return {tap: getattr(state, tap) if tap else y for tap in taps}
+
+
+def scan_over_time(
+    cell: AbstractCell,
+    xs: PyTree,
+    state: State,
+    *,
+    key: Key[Array, ""] | None = None,
+    mask: Bool[Array, "time"] | None = None,
+    taps: Taps = (),
+) -> tuple[Array, State, dict[str, Array]]:
+    """A stretch of time, step by step: the meaning of `over_time` for every cell without children."""
+
+    def step(state: State, inputs: PyTree) -> tuple[State, PyTree]:
+        x, live = inputs
+        y, new = cell(x, state, key=key)
+        y, new = zero_where_masked(live, y), keep_where(live, new, state)
+        return new, (y, read_taps(taps, y, new))
+
+    state, (ys, tapped) = jax.lax.scan(step, state, (xs, mask))
+    return ys, state, tapped
+
+
+def cell_dtype(cell: PyTree) -> jnp.dtype:
+    """The dtype of a cell: the one that it was given, else that of its arrays of floats, else JAX's default float.
+
+    Of a container: that of the first part that has one.
+    """
+    own = _own_dtype(cell)
+    return jnp.zeros(()).dtype if own is None else own
+
+
+def _own_dtype(part: PyTree) -> jnp.dtype | None:
+    given = getattr(part, "dtype", None) if isinstance(part, AbstractCell) else None
+    if given is not None:
+        return jnp.dtype(given)
+    if isinstance(part, AbstractCell) and part.children():
+        return next((d for d in map(_own_dtype, part.children().values()) if d is not None), None)
+    return next((x.dtype for x in jax.tree.leaves(part) if eqx.is_inexact_array(x)), None)

@@ -1,0 +1,62 @@
+"""Whole-model changes: another time step, another dtype."""
+
+import dataclasses
+import math
+from typing import TypeVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import PyTree
+
+from snnx.cells._cell import AbstractCell
+
+_Model = TypeVar("_Model")
+
+
+def replace(module: _Model, **changes: object) -> _Model:
+    """A module with some fields exchanged, static ones too, its `__init__` not run again."""
+    new = object.__new__(type(module))
+    for field in dataclasses.fields(module):  # pyright: ignore[reportArgumentType]
+        object.__setattr__(new, field.name, changes.get(field.name, getattr(module, field.name)))
+    return new
+
+
+def _change(model: PyTree, field: str, make: "object") -> PyTree:
+    """`make(cell)` as the new value of `field` in every cell that has one."""
+
+    def is_leaf(node: PyTree) -> bool:
+        return isinstance(node, AbstractCell) and hasattr(node, field)
+
+    return jax.tree.map(lambda n: replace(n, **{field: make}) if is_leaf(n) else n, model, is_leaf=is_leaf)
+
+
+def with_dt(model: _Model, dt: float) -> _Model:
+    """The same differential equations at another time step: every cell's `dt` becomes `dt`.
+
+    Time constants keep their values, so `dt` must be in their unit. Outputs of a network trained at another step
+    approach those of the original only as far as its inputs are rescaled by the user.
+
+    **Raises:** `ValueError` if `dt` is not a positive number.
+    """
+    if not (isinstance(dt, (int, float)) and math.isfinite(dt) and dt > 0):
+        raise ValueError(f"with_dt: dt must be a positive number, got {dt!r}.")
+    return _change(model, "dt", float(dt))
+
+
+def cast(model: _Model, dtype: "str | jnp.dtype | type") -> _Model:
+    """A model in another float dtype: its arrays of floats, and the state and spikes of its cells.
+
+    ```python
+    half = snnx.cast(model, "bfloat16")
+    ```
+
+    **Raises:** `ValueError` if `dtype` is no float dtype, or is float64 while x64 is off.
+    """
+    dtype = jnp.dtype(dtype)
+    if not jnp.issubdtype(dtype, jnp.floating):
+        raise ValueError(f"cast: dtype is {dtype.name}, expected a float dtype such as 'bfloat16' or 'float32'.")
+    if jnp.zeros((), jax.dtypes.canonicalize_dtype(dtype)).dtype != dtype:
+        raise ValueError(f"cast: {dtype.name} needs jax.config.update('jax_enable_x64', True).")
+    model = jax.tree.map(lambda x: x.astype(dtype) if eqx.is_inexact_array(x) else x, model)
+    return _change(model, "dtype", dtype)

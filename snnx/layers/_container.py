@@ -1,0 +1,143 @@
+"""Containers: their wiring is written once, and run at one step, over a stretch of time, or on shapes alone."""
+
+import abc
+from collections.abc import Callable
+from typing import Any
+
+import jax
+from jaxtyping import Array, Bool, Key, PyTree
+
+from snnx._errors import ShapeError
+from snnx.cells import AbstractCell, Shape, Taps, cell_dtype, taps_of_child, with_prefix, zero_where_masked
+from snnx.layers._apply import apply_step, apply_stretch, check_part, unit
+
+Run = Callable[..., Any]
+
+
+class AbstractContainer(AbstractCell):
+    """Cells and plain callables wired together.
+
+    The state is a dict from the name of a part to its state; parts without state are not in it. Part number `i` gets
+    `jax.random.fold_in(key, i)`.
+    """
+
+    @abc.abstractmethod
+    def wire(self, x: Array, run: Run) -> Array:
+        """The wiring: `run(name, x)` sends a value through the part of that name."""
+
+    def check_parts(self) -> None:
+        """Refuse what cannot be a part; called at construction."""
+        for name, part in self.children().items():
+            check_part(type(self).__name__, name, part)
+
+    def init_state(self, shape: Shape) -> dict[str, PyTree]:
+        parts, states = self.children(), {}
+
+        def run(name: str, *xs: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
+            part = parts[name]
+            try:
+                if isinstance(part, AbstractCell):
+                    states[name] = part.init_state(xs[0].shape)
+                    return unit(jax.eval_shape(lambda x, s: part(x, s, key=_some_key())[0], xs[0], states[name]))
+                return unit(jax.eval_shape(lambda *x: apply_step(part, *x, key=_some_key()), *xs))
+            except (TypeError, ValueError) as error:
+                raise self._blame(name, error, *xs) from error
+
+        self.wire(jax.ShapeDtypeStruct(tuple(shape), cell_dtype(self)), run)  # pyright: ignore[reportArgumentType]
+        return states
+
+    def __call__(
+        self, x: Array, state: dict[str, PyTree], *, key: Key[Array, ""] | None = None
+    ) -> tuple[Array, dict[str, PyTree]]:
+        parts, keys, new = self.children(), self._keys(key), dict(state)
+
+        def run(name: str, *xs: Array) -> Array:
+            part = parts[name]
+            try:
+                if isinstance(part, AbstractCell):
+                    y, new[name] = part(xs[0], self._state_of(name, state), key=keys[name])
+                    return y
+                return apply_step(part, *xs, key=keys[name])
+            except (TypeError, ValueError) as error:
+                raise self._blame(name, error, *xs) from error
+
+        return self.wire(x, run), new
+
+    def over_time(
+        self,
+        xs: Array,
+        state: dict[str, PyTree],
+        *,
+        key: Key[Array, ""] | None = None,
+        mask: Bool[Array, "time"] | None = None,
+        taps: Taps = (),
+    ) -> tuple[Array, dict[str, PyTree], dict[str, Array]]:
+        parts, keys, new = self.children(), self._keys(key), dict(state)
+        tapped: dict[str, Array] = {}
+
+        def run(name: str, *xs: Array) -> Array:
+            part, wanted = parts[name], taps_of_child(taps, name)
+            try:
+                if isinstance(part, AbstractCell):
+                    ys, new[name], seen = part.over_time(
+                        xs[0], self._state_of(name, state), key=keys[name], mask=mask, taps=wanted
+                    )
+                    tapped.update(with_prefix(name, seen))
+                    return ys
+                ys = apply_stretch(part, *xs, key=keys[name])
+            except (TypeError, ValueError) as error:
+                raise self._blame(name, error, *(jax.ShapeDtypeStruct(x.shape[1:], x.dtype) for x in xs)) from error
+            if wanted:
+                tapped[name] = ys if mask is None else jax.vmap(zero_where_masked)(mask, ys)
+            return ys
+
+        ys = self.wire(xs, run)
+        if mask is not None:
+            ys = jax.vmap(zero_where_masked)(mask, ys)
+        if "" in taps:
+            tapped[""] = ys
+        return ys, new, tapped
+
+    def _keys(self, key: Key[Array, ""] | None) -> dict[str, Key[Array, ""] | None]:
+        names = self.children()
+        return {name: None if key is None else jax.random.fold_in(key, i) for i, name in enumerate(names)}
+
+    def _state_of(self, name: str, state: dict[str, PyTree]) -> PyTree:
+        if not isinstance(state, dict) or name not in state:
+            raise ValueError("finds no entry of its own in the state; make the state with init_state(x.shape)")
+        return state[name]
+
+    def _blame(self, name: str, error: Exception, *xs: "Array | jax.ShapeDtypeStruct") -> Exception:
+        """The error with the part named, by its path from the outermost container."""
+        if isinstance(error, _PartError):
+            return type(error).wrap(self, name, error)
+        came = ", ".join(f"{x.dtype}{list(x.shape)}" for x in xs)
+        part = type(self.children()[name]).__name__
+        kind = PartTypeError if isinstance(error, TypeError) else PartShapeError
+        return kind(type(self).__name__, name, part, came, str(error))
+
+
+class _PartError(Exception):
+    """An error inside a container, which grows its path on the way out."""
+
+    def __init__(self, container: str, path: str, part: str, came: str, reason: str):
+        self.container, self.path, self.part, self.came, self.reason = container, path, part, came, reason
+        super().__init__(f"{container}: layer {path} ({part}), given one step {came}: {reason}")
+
+    @classmethod
+    def wrap(cls, container: AbstractCell, name: str, error: "_PartError") -> "_PartError":
+        path = f"{name}.{error.path}"
+        return cls(type(container).__name__, path, error.part, error.came, error.reason)
+
+
+class PartShapeError(_PartError, ShapeError):
+    """A part of a container does not accept what it is given; the message names the part by its path."""
+
+
+class PartTypeError(_PartError, TypeError):
+    """A part of a container got the wrong type or dtype; the message names the part by its path."""
+
+
+def _some_key() -> Array:
+    """A key for working out shapes, where no number is drawn."""
+    return jax.random.key(0)

@@ -1,0 +1,130 @@
+from typing import cast
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Key, PyTree
+
+from snnx._errors import ShapeError
+from snnx.cells import (
+    AbstractCell,
+    Shape,
+    State,
+    Taps,
+    cell_dtype,
+    keep_where,
+    taps_of_child,
+    with_prefix,
+    zero_where_masked,
+)
+from snnx.layers._apply import apply_step, check_part
+from snnx.layers._container import PartShapeError
+
+
+class RecurrentState(eqx.Module):
+    """The state of a `Recurrent`: its neuron's, and the output of the step before."""
+
+    neuron: State
+    y: Array
+
+
+class Recurrent(AbstractCell):
+    r"""A neuron (or any cell) that also gets its own output of the step before.
+
+    $$ y_t = \text{neuron}(x_t + \text{feedback}(y_{t-1})), \qquad y_{-1} = 0 $$
+
+    ```python
+    snnx.Recurrent(snnx.LIF(), eqx.nn.Linear(128, 128, use_bias=False, key=key))
+    ```
+
+    **Arguments:**
+    - `neuron`: any cell.
+    - `feedback`: a plain callable from the neuron's output to the shape of its input. A bias in it acts from step 0.
+
+    **Raises:** `ShapeError` where the feedback's output does not have the input's shape.
+    """
+
+    neuron: AbstractCell
+    feedback: PyTree
+
+    def __check_init__(self):
+        if not isinstance(self.neuron, AbstractCell):
+            raise TypeError(f"Recurrent: neuron is {type(self.neuron).__name__}; expected a cell such as snnx.LIF().")
+        if isinstance(self.feedback, AbstractCell):
+            raise TypeError(
+                f"Recurrent: feedback is the cell {type(self.feedback).__name__}; expected a plain callable such as"
+                " eqx.nn.Linear. Put cells inside the neuron: Recurrent(Sequential([...]), feedback)."
+            )
+        check_part("Recurrent", "feedback", self.feedback)
+
+    def children(self) -> dict[str, PyTree]:
+        return {"neuron": self.neuron, "feedback": self.feedback}
+
+    def init_state(self, shape: Shape) -> RecurrentState:
+        neuron = self.neuron.init_state(shape)
+        x = jax.ShapeDtypeStruct(tuple(shape), cell_dtype(self))
+        key = jax.eval_shape(lambda: jax.random.key(0))
+        y = jax.eval_shape(lambda x, s, k: self.neuron(x, s, key=k)[0], x, neuron, key)
+        try:
+            back = jax.eval_shape(lambda y, k: apply_step(self.feedback, y, key=k), y, key)
+        except (TypeError, ValueError) as error:
+            name = type(self.feedback).__name__
+            raise PartShapeError("Recurrent", "feedback", name, f"{y.dtype}{list(y.shape)}", str(error)) from error
+        if back.shape != x.shape:
+            raise ShapeError(
+                f"Recurrent: feedback ({type(self.feedback).__name__}) gives shape {tuple(back.shape)}, expected that of"
+                f" the input, {tuple(x.shape)}."
+            )
+        return RecurrentState(neuron, jnp.zeros(y.shape, y.dtype))
+
+    def __call__(
+        self, x: Array, state: RecurrentState, *, key: Key[Array, ""] | None = None
+    ) -> tuple[Array, RecurrentState]:
+        neuron_key, feedback_key = self._keys(key)
+        back = apply_step(self.feedback, state.y, key=feedback_key)
+        self._check_input(x, back)
+        y, neuron = self.neuron(x + back, state.neuron, key=neuron_key)
+        return y, RecurrentState(neuron, y)
+
+    def over_time(
+        self,
+        xs: Array,
+        state: RecurrentState,
+        *,
+        key: Key[Array, ""] | None = None,
+        mask: Bool[Array, "time"] | None = None,
+        taps: Taps = (),
+    ) -> tuple[Array, RecurrentState, dict[str, Array]]:
+        neuron_key, feedback_key = self._keys(key)
+        wanted = taps_of_child(taps, "neuron")
+
+        def step(state: RecurrentState, inputs: PyTree) -> tuple[RecurrentState, PyTree]:
+            x, live = inputs
+            back = apply_step(self.feedback, state.y, key=feedback_key)
+            self._check_input(x, back)
+            if wanted:  # one step as a stretch of length one, so that the taps reach any depth
+                one = None if live is None else live[None]
+                ys, neuron, stretch = self.neuron.over_time(
+                    (x + back)[None], state.neuron, key=neuron_key, mask=one, taps=wanted
+                )
+                y, tapped = ys[0], with_prefix("neuron", {path: trace[0] for path, trace in stretch.items()})
+            else:
+                (y, neuron), tapped = self.neuron(x + back, state.neuron, key=neuron_key), {}
+            new = keep_where(live, RecurrentState(neuron, y), state)
+            y, back = zero_where_masked(live, (y, back))
+            tapped |= {"": y} if "" in taps else {}
+            tapped |= {"feedback": back} if "feedback" in taps else {}
+            return new, (y, tapped)
+
+        state, (ys, tapped) = jax.lax.scan(step, state, (xs, mask))
+        return ys, state, cast(dict[str, Array], tapped)
+
+    def _keys(self, key: Key[Array, ""] | None) -> "tuple[Array | None, Array | None]":
+        return (None, None) if key is None else (jax.random.fold_in(key, 0), jax.random.fold_in(key, 1))
+
+    def _check_input(self, x: Array, back: Array) -> None:
+        if x.shape != back.shape:
+            raise ShapeError(
+                f"Recurrent: one step of x has shape {tuple(x.shape)}, but the feedback gives {tuple(back.shape)};"
+                " a cell takes one example, without batch axis."
+            )

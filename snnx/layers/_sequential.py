@@ -1,0 +1,47 @@
+from collections.abc import Iterable, Sequence
+
+from jaxtyping import Array, PyTree
+
+from snnx.layers._container import AbstractContainer, Run
+
+
+class Sequential(AbstractContainer):
+    """Layers one after the other: cells, and plain callables such as `eqx.nn.Linear` or `jnp.tanh`, as they are.
+
+    ```python
+    model = snnx.Sequential([eqx.nn.Linear(64, 256, key=k1), snnx.LIF(), eqx.nn.Linear(256, 10, key=k2), snnx.LI()])
+    ```
+
+    **Arguments:**
+    - `layers`: the layers. A plain callable maps one time step of one example; it gets a `key` only if it takes one.
+
+    The state is a dict, `state["1"].v` being the membrane of layer 1. Shapes are found by `init_state`: nobody types
+    a convolution's output size by hand.
+
+    **Raises:** `TypeError` for a layer that is neither a cell nor callable, or that keeps a hidden state
+    (`eqx.nn.BatchNorm`); `ShapeError` at `init_state` or the first step where widths do not fit, naming the layer.
+    """
+
+    layers: tuple[PyTree, ...]
+
+    def __init__(self, layers: Sequence[PyTree] | Iterable[PyTree]):
+        self.layers = tuple(layers)
+        if not self.layers:
+            raise ValueError("Sequential: layers is empty; expected at least one layer.")
+
+    def __check_init__(self):
+        self.check_parts()
+
+    def children(self) -> dict[str, PyTree]:
+        return {str(i): layer for i, layer in enumerate(self.layers)}
+
+    def wire(self, x: Array, run: Run) -> Array:
+        for name in self.children():
+            x = run(name, x)
+        return x
+
+    def __getitem__(self, index: int) -> PyTree:
+        return self.layers[index]
+
+    def __len__(self) -> int:
+        return len(self.layers)

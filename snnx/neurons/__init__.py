@@ -1,0 +1,38 @@
+"""Neurons: the parameters are the differential equation's."""
+
+from snnx.neurons._adlif import AdLIF as AdLIF
+from snnx.neurons._adlif import AdLIFState as AdLIFState
+from snnx.neurons._alif import ALIF as ALIF
+from snnx.neurons._alif import ALIFState as ALIFState
+from snnx.neurons._cuba import CubaLI as CubaLI
+from snnx.neurons._cuba import CubaLIF as CubaLIF
+from snnx.neurons._cuba import CubaLIFState as CubaLIFState
+from snnx.neurons._cuba import CubaLIState as CubaLIState
+from snnx.neurons._lif import IF as IF
+from snnx.neurons._lif import LIF as LIF
+from snnx.neurons._lif import LIFState as LIFState
+from snnx.neurons._li import LI as LI
+from snnx.neurons._li import LIState as LIState
+from snnx.neurons._neuron import AbstractNeuron as AbstractNeuron
+from snnx.neurons._neuron import AbstractSpiking as AbstractSpiking
+from snnx.neurons._neuron import Clock as Clock
+from snnx.neurons._reset import AbstractReset as AbstractReset
+from snnx.neurons._reset import NoReset as NoReset
+from snnx.neurons._reset import SubtractReset as SubtractReset
+from snnx.neurons._reset import ValueReset as ValueReset
+
+__all__ = [
+    "ALIF",
+    "IF",
+    "LI",
+    "LIF",
+    "AbstractNeuron",
+    "AbstractReset",
+    "AbstractSpiking",
+    "AdLIF",
+    "CubaLI",
+    "CubaLIF",
+    "NoReset",
+    "SubtractReset",
+    "ValueReset",
+]

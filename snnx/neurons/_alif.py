@@ -1,0 +1,85 @@
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
+
+from snnx.cells import Shape
+from snnx.neurons._discretise import Method, gain, relaxation
+from snnx.neurons._neuron import AbstractSpiking, Clock, check_common, check_euler, check_numbers
+from snnx.neurons._reset import AbstractReset, SubtractReset
+from snnx.parameters import Parameter
+from snnx.surrogates import AbstractSurrogate, ATan
+
+
+class ALIFState(eqx.Module):
+    """The state of an `ALIF`: membrane `v`, adaptation `a`, and counters where it needs them."""
+
+    v: Float[Array, "*shape"]
+    a: Float[Array, "*shape"]
+    clock: Clock
+
+
+class ALIF(AbstractSpiking):
+    r"""Leaky integrate-and-fire neuron whose threshold rises with its own spikes.
+
+    $$ v \leftarrow v + \lambda (v_\text{leak} - v) + g x, \qquad s = H(v - \vartheta - \beta a), $$
+    $$ v \leftarrow \text{reset}(v, s, \vartheta), \qquad a \leftarrow a - \lambda_a a + s $$
+
+    with $\lambda$, $g$ as for `LIF`, $\lambda_a$ likewise from `tau_a`, and $\beta$ the `strength`. A spike raises the
+    threshold from the next step on. The reset subtracts the base threshold $\vartheta$.
+
+    This is the form of Bellec et al. 2020. Bellec et al. 2018 weigh each spike by $1 - \rho_a$ (divide their `strength`
+    by `tau_a`, in steps, to first order) and subtract the raised threshold.
+
+    **Arguments:** `tau`: of the membrane; `tau_a`: of the adaptation, in the unit of `dt`; > 0. `strength`: by how much
+    one spike raises the threshold. All others as for `LIF`.
+
+    **Returns** (`__call__`): spikes in {0, 1}, `*shape`, and the new `ALIFState`.
+
+    **Raises:** `ValueError` for time constants <= 0, a number `strength < 0` (the neuron would excite itself without
+    bound), `dt <= 0`, an unknown `method`, Euler steps with `tau <= dt/2`.
+
+    Source: Bellec et al., A solution to the learning dilemma for recurrent networks of spiking neurons, Nature
+    Communications 11 (2020); Bellec et al., Long short-term memory and learning-to-learn in networks of spiking neurons,
+    NeurIPS 2018.
+    """
+
+    tau: Parameter = 20.0
+    tau_a: Parameter = 200.0
+    strength: Parameter = 0.1
+    threshold: Parameter = 1.0
+    r: Parameter | None = None
+    v_leak: Parameter = 0.0
+    reset: AbstractReset = SubtractReset()
+    surrogate: AbstractSurrogate = ATan()
+    refractory: int = eqx.field(static=True, default=0, kw_only=True)
+    method: Method = eqx.field(static=True, default="exponential", kw_only=True)
+    dt: float = eqx.field(static=True, default=1.0, kw_only=True)
+    dtype: jnp.dtype | None = eqx.field(static=True, default=None, kw_only=True)
+
+    def __check_init__(self):
+        check_common(self)
+        check_euler(self, tau=self.tau, tau_a=self.tau_a)
+        check_numbers(self, v_leak=self.v_leak, r=self.r, strength=self.strength)
+        if isinstance(self.strength, (int, float)) and self.strength < 0:
+            raise ValueError(f"ALIF: strength must be >= 0, got {self.strength}; spikes would lower the threshold.")
+
+    def parameters(self) -> dict[str, Parameter]:
+        named = {"tau": self.tau, "tau_a": self.tau_a, "strength": self.strength, "threshold": self.threshold}
+        return named | {"v_leak": self.v_leak} | ({} if self.r is None else {"r": self.r})
+
+    def init_state(self, shape: Shape) -> ALIFState:
+        return ALIFState(v=self.zeros(shape, self.v_leak), a=self.zeros(shape), clock=self.init_clock(shape))
+
+    def coefficients(self) -> tuple:
+        lam = relaxation(self.tau, self.dt, self.method)
+        return self.read(lam), self.read(gain(self.r, lam)), self.read(relaxation(self.tau_a, self.dt, self.method))
+
+    def step(
+        self, x: Array, state: ALIFState, coefficients: tuple, key: Key[Array, ""] | None
+    ) -> tuple[Array, ALIFState]:
+        lam, g, lam_a = coefficients
+        v = state.v + lam * (self.read(self.v_leak) - state.v) + g * x
+        raised = self.read(self.threshold) + self.read(self.strength) * state.a
+        spikes, v, clock = self.fire(v, state.v, state.clock, key, threshold=raised)
+        a = state.a - lam_a * state.a + spikes
+        return spikes, ALIFState(v, a, clock)

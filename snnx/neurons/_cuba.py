@@ -1,0 +1,148 @@
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
+
+from snnx.cells import Shape
+from snnx.neurons._discretise import Method, exact_pair_gain, gain, relaxation
+from snnx.neurons._neuron import AbstractNeuron, AbstractSpiking, Clock, check_common, check_euler, check_numbers
+from snnx.neurons._reset import AbstractReset, SubtractReset
+from snnx.parameters import Parameter
+from snnx.surrogates import AbstractSurrogate, ATan
+
+
+class CubaLIState(eqx.Module):
+    """The state of a `CubaLI`: membrane `v`, synaptic current `i`."""
+
+    v: Float[Array, "*shape"]
+    i: Float[Array, "*shape"]
+
+
+class CubaLIFState(eqx.Module):
+    """The state of a `CubaLIF`: membrane `v`, synaptic current `i`, and counters where it needs them."""
+
+    v: Float[Array, "*shape"]
+    i: Float[Array, "*shape"]
+    clock: Clock
+
+
+def _pair_coefficients(neuron: "CubaLI | CubaLIF") -> tuple:
+    """Decay and gain of the synapse, then of the membrane."""
+    lam_syn = relaxation(neuron.tau_syn, neuron.dt, neuron.method)
+    lam_mem = relaxation(neuron.tau_mem, neuron.dt, neuron.method)
+    if neuron.method == "exact":
+        g_mem = exact_pair_gain(neuron.tau_mem, neuron.tau_syn, neuron.r, neuron.dt)
+    else:
+        g_mem = gain(neuron.r, lam_mem)
+    return tuple(map(neuron.read, (lam_syn, gain(neuron.w_in, lam_syn), lam_mem, g_mem)))
+
+
+def _pair_parameters(neuron: "CubaLI | CubaLIF") -> dict[str, Parameter]:
+    named = {"tau_mem": neuron.tau_mem, "tau_syn": neuron.tau_syn, "v_leak": neuron.v_leak}
+    optional = {"r": neuron.r, "w_in": neuron.w_in}
+    return named | {name: p for name, p in optional.items() if p is not None}
+
+
+class CubaLIF(AbstractSpiking):
+    r"""Leaky integrate-and-fire neuron with a synapse whose current decays exponentially.
+
+    $$ \tau_s \frac{di}{dt} = -i + w_\text{in} x, \qquad \tau_m \frac{dv}{dt} = (v_\text{leak} - v) + r i $$
+    $$ i \leftarrow i - \lambda_s i + g_s x, \qquad v \leftarrow v + \lambda_m (v_\text{leak} - v) + g_m i, $$
+    $$ s = H(v - \vartheta), \qquad v \leftarrow \text{reset}(v, s, \vartheta) $$
+
+    The synapse comes first and the membrane sees the new current. $\lambda$ is $1 - e^{-\Delta t/\tau}$
+    (`"exponential"`, `"exact"`) or $\Delta t/\tau$ (`"euler"`); $g_s = 1$ when `w_in` is None, else
+    $\lambda_s w_\text{in}$; $g_m = 1$ when `r` is None, else $\lambda_m r$. With `"exact"` the current decays within the
+    step too: $g_m = r \frac{\tau_s}{\tau_s - \tau_m}(e^{-\Delta t/\tau_s} - e^{-\Delta t/\tau_m})$, where an `r` of None
+    stands for $1/\lambda_m$; `i` is then the current at the start of the step, `v` the membrane at its end.
+    The current starts at 0, the membrane at `v_leak`. A refractory membrane stands still; its current does not.
+
+    **Arguments:** `tau_mem`, `tau_syn`: time constants, in the unit of `dt`; > 0. `w_in`: input weight, or None.
+    All others as for `LIF`.
+
+    **Returns** (`__call__`): spikes in {0, 1}, `*shape`, and the new `CubaLIFState`.
+
+    **Raises:** `ValueError` for time constants <= 0, `dt <= 0`, an unknown `method`, Euler steps with `tau <= dt/2`.
+
+    Source: NIR (Pedersen et al., Nature Communications 2024) for the equations; Rotter & Diesmann, Biol. Cybern. 81
+    (1999) for the exact step.
+    """
+
+    tau_mem: Parameter = 20.0
+    tau_syn: Parameter = 10.0
+    threshold: Parameter = 1.0
+    r: Parameter | None = None
+    w_in: Parameter | None = None
+    v_leak: Parameter = 0.0
+    reset: AbstractReset = SubtractReset()
+    surrogate: AbstractSurrogate = ATan()
+    refractory: int = eqx.field(static=True, default=0, kw_only=True)
+    method: Method = eqx.field(static=True, default="exponential", kw_only=True)
+    dt: float = eqx.field(static=True, default=1.0, kw_only=True)
+    dtype: jnp.dtype | None = eqx.field(static=True, default=None, kw_only=True)
+
+    def __check_init__(self):
+        check_common(self)
+        check_euler(self, tau_mem=self.tau_mem, tau_syn=self.tau_syn)
+        check_numbers(self, v_leak=self.v_leak, r=self.r, w_in=self.w_in)
+
+    def parameters(self) -> dict[str, Parameter]:
+        return _pair_parameters(self) | {"threshold": self.threshold}
+
+    def init_state(self, shape: Shape) -> CubaLIFState:
+        return CubaLIFState(v=self.zeros(shape, self.v_leak), i=self.zeros(shape), clock=self.init_clock(shape))
+
+    def coefficients(self) -> tuple:
+        return _pair_coefficients(self)
+
+    def step(
+        self, x: Array, state: CubaLIFState, coefficients: tuple, key: Key[Array, ""] | None
+    ) -> tuple[Array, CubaLIFState]:
+        lam_syn, g_syn, lam_mem, g_mem = coefficients
+        i = state.i - lam_syn * state.i + g_syn * x
+        v = state.v + lam_mem * (self.read(self.v_leak) - state.v) + g_mem * i
+        spikes, v, clock = self.fire(v, state.v, state.clock, key)
+        return spikes, CubaLIFState(v, i, clock)
+
+
+class CubaLI(AbstractNeuron):
+    r"""Leaky integrator behind a synapse whose current decays exponentially: a `CubaLIF` that never fires.
+
+    $$ i \leftarrow i - \lambda_s i + g_s x, \qquad v \leftarrow v + \lambda_m (v_\text{leak} - v) + g_m i $$
+
+    **Arguments:** `tau_mem`, `tau_syn`, `r`, `w_in`, `v_leak`, `method`, `dt`, `dtype`, as for `CubaLIF`.
+    **Returns** (`__call__`): the membrane, `*shape`, and the new `CubaLIState`.
+    **Raises:** `ValueError` for time constants <= 0, `dt <= 0`, an unknown `method`, Euler steps with `tau <= dt/2`.
+
+    Source: NIR (Pedersen et al., Nature Communications 2024).
+    """
+
+    tau_mem: Parameter = 20.0
+    tau_syn: Parameter = 10.0
+    r: Parameter | None = None
+    w_in: Parameter | None = None
+    v_leak: Parameter = 0.0
+    method: Method = eqx.field(static=True, default="exponential", kw_only=True)
+    dt: float = eqx.field(static=True, default=1.0, kw_only=True)
+    dtype: jnp.dtype | None = eqx.field(static=True, default=None, kw_only=True)
+
+    def __check_init__(self):
+        check_common(self)
+        check_euler(self, tau_mem=self.tau_mem, tau_syn=self.tau_syn)
+        check_numbers(self, v_leak=self.v_leak, r=self.r, w_in=self.w_in)
+
+    def parameters(self) -> dict[str, Parameter]:
+        return _pair_parameters(self)
+
+    def init_state(self, shape: Shape) -> CubaLIState:
+        return CubaLIState(v=self.zeros(shape, self.v_leak), i=self.zeros(shape))
+
+    def coefficients(self) -> tuple:
+        return _pair_coefficients(self)
+
+    def step(
+        self, x: Array, state: CubaLIState, coefficients: tuple, key: Key[Array, ""] | None
+    ) -> tuple[Array, CubaLIState]:
+        lam_syn, g_syn, lam_mem, g_mem = coefficients
+        i = state.i - lam_syn * state.i + g_syn * x
+        v = state.v + lam_mem * (self.read(self.v_leak) - state.v) + g_mem * i
+        return v, CubaLIState(v, i)

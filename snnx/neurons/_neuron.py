@@ -1,0 +1,201 @@
+"""What all neurons share: parameters by shape and dtype, the spike, the reset, the refractory period."""
+
+import abc
+import math
+from typing import ClassVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Int, Key, PyTree
+
+from snnx._errors import ShapeError, check_float, describe
+from snnx.cells import (
+    AbstractCell,
+    Shape,
+    State,
+    Taps,
+    cell_dtype,
+    keep_where,
+    read_taps,
+    zero_where_masked,
+)
+from snnx.neurons._discretise import METHODS, Method
+from snnx.neurons._reset import AbstractReset
+from snnx.parameters import Parameter, check_number, check_parameter_shape, check_positive, value
+from snnx.surrogates import AbstractSurrogate
+
+
+class AbstractNeuron(AbstractCell):
+    """A cell whose step is `coefficients` (once) and `step` (at every time step), element by element.
+
+    To write a neuron with a threshold, take these two methods and `init_state`, as `LIF` does; for anything else take
+    `AbstractCell`.
+    """
+
+    dt: eqx.AbstractVar[float]
+    dtype: eqx.AbstractVar[jnp.dtype | None]
+
+    @abc.abstractmethod
+    def parameters(self) -> dict[str, Parameter]:
+        """The per-neuron parameters by name, as their shapes are checked against the input's."""
+
+    @abc.abstractmethod
+    def coefficients(self) -> PyTree:
+        """What the step needs and the parameters determine: decays, gains. Computed once for a stretch of time."""
+
+    @abc.abstractmethod
+    def step(self, x: Array, state: State, coefficients: PyTree, key: Key[Array, ""] | None) -> tuple[Array, State]:
+        """One time step."""
+
+    def __call__(self, x: Array, state: State, *, key: Key[Array, ""] | None = None) -> tuple[Array, State]:
+        self._check_input(x, state)
+        return self.step(x, state, self.coefficients(), key)
+
+    def over_time(
+        self,
+        xs: Array,
+        state: State,
+        *,
+        key: Key[Array, ""] | None = None,
+        mask: Bool[Array, "time"] | None = None,
+        taps: Taps = (),
+    ) -> tuple[Array, State, dict[str, Array]]:
+        self._check_input(jax.ShapeDtypeStruct(xs.shape[1:], xs.dtype), state)
+        coefficients = self.coefficients()
+
+        def step(state: State, inputs: PyTree) -> tuple[State, PyTree]:
+            x, live = inputs
+            y, new = self.step(x, state, coefficients, key)
+            y, new = zero_where_masked(live, y), keep_where(live, new, state)
+            return new, (y, read_taps(taps, y, new))
+
+        state, (ys, tapped) = jax.lax.scan(step, state, (xs, mask))
+        return ys, state, tapped
+
+    def read(self, parameter: "Parameter | Array") -> "float | Array":
+        """A parameter or coefficient in the neuron's dtype: arrays cast, numbers as they are."""
+        x = value(parameter)  # pyright: ignore[reportArgumentType]
+        return x if isinstance(x, (int, float)) else x.astype(cell_dtype(self))
+
+    def zeros(self, shape: Shape, fill: "Parameter" = 0.0) -> Array:
+        """A state variable before the first step, after checking the parameters' shapes against `shape`."""
+        for name, parameter in self.parameters().items():
+            check_parameter_shape(type(self).__name__, name, parameter, shape)
+        return jnp.broadcast_to(jnp.asarray(self.read(fill), cell_dtype(self)), shape)
+
+    def _check_input(self, x: "Array | jax.ShapeDtypeStruct", state: State) -> None:
+        name = type(self).__name__
+        check_float(name, "x", x, state.v.dtype)  # pyright: ignore[reportArgumentType]
+        if x.shape != state.v.shape:
+            raise ShapeError(
+                f"{name}: one step of x is {describe(x)}, but the state was made for {tuple(state.v.shape)}. A cell takes"
+                " one example without batch axis (jax.vmap adds one); make the state with init_state(x.shape)."
+            )
+
+
+class Clock(eqx.Module):
+    """Counters that some neurons keep: steps taken (for fresh noise), and steps of refractoriness left."""
+
+    step: Int[Array, ""] | None
+    refractory: Int[Array, "*shape"] | None
+
+
+class AbstractSpiking(AbstractNeuron):
+    """A neuron with a threshold."""
+
+    spikes: ClassVar[bool] = True
+
+    threshold: eqx.AbstractVar[Parameter]
+    reset: eqx.AbstractVar[AbstractReset]
+    surrogate: eqx.AbstractVar[AbstractSurrogate]
+    refractory: eqx.AbstractVar[int]
+
+    def init_clock(self, shape: Shape) -> Clock:
+        """The counters before the first step; only those that the neuron needs."""
+        return Clock(
+            step=jnp.zeros((), jnp.int32) if self.surrogate.needs_key else None,
+            refractory=jnp.zeros(shape, jnp.int32) if self.refractory else None,
+        )
+
+    def fire(
+        self,
+        v: Array,
+        held: Array,
+        clock: Clock,
+        key: Key[Array, ""] | None,
+        threshold: "float | Array | None" = None,
+    ) -> tuple[Array, Array, Clock]:
+        r"""Threshold, spike, reset, refractoriness: the second half of every spiking neuron's step.
+
+        $$ s = H(v - \vartheta), \quad v \leftarrow \text{reset}(v, s, \vartheta) $$
+
+        For `refractory` steps after the step of a spike the neuron is silent and its membrane stays at `held`, the
+        value before the step.
+
+        **Arguments:** `v`: the membrane after leak and input; `held`: before them; `threshold`: where it moves
+        (the reset subtracts the neuron's own).
+        **Returns:** spikes, the membrane after the reset, the counters.
+        """
+        own = self.read(self.threshold)
+        resting = None if clock.refractory is None else clock.refractory > 0
+        if resting is not None:
+            v = jnp.where(resting, held, v)
+        distance = v - (own if threshold is None else threshold)
+        if clock.step is None:
+            spikes = self.surrogate(distance)
+        elif key is None:
+            raise ValueError(
+                f"{type(self).__name__}: its surrogate {type(self.surrogate).__name__} is random and needs a key; pass"
+                " key=jax.random.key(...)."
+            )
+        else:
+            spikes = self.surrogate(distance, key=jax.random.fold_in(key, clock.step))
+        if resting is not None:
+            spikes = jnp.where(resting, jnp.zeros_like(spikes), spikes)
+        return spikes, self.reset(v, spikes, own), self._tick(clock, spikes)
+
+    def _tick(self, clock: Clock, spikes: Array) -> Clock:
+        step, refractory = clock.step, clock.refractory
+        if refractory is not None:
+            refractory = jnp.where(spikes > 0, self.refractory, jnp.maximum(refractory - 1, 0))
+        return Clock(None if step is None else step + 1, refractory)
+
+
+def check_common(neuron: AbstractNeuron) -> None:
+    """Refuse a `dt` that is no positive number, an unknown `method`, and, of spiking neurons, parts of a wrong kind."""
+    where = type(neuron).__name__
+    if not (isinstance(neuron.dt, (int, float)) and math.isfinite(neuron.dt) and neuron.dt > 0):
+        raise ValueError(f"{where}: dt must be a positive number, got {neuron.dt!r}.")
+    method: Method = getattr(neuron, "method", "exponential")
+    if method not in METHODS:
+        raise ValueError(f"{where}: method must be one of {', '.join(map(repr, METHODS))}, got {method!r}.")
+    if isinstance(neuron, AbstractSpiking):
+        check_number(where, "threshold", neuron.threshold)
+        if not isinstance(neuron.reset, AbstractReset):
+            raise TypeError(f"{where}: reset is {neuron.reset!r}; expected an object such as snnx.SubtractReset().")
+        if not isinstance(neuron.surrogate, AbstractSurrogate):
+            raise TypeError(f"{where}: surrogate is {neuron.surrogate!r}; expected an object such as snnx.ATan().")
+        if not isinstance(neuron.refractory, int) or isinstance(neuron.refractory, bool) or neuron.refractory < 0:
+            raise ValueError(f"{where}: refractory must be a whole number of steps >= 0, got {neuron.refractory!r}.")
+
+
+def check_numbers(neuron: AbstractNeuron, **parameters: Parameter | None) -> None:
+    """Refuse parameters that are no finite numbers; None, where it is allowed, passes."""
+    for name, parameter in parameters.items():
+        if parameter is not None:
+            check_number(type(neuron).__name__, name, parameter)
+
+
+def check_euler(neuron: AbstractNeuron, **taus: Parameter) -> None:
+    """Refuse time constants <= 0 and, for `method="euler"`, ones below `dt/2`, where the step overshoots without end."""
+    where = type(neuron).__name__
+    for name, tau in taus.items():
+        check_positive(where, name, tau)
+        if getattr(neuron, "method", None) == "euler":
+            x = value(tau)
+            if not isinstance(x, jax.core.Tracer) and float(jnp.min(jnp.asarray(x))) <= neuron.dt / 2:
+                raise ValueError(
+                    f"{where}: {name} is {float(jnp.min(jnp.asarray(x))):g} and dt is {neuron.dt:g}: forward Euler is"
+                    " unstable where tau <= dt/2; take method='exponential' or a smaller dt."
+                )

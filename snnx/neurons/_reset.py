@@ -1,0 +1,66 @@
+"""What a spike does to the membrane, in the step in which it happens."""
+
+import abc
+
+import equinox as eqx
+import jax
+from jaxtyping import Array
+
+from snnx.parameters import Parameter, check_number, value
+
+
+class AbstractReset(eqx.Module):
+    """What becomes of the membrane after a spike."""
+
+    stop_gradient: eqx.AbstractVar[bool]
+
+    @abc.abstractmethod
+    def __call__(self, v: Array, spikes: Array, threshold: "float | Array") -> Array:
+        """The membrane after the reset."""
+
+
+def _seen(reset: AbstractReset, spikes: Array) -> Array:
+    return jax.lax.stop_gradient(spikes) if reset.stop_gradient else spikes
+
+
+class SubtractReset(AbstractReset):
+    r"""Subtract the threshold: $v \leftarrow v - s\,\vartheta$. What exceeds the threshold is kept.
+
+    **Arguments:**
+    - `stop_gradient`: whether the surrogate gradient stops at the spike that resets ("detached reset").
+    """
+
+    stop_gradient: bool = eqx.field(static=True, default=False)
+
+    def __call__(self, v: Array, spikes: Array, threshold: "float | Array") -> Array:
+        return v - _seen(self, spikes) * threshold
+
+
+class ValueReset(AbstractReset):
+    r"""Set to a value: $v \leftarrow (1 - s)\, v + s\, v_\text{reset}$.
+
+    **Arguments:**
+    - `v_reset`: the value; a number, or an array (learned), scalar or per neuron.
+    - `stop_gradient`: whether the surrogate gradient stops at the spike that resets ("detached reset").
+    """
+
+    v_reset: Parameter = 0.0
+    stop_gradient: bool = eqx.field(static=True, default=False)
+
+    def __check_init__(self):
+        check_number("ValueReset", "v_reset", self.v_reset)
+
+    def __call__(self, v: Array, spikes: Array, threshold: "float | Array") -> Array:
+        v_reset = value(self.v_reset)
+        v_reset = v_reset if isinstance(v_reset, (int, float)) else v_reset.astype(v.dtype)
+        spikes = _seen(self, spikes)
+        return (1.0 - spikes) * v + spikes * v_reset
+
+
+class NoReset(AbstractReset):
+    r"""Leave the membrane alone: $v \leftarrow v$."""
+
+    stop_gradient: bool = eqx.field(static=True, default=False)
+
+    def __call__(self, v: Array, spikes: Array, threshold: "float | Array") -> Array:
+        return v

@@ -1,0 +1,65 @@
+import math
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from snnx.parameters._parameter import AbstractParameter, as_float_array, at_least_float32
+from snnx.parameters._check import check_positive
+
+_LIMIT = 40.0
+
+
+class Positive(AbstractParameter):
+    r"""A learned parameter that is positive whatever an optimiser or an evolution strategy does to its leaf.
+
+    $$ p = \exp\left(L \tanh(\rho / L)\right), \quad L = 40 $$
+
+    The raw leaf $\rho$ is the logarithm of the value, bent so softly that nobody notices between 1e-4 and 1e4, and so
+    that no real number over- or underflows: $p$ stays in $[e^{-40}, e^{40}]$. Steps of an optimiser are therefore
+    relative: the same learning rate suits a time constant of 20 steps and one of 0.02 seconds.
+
+    **Arguments:**
+    - `value`: the initial value, a number or an array of any shape; > 0.
+
+    **Raises:** `ValueError` if a value is not positive (arrays under `jit` cannot be looked at).
+    """
+
+    raw: Float[Array, "..."]
+
+    def __init__(self, value: "float | Float[Array, '...']"):
+        array = as_float_array("Positive", "value", value)
+        check_positive("Positive", "value", array)
+        self.raw = (_LIMIT * jnp.arctanh(jnp.log(at_least_float32(array)) / _LIMIT)).astype(array.dtype)
+
+    def value(self) -> Float[Array, "..."]:
+        return jnp.exp(_LIMIT * jnp.tanh(at_least_float32(self.raw) / _LIMIT))
+
+
+class Bounded(AbstractParameter):
+    r"""A learned parameter that stays between two bounds whatever happens to its leaf.
+
+    $$ p = \text{low} + (\text{high} - \text{low})\, \sigma(\rho) $$
+
+    **Arguments:**
+    - `value`: the initial value, a number or an array of any shape, strictly between the bounds.
+    - `low`, `high`: the bounds, finite numbers.
+
+    **Raises:** `ValueError` if the bounds are out of order or not finite, or a value is not between them.
+    """
+
+    raw: Float[Array, "..."]
+    low: float
+    high: float
+
+    def __init__(self, value: "float | Float[Array, '...']", low: float, high: float):
+        if not (math.isfinite(low) and math.isfinite(high) and low < high):
+            raise ValueError(f"Bounded: low is {low} and high is {high}; expected two finite numbers, low < high.")
+        array = as_float_array("Bounded", "value", value)
+        check_positive("Bounded", "value - low", array - low)
+        check_positive("Bounded", "high - value", high - array)
+        share = (at_least_float32(array) - low) / (high - low)
+        self.raw = (jnp.log(share) - jnp.log1p(-share)).astype(array.dtype)
+        self.low, self.high = float(low), float(high)
+
+    def value(self) -> Float[Array, "..."]:
+        return self.low + (self.high - self.low) / (1.0 + jnp.exp(-at_least_float32(self.raw)))

@@ -1,0 +1,4 @@
+"""Simulation over time."""
+
+from snnx.simulation._schedule import default_chunk as default_chunk
+from snnx.simulation._simulate import simulate as simulate

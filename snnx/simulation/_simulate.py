@@ -1,0 +1,192 @@
+import functools
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Key, PyTree
+
+from snnx._errors import ShapeError, check_float, describe, unknown_name
+from snnx.cells import AbstractCell, State, Taps, cell_dtype, walk
+from snnx.inputs import AbstractInputs
+from snnx.reductions import AbstractReduction, Stack
+from snnx.simulation._schedule import default_chunk
+
+Record = Mapping[str, AbstractReduction] | Iterable[str] | str
+
+
+def simulate(
+    cell: AbstractCell,
+    xs: "Array | AbstractInputs",
+    state: State | None = None,
+    *,
+    key: Key[Array, ""] | None = None,
+    mask: Bool[Array, "time"] | None = None,
+    readout: "AbstractReduction | tuple[AbstractReduction, ...]" = Stack(),
+    record: "Record | None" = None,
+    chunk: int | None = None,
+    remat: bool = True,
+    truncate: int | None = None,
+    burn_in: int = 0,
+) -> Any:
+    r"""Run a cell over time: `(y_t, state_t) = cell(x_t, state_{t-1})` for every step of one example.
+
+    Time is cut into chunks. Within a chunk a container runs layer by layer, each layer over all steps of the chunk;
+    chunks follow one another in a scan, and in the backward pass each chunk is computed again from the state at its
+    start, so that only those states are kept. The result, and its gradient, are the same for every `chunk`.
+
+    ```python
+    ys, state = snnx.simulate(model, xs)                                   # xs: [time, *features], one example
+    ys, state, seen = snnx.simulate(model, xs, record=["1", "1.v"])        # spikes and membrane of layer 1
+    mean, state = snnx.simulate(model, xs, readout=snnx.Mean())            # never stores the outputs
+    batch = jax.vmap(lambda x: snnx.simulate(model, x)[0])(batch_of_xs)    # the batch axis, at the edge
+    ```
+
+    **Arguments:**
+    - `cell`: a neuron, a container, or a cell of your own.
+    - `xs`: `[time, *features]`, floats in the cell's dtype, or a compact layout such as `Bits`.
+    - `state`: where to start; by default `cell.init_state(features)`.
+    - `key`: for random layers, the sequence's.
+    - `mask`: `[time]`; steps that are False (padding) change no state, put out zeros, and count in no reduction.
+    - `readout`: what becomes of the outputs: all of them (`Stack()`), or a reduction; a tuple gives a tuple.
+    - `record`: paths to parts (`"3"`, `"3.neuron"`: their outputs) and fields of their state (`"3.v"`), as a list, or as
+        a dict from path to reduction.
+    - `chunk`: steps per chunk; by default from the sizes, see `default_chunk`. It need not divide the time.
+    - `remat`: whether the backward pass recomputes each chunk rather than keeping what is inside.
+    - `truncate`: no gradient flows through the state across every `truncate`-th step (truncated backpropagation).
+    - `burn_in`: the first steps only warm the state up: no output, no gradient.
+
+    **Returns:** outputs, final state; with `record`, also a dict from path to what was recorded.
+
+    **Raises:** `ShapeError`, `DtypeError` for inputs that do not fit; `ValueError` for an unknown path, a chunk,
+    truncation or burn-in out of range.
+    """
+    if not isinstance(cell, AbstractCell):
+        raise TypeError(f"simulate: cell is {describe(cell)}; expected a cell. Wrap callables: snnx.Sequential([...]).")
+    steps, shape = _check_inputs(cell, xs, mask)
+    state = cell.init_state(shape) if state is None else state
+    taps = _reductions_by_path(cell, record)
+    if not isinstance(burn_in, int) or not 0 <= burn_in < steps:
+        raise ValueError(f"simulate: burn_in is {burn_in!r}, expected a number of steps from 0 to {steps - 1}.")
+    run = functools.partial(_run, cell, key=key, chunk=chunk, remat=remat, truncate=truncate)
+    if burn_in:
+        warm_up = None if mask is None else mask[:burn_in]
+        _, state = run(_stretch(xs, 0, burn_in), state, mask=warm_up, outs={})
+        state = jax.lax.stop_gradient(state)
+        xs, mask = _stretch(xs, burn_in, steps - burn_in), None if mask is None else mask[burn_in:]
+    readouts = readout if isinstance(readout, tuple) else (readout,)
+    outs = {("", i): r for i, r in enumerate(readouts)} | {(path, -1): r for path, r in taps.items()}
+    results, state = run(xs, state, mask=mask, outs=outs)
+    ys = tuple(results["", i] for i in range(len(readouts)))
+    ys = ys if isinstance(readout, tuple) else ys[0]
+    return (ys, state) if record is None else (ys, state, {path: results[path, -1] for path in taps})
+
+
+def _check_inputs(cell: AbstractCell, xs: "Array | AbstractInputs", mask: Array | None) -> tuple[int, tuple[int, ...]]:
+    """Number of steps, and the shape of one."""
+    if isinstance(xs, AbstractInputs):
+        steps, shape = xs.num_steps, xs.sample_shape
+    else:
+        check_float("simulate", "xs", xs, cell_dtype(cell))
+        if xs.ndim == 0:
+            raise ShapeError(f"simulate: xs is {describe(xs)}; expected [time, *features], time first.")
+        steps, shape = xs.shape[0], tuple(xs.shape[1:])
+    if steps == 0:
+        raise ShapeError("simulate: xs has no time step.")
+    if mask is not None and (mask.shape != (steps,) or mask.dtype != jnp.bool_):
+        raise ShapeError(f"simulate: mask is {describe(mask)}; expected bool[{steps}], one entry a time step.")
+    return steps, shape
+
+
+def _reductions_by_path(cell: AbstractCell, record: "Record | None") -> dict[str, AbstractReduction]:
+    if record is None:
+        return {}
+    if isinstance(record, str):
+        record = [record]
+    wanted = dict(record) if isinstance(record, Mapping) else {path: Stack() for path in record}
+    parts = dict(walk(cell))
+    for path, reduction in wanted.items():
+        if not isinstance(reduction, AbstractReduction):
+            raise TypeError(f"simulate: record[{path!r}] is {reduction!r}; expected a reduction such as snnx.Mean().")
+        parent, _, field = path.rpartition(".")
+        is_field = path not in parts and isinstance(parts.get(parent), AbstractCell) and bool(field)
+        if path not in parts and not is_field:
+            raise ValueError(unknown_name("simulate", "part to record", path, [p for p in parts if p]))
+    return wanted
+
+
+def _stretch(xs: "Array | AbstractInputs", start: "int | Array", size: int) -> "Array | AbstractInputs":
+    """`size` steps from `start` on. Sliced where it is used, not cut up beforehand: under vmap that would copy."""
+    if isinstance(xs, AbstractInputs):
+        return xs.stretch(start, size)
+    return jax.lax.dynamic_slice_in_dim(xs, start, size)
+
+
+def _chunk_size(cell: AbstractCell, steps: int, chunk: int | None, truncate: int | None) -> int:
+    for name, given in (("chunk", chunk), ("truncate", truncate)):
+        if given is not None and (not isinstance(given, int) or isinstance(given, bool) or given < 1):
+            raise ValueError(f"simulate: {name} is {given!r}, expected a number of steps >= 1, or None.")
+    size = min(default_chunk(cell, steps) if chunk is None else chunk, steps)
+    if truncate is None or truncate >= steps:
+        return size
+    if chunk is not None and truncate % size:
+        raise ValueError(f"simulate: truncate={truncate} is no multiple of chunk={chunk}; leave chunk out, or change it.")
+    return max(n for n in range(1, min(size, truncate) + 1) if truncate % n == 0)
+
+
+def _run(
+    cell: AbstractCell,
+    xs: "Array | AbstractInputs",
+    state: State,
+    *,
+    key: Key[Array, ""] | None,
+    mask: Array | None,
+    chunk: int | None,
+    remat: bool,
+    truncate: int | None,
+    outs: dict[tuple[str, int], AbstractReduction],
+) -> tuple[dict[tuple[str, int], Array], State]:
+    """The chunked, rematerialised loop; every output is a reduction of the trace at a path (`""`: the cell's own)."""
+    steps = xs.num_steps if isinstance(xs, AbstractInputs) else xs.shape[0]
+    size = _chunk_size(cell, steps, chunk, truncate)
+    count, rest = divmod(steps, size)
+    taps: Taps = tuple(dict.fromkeys(path for path, _ in outs if path))
+    dtype = cell_dtype(cell)
+
+    def traces(xs: PyTree, state: State, mask: Array | None) -> tuple[dict[str, Array], State]:
+        dense = xs.dense(dtype) if isinstance(xs, AbstractInputs) else xs
+        ys, state, tapped = cell.over_time(dense, state, key=key, mask=mask, taps=taps)
+        return {"": ys} | tapped, state
+
+    def advance(carry: PyTree, start: "int | Array", size: int) -> tuple[PyTree, PyTree]:
+        state, reduced = carry
+        if truncate is not None:
+            cut = start % truncate == 0
+            state = jax.tree.map(lambda s: jnp.where(cut, jax.lax.stop_gradient(s), s), state)
+        live = None if mask is None else jax.lax.dynamic_slice_in_dim(mask, start, size)
+        found, state = traces(_stretch(xs, start, size), state, live)
+        times = start + jnp.arange(size, dtype=jnp.int32)
+        stacked = {out: found[out[0]] for out, r in outs.items() if r.stacks}
+        reduced = {out: r.step(reduced[out], found[out[0]], times, live) for out, r in outs.items()}
+        return (state, reduced), stacked
+
+    counted = jnp.asarray(steps) if mask is None else jnp.sum(mask)
+    like = jax.eval_shape(traces, _stretch(xs, 0, 1), state, None if mask is None else mask[:1])[0]
+    units = {path: jax.ShapeDtypeStruct(trace.shape[1:], trace.dtype) for path, trace in like.items()}
+    carry = (state, {out: r.init(units[out[0]], counted) for out, r in outs.items()})
+
+    stacks = []
+    if count == 1:  # one chunk is all of time: nothing to scan, nothing to recompute
+        count, rest = 0, steps
+    if count:
+        one_chunk = functools.partial(advance, size=size)
+        body = jax.checkpoint(one_chunk, prevent_cse=False) if remat else one_chunk
+        carry, stacked = jax.lax.scan(body, carry, size * jnp.arange(count, dtype=jnp.int32))
+        stacks.append(jax.tree.map(lambda s: s.reshape(-1, *s.shape[2:]), stacked))
+    if rest:
+        the_rest = functools.partial(advance, start=steps - rest, size=rest)
+        carry, stacked = jax.checkpoint(the_rest)(carry) if remat and count else the_rest(carry)
+        stacks.append(stacked)
+    state, reduced = carry
+    together = jax.tree.map(lambda *parts: parts[0] if len(parts) == 1 else jnp.concatenate(parts), *stacks)
+    return {out: together[out] if r.stacks else r.finish(reduced[out]) for out, r in outs.items()}, state
