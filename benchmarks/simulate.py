@@ -27,8 +27,20 @@ import optax
 import snnx
 
 WORKLOADS = {
-    "narrow": {"sizes": (128, 64, 64, 20), "steps": 128, "batch": 256, "repeat": 8, "chunks": (1, 2, 4, 8, 16, 32, 64, 128)},
-    "wide": {"sizes": (3072, 3072), "steps": 500, "batch": 16, "repeat": 1, "chunks": (1, 5, 10, 20, 50, 100, 250, 500)},
+    "narrow": {
+        "sizes": (128, 64, 64, 20),
+        "steps": 128,
+        "batch": 256,
+        "repeat": 8,
+        "chunks": (1, 2, 4, 8, 16, 32, 64, 128),
+    },
+    "wide": {
+        "sizes": (3072, 3072),
+        "steps": 500,
+        "batch": 16,
+        "repeat": 1,
+        "chunks": (1, 5, 10, 20, 50, 100, 250, 500),
+    },
 }
 
 
@@ -139,12 +151,19 @@ def measure(name, rounds):
     rows = []
     for r in runners:
         median = statistics.median(r.times)
-        rows.append({
-            "schedule": r.name, "min_ms": min(r.times), "median_ms": median, "max_ms": max(r.times),
-            "temporaries_mb": r.temporaries_mb, "compile_s": r.compile_s, "first_loss": r.first_loss,
-            "time_over_naive": median / statistics.median(naive.times),
-            "memory_over_naive": r.temporaries_mb / naive.temporaries_mb,
-        })
+        rows.append(
+            {
+                "schedule": r.name,
+                "min_ms": min(r.times),
+                "median_ms": median,
+                "max_ms": max(r.times),
+                "temporaries_mb": r.temporaries_mb,
+                "compile_s": r.compile_s,
+                "first_loss": r.first_loss,
+                "time_over_naive": median / statistics.median(naive.times),
+                "memory_over_naive": r.temporaries_mb / naive.temporaries_mb,
+            }
+        )
     print(f"\n{name}: {'-'.join(map(str, work['sizes']))}, T={work['steps']}, B={work['batch']}; default K={default}")
     print("| schedule | min ms | median ms | temporaries MB | time / naive | memory / naive | compile s | first loss |")
     print("|---|---|---|---|---|---|---|---|")
@@ -152,7 +171,8 @@ def measure(name, rounds):
         print(
             f"| {row['schedule']} | {row['min_ms']:.1f} | {row['median_ms']:.1f} | {row['temporaries_mb']:.1f}"
             f" | {row['time_over_naive']:.2f} | {row['memory_over_naive']:.2f} | {row['compile_s']:.1f}"
-            f" | {row['first_loss']:.5f} |", flush=True
+            f" | {row['first_loss']:.5f} |",
+            flush=True,
         )
     return {"workload": name, "default_chunk": default, "rows": rows}
 
@@ -165,8 +185,11 @@ def main():
     args = parser.parse_args()
     names = list(WORKLOADS) if args.workload == "all" else [args.workload]
     result = {
-        "jax": jax.__version__, "python": platform.python_version(), "device": jax.devices()[0].device_kind,
-        "cores": len(os.sched_getaffinity(0)), "load": os.getloadavg(),
+        "jax": jax.__version__,
+        "python": platform.python_version(),
+        "device": jax.devices()[0].device_kind,
+        "cores": len(os.sched_getaffinity(0)),
+        "load": os.getloadavg(),
         "workloads": [measure(name, args.rounds) for name in names],
     }
     if args.json:

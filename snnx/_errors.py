@@ -2,9 +2,8 @@
 
 import difflib
 from collections.abc import Iterable
-from typing import NoReturn
+from typing import Any, NoReturn
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import PyTree
 
@@ -26,7 +25,12 @@ class CheckpointError(ValueError):
 
 
 class NonFiniteError(FloatingPointError):
-    """Training met a loss or an update that is not finite. The message names epoch and step."""
+    """Training met a loss or an update that is not finite. The message names epoch and step.
+
+    `state` is the training state before that step.
+    """
+
+    state: object = None
 
 
 def unknown_name(where: str, what: str, name: str, known: Iterable[str]) -> str:
@@ -52,7 +56,7 @@ def describe(value: PyTree) -> str:
     return f"{type(value).__name__} {text if len(text) <= 60 else text[:57] + '...'}"
 
 
-def check_float(where: str, name: str, value: jax.Array, dtype: jnp.dtype | None = None) -> None:
+def check_float(where: str, name: str, value: Any, dtype: jnp.dtype | None = None) -> None:
     """Refuse an array that is no float, or (with `dtype`) a float of another width than the cell's."""
     if not hasattr(value, "dtype"):
         raise DtypeError(f"{where}: {name} is {describe(value)}; expected a JAX array of floats.")

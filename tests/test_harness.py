@@ -85,7 +85,7 @@ def test_the_package_is_under_the_hook():
 
 
 def test_ranks_do_not_broadcast_silently():
-    with pytest.raises(ValueError, match="rank promotion"):
+    with pytest.raises(ValueError, match="rank_promotion"):
         jnp.ones((2, 3)) + jnp.ones(3)
 
 
@@ -96,4 +96,3 @@ def test_x64_holds_within_a_test_that_asks_for_it(x64):
 
 def test_x64_is_off_otherwise():
     assert jnp.ones(1).dtype == jnp.float32
-    assert jax.default_backend() == os.environ["JAX_PLATFORMS"]

@@ -1,14 +1,16 @@
 """The contract: a spiking network is a pure step function with an explicit state."""
 
 import abc
+import dataclasses
 from typing import ClassVar, TypeAlias
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Key, PyTree
+from jaxtyping import Array, Bool, Key, PyTree
 
 from snnx._default import default
+from snnx._errors import unknown_name
 
 State: TypeAlias = PyTree
 Shape: TypeAlias = tuple[int, ...]
@@ -22,6 +24,9 @@ class AbstractCell(eqx.Module):
     recording and checkpoints without a line more.
 
     ```python
+    class LeakState(eqx.Module):
+        v: jax.Array
+
     class Leak(snnx.AbstractCell):
         rate: float = 0.9
 
@@ -82,7 +87,14 @@ def zero_where_masked(live: Bool[Array, ""] | None, y: PyTree) -> PyTree:
 
 
 def read_taps(taps: Taps, y: Array, state: State) -> dict[str, Array]:
-    """What the taps ask of a cell without children, after one step."""
+    """What the taps ask of a cell without children, after one step: its output (`""`), or a field of its state.
+
+    **Raises:** `ValueError` for a field that the state does not have.
+    """
+    for tap in taps:
+        if tap and not hasattr(state, tap):
+            fields = [f.name for f in dataclasses.fields(state)] if dataclasses.is_dataclass(state) else []
+            raise ValueError(unknown_name(type(state).__name__, "field", tap, fields))
     return {tap: getattr(state, tap) if tap else y for tap in taps}
 
 

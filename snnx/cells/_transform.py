@@ -22,13 +22,22 @@ def replace(module: _Model, **changes: object) -> _Model:
     return new
 
 
-def _change(model: PyTree, field: str, make: "object") -> PyTree:
-    """`make(cell)` as the new value of `field` in every cell that has one."""
+def _change(node: PyTree, field: str, value: object, *, check: bool = False) -> PyTree:
+    """`value` for `field` in every cell that has one, cells within cells too; with `check`, as checked as a new one."""
 
-    def is_leaf(node: PyTree) -> bool:
-        return isinstance(node, AbstractCell) and hasattr(node, field)
+    def is_inner(part: PyTree) -> bool:
+        return part is not node and isinstance(part, AbstractCell)
 
-    return jax.tree.map(lambda n: replace(n, **{field: make}) if is_leaf(n) else n, model, is_leaf=is_leaf)
+    def change_inner(part: PyTree) -> PyTree:
+        return _change(part, field, value, check=check) if is_inner(part) else part
+
+    node = jax.tree.map(change_inner, node, is_leaf=is_inner)
+    if isinstance(node, AbstractCell) and any(f.name == field for f in dataclasses.fields(node)):
+        node = replace(node, **{field: value})
+        for kind in type(node).__mro__ if check else ():
+            if "__check_init__" in vars(kind):
+                vars(kind)["__check_init__"](node)
+    return node
 
 
 def with_dt(model: _Model, dt: float) -> _Model:
@@ -37,11 +46,12 @@ def with_dt(model: _Model, dt: float) -> _Model:
     Time constants keep their values, so `dt` must be in their unit. Outputs of a network trained at another step
     approach those of the original only as far as its inputs are rescaled by the user.
 
-    **Raises:** `ValueError` if `dt` is not a positive number.
+    **Raises:** `ValueError` if `dt` is not a positive number, or too large for a cell: Euler steps with
+    `tau <= dt/2`, an `AdLIF` that becomes unstable.
     """
     if not (isinstance(dt, (int, float)) and math.isfinite(dt) and dt > 0):
         raise ValueError(f"with_dt: dt must be a positive number, got {dt!r}.")
-    return _change(model, "dt", float(dt))
+    return _change(model, "dt", float(dt), check=True)
 
 
 def cast(model: _Model, dtype: "str | jnp.dtype | type") -> _Model:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, UInt8
 
-from snnx._errors import DtypeError, ShapeError, describe
+from snnx._errors import DtypeError, ShapeError, check_float, describe
 
 
 class AbstractInputs(eqx.Module):
@@ -37,6 +37,37 @@ def _check_sample_shape(where: str, sample_shape: tuple[int, ...]) -> tuple[int,
     return shape
 
 
+class Dense(AbstractInputs):
+    """Currents as they are, `[time, *sample_shape]`, floats.
+
+    **Raises:** `DtypeError` if `values` is no array of floats; `ShapeError` if its last axes are not `sample_shape`.
+    """
+
+    values: Float[Array, "time *shape"]
+    sample_shape: tuple[int, ...] = eqx.field(static=True)
+
+    def __init__(self, values: Array, sample_shape: tuple[int, ...]):
+        self.sample_shape = _check_sample_shape("Dense", sample_shape)
+        check_float("Dense", "values", values)
+        rank = len(self.sample_shape)
+        if values.ndim <= rank or tuple(values.shape[-rank:]) != self.sample_shape:
+            raise ShapeError(
+                f"Dense: values is {describe(values)}, but one step has shape {self.sample_shape}; expected"
+                " [..., time, *sample_shape], time before the features."
+            )
+        self.values = values
+
+    @property
+    def num_steps(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.values.shape[-1 - len(self.sample_shape)]
+
+    def stretch(self, start: "int | Int[Array, '']", size: int) -> "Dense":
+        return Dense(jax.lax.dynamic_slice_in_dim(self.values, start, size), self.sample_shape)
+
+    def dense(self, dtype: "jnp.dtype | str | None" = None) -> Float[Array, "time *shape"]:
+        return self.values if dtype is None else self.values.astype(dtype)
+
+
 class Bits(AbstractInputs):
     """Binary spikes, eight channels to the byte: bit `c % 8` (little-endian) of byte `c // 8` is channel `c`.
 
@@ -52,16 +83,9 @@ class Bits(AbstractInputs):
 
     def __init__(self, packed: Array, sample_shape: tuple[int, ...]):
         self.sample_shape = _check_sample_shape("Bits", sample_shape)
-        if packed.dtype != jnp.uint8:
-            raise DtypeError(
-                f"Bits: packed is {describe(packed)}, expected uint8; pack spikes with snnx.pack_bits(spikes)."
-            )
-        width = -(-math.prod(self.sample_shape) // 8)
-        if packed.shape[-1] != width:
-            raise ShapeError(
-                f"Bits: packed is {describe(packed)}, but {width} bytes hold one step of shape {self.sample_shape};"
-                " pack along the channels, not along time."
-            )
+        _check_packed("Bits", packed, self.sample_shape)
+        if packed.ndim < 2:
+            raise ShapeError(f"Bits: packed is {describe(packed)}; expected [time, bytes], a row of bytes a step.")
         self.packed = packed
 
     @property
@@ -82,6 +106,9 @@ class Constant(AbstractInputs):
     **Arguments:**
     - `values`: `[*sample_shape]`, floats.
     - `num_steps`: for how many steps.
+
+    **Raises:** `DtypeError` if `values` is no array of floats; `ValueError` for less than one step; `ShapeError` if the
+    last axes of `values` are not `sample_shape`.
     """
 
     values: Float[Array, "*shape"]
@@ -89,11 +116,14 @@ class Constant(AbstractInputs):
     sample_shape: tuple[int, ...] = eqx.field(static=True)
 
     def __init__(self, values: Array, num_steps: int, sample_shape: tuple[int, ...] | None = None):
-        if num_steps < 1:
-            raise ValueError(f"Constant: num_steps is {num_steps}, expected at least 1.")
+        check_float("Constant", "values", values)
+        if isinstance(num_steps, bool) or not isinstance(num_steps, (int, np.integer)) or num_steps < 1:
+            raise ValueError(f"Constant: num_steps is {num_steps!r}, expected a whole number >= 1.")
         self.values = values
         self.num_steps = int(num_steps)
         self.sample_shape = _check_sample_shape("Constant", values.shape if sample_shape is None else sample_shape)
+        if tuple(values.shape[-len(self.sample_shape) :]) != self.sample_shape:
+            raise ShapeError(f"Constant: values is {describe(values)}, but one step has shape {self.sample_shape}.")
 
     def stretch(self, start: "int | Int[Array, '']", size: int) -> "Constant":
         return Constant(self.values, size, self.sample_shape)
@@ -119,10 +149,27 @@ def pack_bits(spikes: "Array | np.ndarray") -> UInt8[Array, "*leading bytes"]:
     return jnp.asarray(np.packbits(bits, axis=-1, bitorder="little"))
 
 
+def _check_packed(where: str, packed: Array, sample_shape: tuple[int, ...]) -> None:
+    if getattr(packed, "dtype", None) != jnp.uint8:
+        raise DtypeError(
+            f"{where}: packed is {describe(packed)}, expected uint8; pack spikes with snnx.pack_bits(spikes)."
+        )
+    width = -(-math.prod(sample_shape) // 8)
+    if packed.ndim == 0 or packed.shape[-1] != width:
+        raise ShapeError(
+            f"{where}: packed is {describe(packed)}, but {width} bytes hold one step of shape {tuple(sample_shape)};"
+            " pack along the channels, not along time."
+        )
+
+
 def unpack_bits(
     packed: UInt8[Array, "*leading bytes"], sample_shape: tuple[int, ...], dtype: "jnp.dtype | str | None" = None
 ) -> Float[Array, "..."]:
-    """The inverse of `pack_bits`, as zeros and ones: `[..., *sample_shape]`."""
+    """The inverse of `pack_bits`, as zeros and ones: `[..., *sample_shape]`.
+
+    **Raises:** `DtypeError`, `ShapeError` if `packed` is not `uint8[..., ceil(channels / 8)]`.
+    """
+    _check_packed("unpack_bits", packed, sample_shape)
     channels = math.prod(sample_shape)
     shifts = jnp.arange(8, dtype=jnp.uint8).reshape((1,) * packed.ndim + (8,))
     bits = (packed[..., None] >> shifts) & jnp.uint8(1)

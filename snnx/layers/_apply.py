@@ -34,9 +34,17 @@ def takes_key(layer: PyTree) -> bool:
     return "key" in names
 
 
+def _draws(part: PyTree) -> bool:
+    return (
+        isinstance(part, eqx.nn.Dropout)
+        and not part.inference
+        and not (isinstance(part.p, (int, float)) and part.p == 0)
+    )
+
+
 def check_key(layer: PyTree, key: Key[Array, ""] | None) -> None:
-    """Refuse a dropout that would need a key and got none."""
-    if isinstance(layer, eqx.nn.Dropout) and not layer.inference and key is None and layer.p != 0:
+    """Refuse a dropout, or a layer that holds one, that would need a key and got none."""
+    if key is None and any(map(_draws, jax.tree.leaves(layer, is_leaf=_draws))):
         raise ValueError(
             "is random and needs a key: pass key=jax.random.key(...), or switch it off with"
             " eqx.nn.inference_mode(model)"

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
 from snnx._errors import ShapeError, describe
-from snnx.layers._container import AbstractContainer, Run
+from snnx.layers._container import AbstractContainer, Run, Value
 
 
 class Add(eqx.Module):
@@ -61,7 +61,7 @@ class Residual(AbstractContainer):
     def children(self) -> dict[str, PyTree]:
         return {"body": self.body, "shortcut": self.shortcut, "join": self.join}
 
-    def wire(self, x: Array, run: Run) -> Array:
+    def wire(self, x: Value, run: Run) -> Value:
         return run("join", run("shortcut", x), run("body", x))
 
 
@@ -90,5 +90,5 @@ class Parallel(AbstractContainer):
     def children(self) -> dict[str, PyTree]:
         return {str(i): branch for i, branch in enumerate(self.branches)} | {"join": self.join}
 
-    def wire(self, x: Array, run: Run) -> Array:
+    def wire(self, x: Value, run: Run) -> Value:
         return run("join", *(run(str(i), x) for i in range(len(self.branches))))

@@ -1,17 +1,19 @@
 """Containers: their wiring is written once, and run at one step, over a stretch of time, or on shapes alone."""
 
 import abc
-from collections.abc import Callable
-from typing import Any
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any, TypeAlias
 
 import jax
 from jaxtyping import Array, Bool, Key, PyTree
 
-from snnx._errors import ShapeError
+from snnx._errors import ShapeError, describe
 from snnx.cells import AbstractCell, Shape, Taps, cell_dtype, taps_of_child, with_prefix, zero_where_masked
 from snnx.layers._apply import apply_step, apply_stretch, check_part, unit
 
-Run = Callable[..., Any]
+Value: TypeAlias = Any  # what flows through the wiring: an array, or in `init_state` its shape and dtype alone
+Run: TypeAlias = Callable[..., Value]
 
 
 class AbstractContainer(AbstractCell):
@@ -22,7 +24,7 @@ class AbstractContainer(AbstractCell):
     """
 
     @abc.abstractmethod
-    def wire(self, x: Array, run: Run) -> Array:
+    def wire(self, x: Value, run: Run) -> Value:
         """The wiring: `run(name, x)` sends a value through the part of that name."""
 
     def check_parts(self) -> None:
@@ -35,31 +37,27 @@ class AbstractContainer(AbstractCell):
 
         def run(name: str, *xs: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
             part = parts[name]
-            try:
+            with naming(self, name, *xs):
                 if isinstance(part, AbstractCell):
                     states[name] = part.init_state(xs[0].shape)
                     return unit(jax.eval_shape(lambda x, s: part(x, s, key=_some_key())[0], xs[0], states[name]))
                 return unit(jax.eval_shape(lambda *x: apply_step(part, *x, key=_some_key()), *xs))
-            except (TypeError, ValueError) as error:
-                raise self._blame(name, error, *xs) from error
 
-        self.wire(jax.ShapeDtypeStruct(tuple(shape), cell_dtype(self)), run)  # pyright: ignore[reportArgumentType]
+        self.wire(jax.ShapeDtypeStruct(tuple(shape), cell_dtype(self)), run)
         return states
 
     def __call__(
         self, x: Array, state: dict[str, PyTree], *, key: Key[Array, ""] | None = None
     ) -> tuple[Array, dict[str, PyTree]]:
-        parts, keys, new = self.children(), self._keys(key), dict(state)
+        parts, keys, new = self.children(), self._keys(key), self._copy(state)
 
         def run(name: str, *xs: Array) -> Array:
             part = parts[name]
-            try:
+            with naming(self, name, *xs):
                 if isinstance(part, AbstractCell):
                     y, new[name] = part(xs[0], self._state_of(name, state), key=keys[name])
                     return y
                 return apply_step(part, *xs, key=keys[name])
-            except (TypeError, ValueError) as error:
-                raise self._blame(name, error, *xs) from error
 
         return self.wire(x, run), new
 
@@ -72,12 +70,12 @@ class AbstractContainer(AbstractCell):
         mask: Bool[Array, "time"] | None = None,
         taps: Taps = (),
     ) -> tuple[Array, dict[str, PyTree], dict[str, Array]]:
-        parts, keys, new = self.children(), self._keys(key), dict(state)
+        parts, keys, new = self.children(), self._keys(key), self._copy(state)
         tapped: dict[str, Array] = {}
 
         def run(name: str, *xs: Array) -> Array:
             part, wanted = parts[name], taps_of_child(taps, name)
-            try:
+            with naming(self, name, *(jax.ShapeDtypeStruct(x.shape[1:], x.dtype) for x in xs)):
                 if isinstance(part, AbstractCell):
                     ys, new[name], seen = part.over_time(
                         xs[0], self._state_of(name, state), key=keys[name], mask=mask, taps=wanted
@@ -85,8 +83,6 @@ class AbstractContainer(AbstractCell):
                     tapped.update(with_prefix(name, seen))
                     return ys
                 ys = apply_stretch(part, *xs, key=keys[name])
-            except (TypeError, ValueError) as error:
-                raise self._blame(name, error, *(jax.ShapeDtypeStruct(x.shape[1:], x.dtype) for x in xs)) from error
             if wanted:
                 tapped[name] = ys if mask is None else jax.vmap(zero_where_masked)(mask, ys)
             return ys
@@ -102,19 +98,32 @@ class AbstractContainer(AbstractCell):
         names = self.children()
         return {name: None if key is None else jax.random.fold_in(key, i) for i, name in enumerate(names)}
 
+    def _copy(self, state: dict[str, PyTree]) -> dict[str, PyTree]:
+        if not isinstance(state, dict):
+            raise ValueError(
+                f"{type(self).__name__}: state is {describe(state)}, expected a dict from part to state; make it with"
+                " init_state(x.shape)"
+            )
+        return dict(state)
+
     def _state_of(self, name: str, state: dict[str, PyTree]) -> PyTree:
-        if not isinstance(state, dict) or name not in state:
+        if name not in state:
             raise ValueError("finds no entry of its own in the state; make the state with init_state(x.shape)")
         return state[name]
 
-    def _blame(self, name: str, error: Exception, *xs: "Array | jax.ShapeDtypeStruct") -> Exception:
-        """The error with the part named, by its path from the outermost container."""
-        if isinstance(error, _PartError):
-            return type(error).wrap(self, name, error)
-        came = ", ".join(f"{x.dtype}{list(x.shape)}" for x in xs)
-        part = type(self.children()[name]).__name__
+
+@contextlib.contextmanager
+def naming(container: AbstractCell, name: str, *xs: "Array | jax.ShapeDtypeStruct") -> Iterator[None]:
+    """Errors from within have the part named, by its path from the outermost container, and what it was given."""
+    try:
+        yield
+    except _PartError as error:
+        raise type(error).wrap(container, name, error) from error
+    except (TypeError, ValueError) as error:
+        came = ", ".join(map(describe, xs))
+        part = type(container.children()[name]).__name__
         kind = PartTypeError if isinstance(error, TypeError) else PartShapeError
-        return kind(type(self).__name__, name, part, came, str(error))
+        raise kind(type(container).__name__, name, part, came, str(error)) from error
 
 
 class _PartError(Exception):

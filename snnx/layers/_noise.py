@@ -5,7 +5,7 @@ from jaxtyping import Array, Float, Int, Key
 
 from snnx._errors import check_float
 from snnx.cells import AbstractCell, Shape
-from snnx.parameters import Parameter, check_number, value
+from snnx.parameters import Parameter, check_number, check_parameter_shape, value
 
 
 class GaussianNoiseState(eqx.Module):
@@ -24,7 +24,7 @@ class GaussianNoise(AbstractCell):
     `eqx.nn.Dropout`, which keeps no state, draws one mask for the whole sequence.)
 
     **Arguments:**
-    - `std`: $\sigma \geq 0$; a number is constant, an array (a scalar, or of the input's rank) is learned.
+    - `std`: $\sigma \geq 0$; a number is constant, an array (a scalar, or per feature) is learned.
     - `inference`: whether to be silent; switched by `eqx.nn.inference_mode(model)`.
 
     **Returns** (`__call__`): the noisy input, `*shape`, in its dtype, and the new `GaussianNoiseState`.
@@ -42,6 +42,7 @@ class GaussianNoise(AbstractCell):
             raise ValueError(f"GaussianNoise: std must not be negative, got {self.std:g}.")
 
     def init_state(self, shape: Shape) -> GaussianNoiseState:
+        check_parameter_shape("GaussianNoise", "std", self.std, shape)
         return GaussianNoiseState(step=jnp.zeros((), jnp.int32))
 
     def __call__(

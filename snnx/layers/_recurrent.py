@@ -18,7 +18,7 @@ from snnx.cells import (
     zero_where_masked,
 )
 from snnx.layers._apply import apply_step, check_part
-from snnx.layers._container import PartShapeError
+from snnx.layers._container import naming
 
 
 class RecurrentState(eqx.Module):
@@ -61,15 +61,12 @@ class Recurrent(AbstractCell):
         return {"neuron": self.neuron, "feedback": self.feedback}
 
     def init_state(self, shape: Shape) -> RecurrentState:
-        neuron = self.neuron.init_state(shape)
         x = jax.ShapeDtypeStruct(tuple(shape), cell_dtype(self))
         key = jax.eval_shape(lambda: jax.random.key(0))
-        y = jax.eval_shape(lambda x, s, k: self.neuron(x, s, key=k)[0], x, neuron, key)
-        try:
-            back = jax.eval_shape(lambda y, k: apply_step(self.feedback, y, key=k), y, key)
-        except (TypeError, ValueError) as error:
-            name = type(self.feedback).__name__
-            raise PartShapeError("Recurrent", "feedback", name, f"{y.dtype}{list(y.shape)}", str(error)) from error
+        with naming(self, "neuron", x):
+            neuron = self.neuron.init_state(shape)
+            y = jax.eval_shape(lambda x, s, k: self.neuron(x, s, key=k)[0], x, neuron, key)
+        back = jax.eval_shape(lambda y, k: self._feed_back(y, k), y, key)
         if back.shape != x.shape:
             raise ShapeError(
                 f"Recurrent: feedback ({type(self.feedback).__name__}) gives shape {tuple(back.shape)}, expected that of"
@@ -81,9 +78,10 @@ class Recurrent(AbstractCell):
         self, x: Array, state: RecurrentState, *, key: Key[Array, ""] | None = None
     ) -> tuple[Array, RecurrentState]:
         neuron_key, feedback_key = self._keys(key)
-        back = apply_step(self.feedback, state.y, key=feedback_key)
+        back = self._feed_back(state.y, feedback_key)
         self._check_input(x, back)
-        y, neuron = self.neuron(x + back, state.neuron, key=neuron_key)
+        with naming(self, "neuron", x):
+            y, neuron = self.neuron(x + back, state.neuron, key=neuron_key)
         return y, RecurrentState(neuron, y)
 
     def over_time(
@@ -100,16 +98,17 @@ class Recurrent(AbstractCell):
 
         def step(state: RecurrentState, inputs: PyTree) -> tuple[RecurrentState, PyTree]:
             x, live = inputs
-            back = apply_step(self.feedback, state.y, key=feedback_key)
+            back = self._feed_back(state.y, feedback_key)
             self._check_input(x, back)
-            if wanted:  # one step as a stretch of length one, so that the taps reach any depth
-                one = None if live is None else live[None]
-                ys, neuron, stretch = self.neuron.over_time(
-                    (x + back)[None], state.neuron, key=neuron_key, mask=one, taps=wanted
-                )
-                y, tapped = ys[0], with_prefix("neuron", {path: trace[0] for path, trace in stretch.items()})
-            else:
-                (y, neuron), tapped = self.neuron(x + back, state.neuron, key=neuron_key), {}
+            with naming(self, "neuron", x):
+                if wanted:  # one step as a stretch of length one, so that the taps reach any depth
+                    one = None if live is None else live[None]
+                    ys, neuron, stretch = self.neuron.over_time(
+                        (x + back)[None], state.neuron, key=neuron_key, mask=one, taps=wanted
+                    )
+                    y, tapped = ys[0], with_prefix("neuron", {path: trace[0] for path, trace in stretch.items()})
+                else:
+                    (y, neuron), tapped = self.neuron(x + back, state.neuron, key=neuron_key), {}
             new = keep_where(live, RecurrentState(neuron, y), state)
             y, back = zero_where_masked(live, (y, back))
             tapped |= {"": y} if "" in taps else {}
@@ -121,6 +120,10 @@ class Recurrent(AbstractCell):
 
     def _keys(self, key: Key[Array, ""] | None) -> "tuple[Array | None, Array | None]":
         return (None, None) if key is None else (jax.random.fold_in(key, 0), jax.random.fold_in(key, 1))
+
+    def _feed_back(self, y: Array, key: Key[Array, ""] | None) -> Array:
+        with naming(self, "feedback", y):
+            return apply_step(self.feedback, y, key=key)
 
     def _check_input(self, x: Array, back: Array) -> None:
         if x.shape != back.shape:

@@ -1,8 +1,8 @@
 from collections.abc import Iterable, Sequence
 
-from jaxtyping import Array, PyTree
+from jaxtyping import PyTree
 
-from snnx.layers._container import AbstractContainer, Run
+from snnx.layers._container import AbstractContainer, Run, Value
 
 
 class Sequential(AbstractContainer):
@@ -35,7 +35,7 @@ class Sequential(AbstractContainer):
     def children(self) -> dict[str, PyTree]:
         return {str(i): layer for i, layer in enumerate(self.layers)}
 
-    def wire(self, x: Array, run: Run) -> Array:
+    def wire(self, x: Value, run: Run) -> Value:
         for name in self.children():
             x = run(name, x)
         return x

@@ -8,11 +8,11 @@ from snnx.neurons._cuba import CubaLI as CubaLI
 from snnx.neurons._cuba import CubaLIF as CubaLIF
 from snnx.neurons._cuba import CubaLIFState as CubaLIFState
 from snnx.neurons._cuba import CubaLIState as CubaLIState
+from snnx.neurons._li import LI as LI
+from snnx.neurons._li import LIState as LIState
 from snnx.neurons._lif import IF as IF
 from snnx.neurons._lif import LIF as LIF
 from snnx.neurons._lif import LIFState as LIFState
-from snnx.neurons._li import LI as LI
-from snnx.neurons._li import LIState as LIState
 from snnx.neurons._neuron import AbstractNeuron as AbstractNeuron
 from snnx.neurons._neuron import AbstractSpiking as AbstractSpiking
 from snnx.neurons._neuron import Clock as Clock

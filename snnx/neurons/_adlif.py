@@ -124,7 +124,9 @@ class AdLIF(AbstractSpiking):
         return spikes, AdLIFState(v, w, clock)
 
 
-def stable_range(lam: np.ndarray, lam_w: np.ndarray, coupling: Coupling) -> tuple[np.ndarray, np.ndarray]:
+def stable_range(
+    lam: np.ndarray, lam_w: np.ndarray, coupling: Coupling
+) -> "tuple[np.ndarray | np.floating, np.ndarray | np.floating]":
     """The open interval of `a` in which the pair is stable below threshold, from the decays of one step."""
     alpha, beta, product = 1.0 - lam, 1.0 - lam_w, lam * lam_w
     far = (1.0 + alpha) * (1.0 + beta) / product

@@ -32,20 +32,21 @@ def gain(r: Parameter | None, lam: "float | Array") -> "float | Array":
     return 1.0 if r is None else lam * value(r)
 
 
-def exact_pair_gain(
-    tau_mem: Parameter, tau_syn: Parameter, r: Parameter | None, dt: float
-) -> "float | Array":
+def exact_pair_gain(tau_mem: Parameter, tau_syn: Parameter, r: Parameter | None, dt: float) -> "float | Array":
     r"""What one step makes of the current $i$ at its start, when $i$ decays within the step.
 
     $$ g = r\, \frac{\tau_s}{\tau_s - \tau_m} \left(e^{-\Delta t/\tau_s} - e^{-\Delta t/\tau_m}\right)
-         = r\, a\, e^{-a} \varphi(a - b), \quad a = \Delta t/\tau_m,\ b = \Delta t/\tau_s,\ \varphi(z) = (e^z - 1)/z $$
+         = r\, a\, e^{-\min(a, b)} \varphi(|a - b|), \quad
+       a = \Delta t/\tau_m,\ b = \Delta t/\tau_s,\ \varphi(z) = (1 - e^{-z})/z $$
 
-    Where `r` is None it stands for $1/\lambda_m$, as everywhere. Source: Rotter & Diesmann, Biol. Cybern. 81 (1999).
+    The second form neither divides by zero at equal time constants nor overflows at any. Where `r` is None it stands for
+    $1/\lambda_m$, as everywhere. Source: Rotter & Diesmann, Biol. Cybern. 81 (1999).
     """
     a, b = (dt / at_least_float32(jnp.asarray(value(tau), dtype=None)) for tau in (tau_mem, tau_syn))
-    z = a - b
-    small = jnp.abs(z) < 1e-4
+    slower, faster = jnp.where(a < b, a, b), jnp.where(a < b, b, a)
+    z = faster - slower
+    small = z < 1e-4
     safe = jnp.where(small, 1.0, z)
-    phi = jnp.where(small, 1.0 + z / 2.0 + z * z / 6.0, jnp.expm1(safe) / safe)
+    phi = jnp.where(small, 1.0 - z / 2.0 + z * z / 6.0, -jnp.expm1(-safe) / safe)
     resistance = -1.0 / jnp.expm1(-a) if r is None else value(r)
-    return resistance * a * jnp.exp(-a) * phi
+    return resistance * a * jnp.exp(-slower) * phi

@@ -112,7 +112,9 @@ class AbstractSpiking(AbstractNeuron):
     refractory: eqx.AbstractVar[int]
 
     def init_clock(self, shape: Shape) -> Clock:
-        """The counters before the first step; only those that the neuron needs."""
+        """The counters before the first step, only those that the neuron needs, after checking the reset's shapes."""
+        for name, parameter in self.reset.parameters().items():
+            check_parameter_shape(f"{type(self).__name__}: {type(self.reset).__name__}", name, parameter, shape)
         return Clock(
             step=jnp.zeros((), jnp.int32) if self.surrogate.needs_key else None,
             refractory=jnp.zeros(shape, jnp.int32) if self.refractory else None,
@@ -167,6 +169,8 @@ def check_common(neuron: AbstractNeuron) -> None:
     where = type(neuron).__name__
     if not (isinstance(neuron.dt, (int, float)) and math.isfinite(neuron.dt) and neuron.dt > 0):
         raise ValueError(f"{where}: dt must be a positive number, got {neuron.dt!r}.")
+    if neuron.dtype is not None and not jnp.issubdtype(neuron.dtype, jnp.floating):
+        raise ValueError(f"{where}: dtype is {neuron.dtype!r}, expected a float dtype such as jnp.bfloat16, or None.")
     method: Method = getattr(neuron, "method", "exponential")
     if method not in METHODS:
         raise ValueError(f"{where}: method must be one of {', '.join(map(repr, METHODS))}, got {method!r}.")

@@ -6,6 +6,7 @@ import equinox as eqx
 import jax
 from jaxtyping import Array
 
+from snnx._default import default
 from snnx.parameters import Parameter, check_number, value
 
 
@@ -17,6 +18,11 @@ class AbstractReset(eqx.Module):
     @abc.abstractmethod
     def __call__(self, v: Array, spikes: Array, threshold: "float | Array") -> Array:
         """The membrane after the reset."""
+
+    @default
+    def parameters(self) -> dict[str, Parameter]:
+        """The per-neuron parameters by name, as their shapes are checked against the input's."""
+        return {}
 
 
 def _seen(reset: AbstractReset, spikes: Array) -> Array:
@@ -49,6 +55,9 @@ class ValueReset(AbstractReset):
 
     def __check_init__(self):
         check_number("ValueReset", "v_reset", self.v_reset)
+
+    def parameters(self) -> dict[str, Parameter]:
+        return {"v_reset": self.v_reset}
 
     def __call__(self, v: Array, spikes: Array, threshold: "float | Array") -> Array:
         v_reset = value(self.v_reset)

@@ -14,4 +14,14 @@ from snnx.parameters._parameter import value as value
 from snnx.parameters._positive import Bounded as Bounded
 from snnx.parameters._positive import Positive as Positive
 
-__all__ = ["AbstractParameter", "Bounded", "Frozen", "Parameter", "Positive", "gamma", "log_uniform", "trainable", "value"]
+__all__ = [
+    "AbstractParameter",
+    "Bounded",
+    "Frozen",
+    "Parameter",
+    "Positive",
+    "gamma",
+    "log_uniform",
+    "trainable",
+    "value",
+]

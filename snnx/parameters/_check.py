@@ -1,5 +1,7 @@
 """Checks of parameters at construction. Arrays under a JAX transformation cannot be looked at and pass."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,19 +17,24 @@ def _known(parameter: Parameter) -> "np.ndarray | None":
 
 
 def check_number(where: str, name: str, parameter: Parameter) -> None:
-    """Refuse what is no finite number, no array of floats and no parameter wrapper."""
-    if isinstance(parameter, AbstractParameter):
-        return
+    """Refuse what is no finite number, no JAX array of floats and no parameter wrapper."""
+    if not isinstance(parameter, AbstractParameter):
+        _check_kind(where, name, parameter)
+    known = _known(parameter)
+    if known is not None and not np.all(np.isfinite(known)):
+        raise ValueError(f"{where}: {name} holds values that are not finite: {parameter!r}.")
+
+
+def _check_kind(where: str, name: str, parameter: Any) -> None:
     if isinstance(parameter, bool) or not (isinstance(parameter, (int, float)) or hasattr(parameter, "dtype")):
         raise TypeError(
             f"{where}: {name} is {parameter!r}, expected a number (constant), an array of floats (learned) or a"
             " wrapper such as snnx.Positive."
         )
+    if isinstance(parameter, np.ndarray):  # JAX computes with it, but no trainer would take it for a parameter
+        raise TypeError(f"{where}: {name} is a NumPy array; write jnp.asarray(...) to learn it, or snnx.Frozen(...).")
     if hasattr(parameter, "dtype") and not jnp.issubdtype(parameter.dtype, jnp.floating):
         raise TypeError(f"{where}: {name} has dtype {parameter.dtype}, expected floats; use .astype(float).")
-    known = _known(parameter)
-    if known is not None and not np.all(np.isfinite(known)):
-        raise ValueError(f"{where}: {name} holds values that are not finite: {parameter!r}.")
 
 
 def check_positive(where: str, name: str, parameter: Parameter) -> None:
@@ -36,6 +43,14 @@ def check_positive(where: str, name: str, parameter: Parameter) -> None:
     known = _known(parameter)
     if known is not None and known.size and known.min() <= 0:
         raise ValueError(f"{where}: {name} must be positive, got {known.min():g}.")
+
+
+def check_range(where: str, name: str, parameter: Parameter, low: float, high: float) -> None:
+    """Refuse a parameter with a value that is not strictly between `low` and `high`."""
+    known = _known(parameter)
+    if known is not None and known.size and not (known.min() > low and known.max() < high):
+        worst = known.min() if known.min() <= low else known.max()
+        raise ValueError(f"{where}: {name} must lie between {low:g} and {high:g} (exclusive), got {worst:g}.")
 
 
 def check_parameter_shape(where: str, name: str, parameter: Parameter, shape: tuple[int, ...]) -> None:

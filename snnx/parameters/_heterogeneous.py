@@ -22,15 +22,14 @@ def log_uniform(key: Key[Array, ""], shape: tuple[int, ...], low: float, high: f
     **Raises:** `ValueError` if the bounds are out of order.
     """
     check_positive("log_uniform", "low", low)
+    check_positive("log_uniform", "high", high)
     if not low < high:
         raise ValueError(f"log_uniform: low is {low} and high is {high}; expected low < high.")
     return jnp.exp(jax.random.uniform(key, shape, minval=math.log(low), maxval=math.log(high)))
 
 
 @checked
-def gamma(
-    key: Key[Array, ""], shape: tuple[int, ...], mean: float, concentration: float = 3.0
-) -> Float[Array, "..."]:
+def gamma(key: Key[Array, ""], shape: tuple[int, ...], mean: float, concentration: float = 3.0) -> Float[Array, "..."]:
     r"""Gamma-distributed values of mean `mean`: $p \sim \Gamma(k, \text{mean} / k)$, with $k$ the `concentration`.
 
     **Arguments:** `key`; `shape` of the result, that of one step; `mean` > 0; `concentration` > 0, where 3 is the

@@ -59,7 +59,7 @@ class Frozen(AbstractParameter):
 
 def as_float_array(where: str, name: str, x: "float | Float[Array, '...']") -> Float[Array, "..."]:
     """`x` as an array of floats; a `TypeError` for anything else."""
-    if isinstance(x, bool) or not isinstance(x, (int, float)) and not hasattr(x, "dtype"):
+    if isinstance(x, bool) or (not isinstance(x, (int, float)) and not hasattr(x, "dtype")):
         raise TypeError(f"{where}: {name} is {x!r}, expected a number or an array of floats.")
     array = jnp.asarray(x, dtype=float) if isinstance(x, (int, float)) else jnp.asarray(x)
     if not jnp.issubdtype(array.dtype, jnp.floating):

@@ -1,10 +1,11 @@
 import math
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from snnx.parameters._check import check_number, check_positive, check_range
 from snnx.parameters._parameter import AbstractParameter, as_float_array, at_least_float32
-from snnx.parameters._check import check_positive
 
 _LIMIT = 40.0
 
@@ -19,9 +20,9 @@ class Positive(AbstractParameter):
     relative: the same learning rate suits a time constant of 20 steps and one of 0.02 seconds.
 
     **Arguments:**
-    - `value`: the initial value, a number or an array of any shape; > 0.
+    - `value`: the initial value, a number or an array of any shape; between 1e-17 and 1e17.
 
-    **Raises:** `ValueError` if a value is not positive (arrays under `jit` cannot be looked at).
+    **Raises:** `ValueError` if a value is not in that range (arrays under `jit` cannot be looked at).
     """
 
     raw: Float[Array, "..."]
@@ -29,6 +30,7 @@ class Positive(AbstractParameter):
     def __init__(self, value: "float | Float[Array, '...']"):
         array = as_float_array("Positive", "value", value)
         check_positive("Positive", "value", array)
+        check_range("Positive", "value", array, 1e-17, 1e17)  # near the limits of p the leaf would be infinite
         self.raw = (_LIMIT * jnp.arctanh(jnp.log(at_least_float32(array)) / _LIMIT)).astype(array.dtype)
 
     def value(self) -> Float[Array, "..."]:
@@ -55,11 +57,13 @@ class Bounded(AbstractParameter):
         if not (math.isfinite(low) and math.isfinite(high) and low < high):
             raise ValueError(f"Bounded: low is {low} and high is {high}; expected two finite numbers, low < high.")
         array = as_float_array("Bounded", "value", value)
-        check_positive("Bounded", "value - low", array - low)
-        check_positive("Bounded", "high - value", high - array)
-        share = (at_least_float32(array) - low) / (high - low)
-        self.raw = (jnp.log(share) - jnp.log1p(-share)).astype(array.dtype)
+        check_number("Bounded", "value", array)
+        check_range("Bounded", "value", array, low, high)
+        wide = at_least_float32(array)
+        self.raw = (jnp.log(wide - low) - jnp.log(high - wide)).astype(array.dtype)
         self.low, self.high = float(low), float(high)
 
     def value(self) -> Float[Array, "..."]:
-        return self.low + (self.high - self.low) / (1.0 + jnp.exp(-at_least_float32(self.raw)))
+        # Weighted from both ends, so that rounding does not lead out of the bounds.
+        raw = at_least_float32(self.raw)
+        return self.low * jax.nn.sigmoid(-raw) + self.high * jax.nn.sigmoid(raw)

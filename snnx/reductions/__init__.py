@@ -1,5 +1,6 @@
 """Reductions of a trace over time."""
 
+from snnx.reductions._first_spike import FirstSpike as FirstSpike
 from snnx.reductions._reduction import AbstractReduction as AbstractReduction
 from snnx.reductions._reduction import Last as Last
 from snnx.reductions._reduction import Max as Max
@@ -8,4 +9,4 @@ from snnx.reductions._reduction import Stack as Stack
 from snnx.reductions._reduction import Sum as Sum
 from snnx.reductions._reduction import Weighted as Weighted
 
-__all__ = ["AbstractReduction", "Last", "Max", "Mean", "Stack", "Sum", "Weighted"]
+__all__ = ["AbstractReduction", "FirstSpike", "Last", "Max", "Mean", "Stack", "Sum", "Weighted"]

@@ -12,7 +12,10 @@ from snnx.inputs import AbstractInputs
 from snnx.reductions import AbstractReduction, Stack
 from snnx.simulation._schedule import default_chunk
 
-Record = Mapping[str, AbstractReduction] | Iterable[str] | str
+Reductions = AbstractReduction | tuple[AbstractReduction, ...]
+Record = Mapping[str, Reductions] | Iterable[str] | str
+
+_OWN = "*"  # the entry of the cell's own outputs among what is recorded
 
 
 def simulate(
@@ -22,7 +25,7 @@ def simulate(
     *,
     key: Key[Array, ""] | None = None,
     mask: Bool[Array, "time"] | None = None,
-    readout: "AbstractReduction | tuple[AbstractReduction, ...]" = Stack(),
+    readout: "Reductions" = Stack(),
     record: "Record | None" = None,
     chunk: int | None = None,
     remat: bool = True,
@@ -50,7 +53,7 @@ def simulate(
     - `mask`: `[time]`; steps that are False (padding) change no state, put out zeros, and count in no reduction.
     - `readout`: what becomes of the outputs: all of them (`Stack()`), or a reduction; a tuple gives a tuple.
     - `record`: paths to parts (`"3"`, `"3.neuron"`: their outputs) and fields of their state (`"3.v"`), as a list, or as
-        a dict from path to reduction.
+        a dict from path to reduction (or to a tuple of reductions, which gives a tuple).
     - `chunk`: steps per chunk; by default from the sizes, see `default_chunk`. It need not divide the time.
     - `remat`: whether the backward pass recomputes each chunk rather than keeping what is inside.
     - `truncate`: no gradient flows through the state across every `truncate`-th step (truncated backpropagation).
@@ -74,18 +77,36 @@ def simulate(
         _, state = run(_stretch(xs, 0, burn_in), state, mask=warm_up, outs={})
         state = jax.lax.stop_gradient(state)
         xs, mask = _stretch(xs, burn_in, steps - burn_in), None if mask is None else mask[burn_in:]
-    readouts = readout if isinstance(readout, tuple) else (readout,)
-    outs = {("", i): r for i, r in enumerate(readouts)} | {(path, -1): r for path, r in taps.items()}
+    for r in _as_tuple(readout):
+        if not isinstance(r, AbstractReduction):
+            raise TypeError(
+                f"simulate: readout is {r!r}; expected a reduction such as snnx.Mean(), or a tuple of them."
+            )
+    wanted = {_OWN: readout} | taps
+    outs = {(path, i): r for path, given in wanted.items() for i, r in enumerate(_as_tuple(given))}
     results, state = run(xs, state, mask=mask, outs=outs)
-    ys = tuple(results["", i] for i in range(len(readouts)))
-    ys = ys if isinstance(readout, tuple) else ys[0]
-    return (ys, state) if record is None else (ys, state, {path: results[path, -1] for path in taps})
+    found = {
+        path: tuple(results[path, i] for i in range(len(given))) if isinstance(given, tuple) else results[path, 0]
+        for path, given in wanted.items()
+    }
+    ys = found.pop(_OWN)
+    return (ys, state) if record is None else (ys, state, found)
+
+
+def _as_tuple(given: "Reductions") -> tuple[AbstractReduction, ...]:
+    return given if isinstance(given, tuple) else (given,)
 
 
 def _check_inputs(cell: AbstractCell, xs: "Array | AbstractInputs", mask: Array | None) -> tuple[int, tuple[int, ...]]:
     """Number of steps, and the shape of one."""
     if isinstance(xs, AbstractInputs):
         steps, shape = xs.num_steps, xs.sample_shape
+        dense = jax.eval_shape(xs.dense)
+        if dense.shape != (steps, *shape):
+            raise ShapeError(
+                f"simulate: xs is a {type(xs).__name__} of {describe(dense)}, expected one example"
+                f" {[steps, *shape]}; use jax.vmap over a batch."
+            )
     else:
         check_float("simulate", "xs", xs, cell_dtype(cell))
         if xs.ndim == 0:
@@ -93,24 +114,28 @@ def _check_inputs(cell: AbstractCell, xs: "Array | AbstractInputs", mask: Array 
         steps, shape = xs.shape[0], tuple(xs.shape[1:])
     if steps == 0:
         raise ShapeError("simulate: xs has no time step.")
-    if mask is not None and (mask.shape != (steps,) or mask.dtype != jnp.bool_):
+    if mask is not None and (getattr(mask, "shape", None) != (steps,) or mask.dtype != jnp.bool_):
         raise ShapeError(f"simulate: mask is {describe(mask)}; expected bool[{steps}], one entry a time step.")
     return steps, shape
 
 
-def _reductions_by_path(cell: AbstractCell, record: "Record | None") -> dict[str, AbstractReduction]:
+def _reductions_by_path(cell: AbstractCell, record: "Record | None") -> "dict[str, Reductions]":
+    """What to record as a dict from path to reductions, every path being one of the cell's."""
     if record is None:
         return {}
     if isinstance(record, str):
         record = [record]
     wanted = dict(record) if isinstance(record, Mapping) else {path: Stack() for path in record}
     parts = dict(walk(cell))
-    for path, reduction in wanted.items():
-        if not isinstance(reduction, AbstractReduction):
-            raise TypeError(f"simulate: record[{path!r}] is {reduction!r}; expected a reduction such as snnx.Mean().")
+    for path, given in wanted.items():
+        for reduction in _as_tuple(given):
+            if not isinstance(reduction, AbstractReduction):
+                raise TypeError(
+                    f"simulate: record[{path!r}] is {describe(given)}; expected a reduction such as snnx.Mean()."
+                )
         parent, _, field = path.rpartition(".")
-        is_field = path not in parts and isinstance(parts.get(parent), AbstractCell) and bool(field)
-        if path not in parts and not is_field:
+        owner = parts.get(parent)
+        if path not in parts and not (field and isinstance(owner, AbstractCell) and not owner.children()):
             raise ValueError(unknown_name("simulate", "part to record", path, [p for p in parts if p]))
     return wanted
 
@@ -130,7 +155,9 @@ def _chunk_size(cell: AbstractCell, steps: int, chunk: int | None, truncate: int
     if truncate is None or truncate >= steps:
         return size
     if chunk is not None and truncate % size:
-        raise ValueError(f"simulate: truncate={truncate} is no multiple of chunk={chunk}; leave chunk out, or change it.")
+        raise ValueError(
+            f"simulate: truncate={truncate} is no multiple of chunk={chunk}; leave chunk out, or change it."
+        )
     return max(n for n in range(1, min(size, truncate) + 1) if truncate % n == 0)
 
 
@@ -146,22 +173,22 @@ def _run(
     truncate: int | None,
     outs: dict[tuple[str, int], AbstractReduction],
 ) -> tuple[dict[tuple[str, int], Array], State]:
-    """The chunked, rematerialised loop; every output is a reduction of the trace at a path (`""`: the cell's own)."""
+    """The chunked, rematerialised loop; every output is a reduction of the trace at a path."""
     steps = xs.num_steps if isinstance(xs, AbstractInputs) else xs.shape[0]
     size = _chunk_size(cell, steps, chunk, truncate)
     count, rest = divmod(steps, size)
-    taps: Taps = tuple(dict.fromkeys(path for path, _ in outs if path))
+    taps: Taps = tuple(dict.fromkeys(path for path, _ in outs if path != _OWN))
     dtype = cell_dtype(cell)
 
     def traces(xs: PyTree, state: State, mask: Array | None) -> tuple[dict[str, Array], State]:
         dense = xs.dense(dtype) if isinstance(xs, AbstractInputs) else xs
         ys, state, tapped = cell.over_time(dense, state, key=key, mask=mask, taps=taps)
-        return {"": ys} | tapped, state
+        return {_OWN: ys} | tapped, state
 
     def advance(carry: PyTree, start: "int | Array", size: int) -> tuple[PyTree, PyTree]:
         state, reduced = carry
         if truncate is not None:
-            cut = start % truncate == 0
+            cut = (start > 0) & (start % truncate == 0)
             state = jax.tree.map(lambda s: jnp.where(cut, jax.lax.stop_gradient(s), s), state)
         live = None if mask is None else jax.lax.dynamic_slice_in_dim(mask, start, size)
         found, state = traces(_stretch(xs, start, size), state, live)

@@ -13,6 +13,7 @@ from snnx.surrogates._sigmoid import Tanh as Tanh
 from snnx.surrogates._stochastic import StochasticEscape as StochasticEscape
 from snnx.surrogates._straight_through import LeakyGradient as LeakyGradient
 from snnx.surrogates._straight_through import StraightThrough as StraightThrough
+from snnx.surrogates._superspike import FastSigmoid as FastSigmoid
 from snnx.surrogates._superspike import SoftSign as SoftSign
 from snnx.surrogates._superspike import SparseFastSigmoid as SparseFastSigmoid
 from snnx.surrogates._superspike import SuperSpike as SuperSpike
@@ -25,6 +26,7 @@ __all__ = [
     "Arctan",
     "Boxcar",
     "Custom",
+    "FastSigmoid",
     "Gaussian",
     "LeakyGradient",
     "MultiGaussian",

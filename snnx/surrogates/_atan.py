@@ -3,6 +3,7 @@ import math
 import equinox as eqx
 from jaxtyping import Array, Float
 
+from snnx.parameters import Parameter
 from snnx.surrogates._base import AbstractSurrogate, check_numbers, like, parameter
 
 
@@ -25,7 +26,7 @@ class ATan(AbstractSurrogate):
     of Spiking Neural Networks, ICCV (2021).
     """
 
-    slope: float | Array = eqx.field(default=2.0, converter=parameter)
+    slope: Parameter = eqx.field(default=2.0, converter=parameter)
 
     def __check_init__(self):
         check_numbers(self, "slope")
@@ -54,7 +55,7 @@ class Arctan(AbstractSurrogate):
     `spyx.axn.arctan`. snnTorch's page on `atan` prints this equation too, with $k = \alpha / 2$; its code is `ATan`.
     """
 
-    slope: float | Array = eqx.field(default=2.0, converter=parameter)
+    slope: Parameter = eqx.field(default=2.0, converter=parameter)
 
     def __check_init__(self):
         check_numbers(self, "slope")

@@ -12,6 +12,7 @@ from jaxtyping import Array, ArrayLike, Float, Key, Shaped
 
 from snnx._default import default
 from snnx._errors import DtypeError, ShapeError, describe
+from snnx.parameters import AbstractParameter, Parameter, value
 
 
 class AbstractSurrogate(eqx.Module):
@@ -24,7 +25,7 @@ class AbstractSurrogate(eqx.Module):
 
     A parameter (`slope`, `width`, ...) that is a Python number is a constant; one that is an array, scalar or one value
     per neuron, is a leaf: it can be annealed (`eqx.tree_at`) and evolved. Its gradient through the spike is zero by
-    definition, whatever the surrogate.
+    definition, whatever the surrogate, so `fit` refuses to train one; `Frozen(array)` says that it is not meant to be.
     """
 
     needs_key: ClassVar[bool] = False
@@ -98,11 +99,11 @@ def check_derivative(surrogate: AbstractSurrogate, derivative: Array, x: Array) 
     return derivative
 
 
-def parameter(value: ArrayLike) -> float | Array:
+def parameter(given: ArrayLike | AbstractParameter) -> Parameter:
     """Converter of a surrogate's fields: a number becomes a float (a constant), an array a JAX array (a leaf)."""
-    if isinstance(value, int | float | np.number):
-        return float(value)
-    return jnp.asarray(value) if isinstance(value, np.ndarray) else value  # pyright: ignore[reportReturnType]
+    if isinstance(given, int | float | np.number):
+        return float(given)
+    return jnp.asarray(given) if isinstance(given, np.ndarray) else given  # pyright: ignore[reportReturnType]
 
 
 def check_numbers(surrogate: AbstractSurrogate, *names: str, zero: bool = False) -> None:
@@ -111,16 +112,16 @@ def check_numbers(surrogate: AbstractSurrogate, *names: str, zero: bool = False)
     Arrays are taken as they are: under `jit` their values are not known.
     """
     for name in names:
-        value = getattr(surrogate, name)
-        if isinstance(value, jax.Array):
+        given = getattr(surrogate, name)
+        if isinstance(given, jax.Array | AbstractParameter):
             continue
-        if not isinstance(value, float) or not math.isfinite(value) or value < 0 or (value == 0 and not zero):
+        if not isinstance(given, float) or not math.isfinite(given) or given < 0 or (given == 0 and not zero):
             raise ValueError(
-                f"{type(surrogate).__name__}: {name} is {describe(value)},"
+                f"{type(surrogate).__name__}: {name} is {describe(given)},"
                 f" expected a finite number {'>=' if zero else '>'} 0, or a JAX array."
             )
 
 
-def like(value: float | Array, x: Array) -> Array:
+def like(field: Parameter, x: Array) -> Array:
     """A field in the dtype of `x`, so that an array slope does not promote the derivative."""
-    return jnp.asarray(value, jnp.result_type(x))
+    return jnp.asarray(value(field), jnp.result_type(x))

@@ -2,6 +2,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from snnx.parameters import Parameter
 from snnx.surrogates._base import AbstractSurrogate, check_numbers, like, parameter
 
 
@@ -22,8 +23,8 @@ class Boxcar(AbstractSurrogate):
     Networks, Frontiers in Neuroscience 12 (2018), their $h_1$ with $a_1 = w$.
     """
 
-    width: float | Array = eqx.field(default=1.0, converter=parameter)
-    height: float | Array = eqx.field(default=1.0, converter=parameter)
+    width: Parameter = eqx.field(default=1.0, converter=parameter)
+    height: Parameter = eqx.field(default=1.0, converter=parameter)
 
     def __check_init__(self):
         check_numbers(self, "width", "height")

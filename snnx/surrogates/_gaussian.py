@@ -4,6 +4,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from snnx.parameters import Parameter
 from snnx.surrogates._base import AbstractSurrogate, check_numbers, like, parameter
 
 
@@ -24,7 +25,7 @@ class Gaussian(AbstractSurrogate):
     Networks, Frontiers in Neuroscience 12 (2018), their $h_4$ with $a_4 = \sigma^2$.
     """
 
-    sigma: float | Array = eqx.field(default=0.5, converter=parameter)
+    sigma: Parameter = eqx.field(default=0.5, converter=parameter)
 
     def __check_init__(self):
         check_numbers(self, "sigma")
@@ -54,9 +55,9 @@ class MultiGaussian(AbstractSurrogate):
     neural networks, Nature Machine Intelligence 3 (2021).
     """
 
-    sigma: float | Array = eqx.field(default=0.5, converter=parameter)
-    height: float | Array = eqx.field(default=0.15, converter=parameter)
-    spread: float | Array = eqx.field(default=6.0, converter=parameter)
+    sigma: Parameter = eqx.field(default=0.5, converter=parameter)
+    height: Parameter = eqx.field(default=0.15, converter=parameter)
+    spread: Parameter = eqx.field(default=6.0, converter=parameter)
 
     def __check_init__(self):
         check_numbers(self, "sigma", "spread")

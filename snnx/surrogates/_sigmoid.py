@@ -2,6 +2,7 @@ import equinox as eqx
 import jax
 from jaxtyping import Array, Float
 
+from snnx.parameters import Parameter
 from snnx.surrogates._base import AbstractSurrogate, check_numbers, like, parameter
 
 
@@ -26,7 +27,7 @@ class Sigmoid(AbstractSurrogate):
     Networks, Frontiers in Neuroscience 12 (2018), their $h_3$ with $a_3 = 1 / \beta$.
     """
 
-    slope: float | Array = eqx.field(default=4.0, converter=parameter)
+    slope: Parameter = eqx.field(default=4.0, converter=parameter)
 
     def __check_init__(self):
         check_numbers(self, "slope")
@@ -54,7 +55,7 @@ class Tanh(AbstractSurrogate):
     dynamics and in-memory computing, Nature Machine Intelligence 2 (2020); the slope is that of Spyx and Norse.
     """
 
-    slope: float | Array = eqx.field(default=1.0, converter=parameter)
+    slope: Parameter = eqx.field(default=1.0, converter=parameter)
 
     def __check_init__(self):
         check_numbers(self, "slope")

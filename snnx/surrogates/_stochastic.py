@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
+from snnx.parameters import Parameter
 from snnx.surrogates._base import AbstractSurrogate, check_numbers, like, parameter
 
 
@@ -30,7 +31,7 @@ class StochasticEscape(AbstractSurrogate):
 
     needs_key: ClassVar[bool] = True
 
-    slope: float | Array = eqx.field(default=4.0, converter=parameter)
+    slope: Parameter = eqx.field(default=4.0, converter=parameter)
 
     def __check_init__(self):
         check_numbers(self, "slope")

@@ -2,6 +2,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from snnx.parameters import Parameter
 from snnx.surrogates._base import AbstractSurrogate, check_numbers, like, parameter
 
 
@@ -39,8 +40,8 @@ class LeakyGradient(AbstractSurrogate):
     IEEE 111 (2023); SpikingJelly's `LeakyKReLU`.
     """
 
-    below: float | Array = eqx.field(default=0.1, converter=parameter)
-    above: float | Array = eqx.field(default=1.0, converter=parameter)
+    below: Parameter = eqx.field(default=0.1, converter=parameter)
+    above: Parameter = eqx.field(default=1.0, converter=parameter)
 
     def __check_init__(self):
         check_numbers(self, "below", zero=True)

@@ -2,6 +2,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from snnx.parameters import Parameter
 from snnx.surrogates._base import AbstractSurrogate, check_numbers, like, parameter
 
 
@@ -25,7 +26,7 @@ class SuperSpike(AbstractSurrogate):
     Neural Computation 30 (2018).
     """
 
-    slope: float | Array = eqx.field(default=25.0, converter=parameter)
+    slope: Parameter = eqx.field(default=25.0, converter=parameter)
 
     def __check_init__(self):
         check_numbers(self, "slope")
@@ -52,7 +53,7 @@ class SoftSign(AbstractSurrogate):
     (2023).
     """
 
-    slope: float | Array = eqx.field(default=2.0, converter=parameter)
+    slope: Parameter = eqx.field(default=2.0, converter=parameter)
 
     def __check_init__(self):
         check_numbers(self, "slope")
@@ -82,8 +83,8 @@ class SparseFastSigmoid(AbstractSurrogate):
     Source: Perez-Nieves & Goodman, Sparse Spiking Gradient Descent, NeurIPS (2021).
     """
 
-    slope: float | Array = eqx.field(default=25.0, converter=parameter)
-    width: float | Array = eqx.field(default=1.0, converter=parameter)
+    slope: Parameter = eqx.field(default=25.0, converter=parameter)
+    width: Parameter = eqx.field(default=1.0, converter=parameter)
 
     def __check_init__(self):
         check_numbers(self, "slope", "width")
@@ -91,3 +92,6 @@ class SparseFastSigmoid(AbstractSurrogate):
     def derivative(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         distance = jnp.abs(x)
         return jnp.where(distance <= like(self.width, x), 1 / (1 + like(self.slope, x) * distance) ** 2, 0)
+
+
+FastSigmoid = SuperSpike  # the name that snnTorch and others give to the same curve and slope

@@ -2,6 +2,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from snnx.parameters import Parameter
 from snnx.surrogates._base import AbstractSurrogate, check_numbers, like, parameter
 
 
@@ -24,8 +25,8 @@ class Triangular(AbstractSurrogate):
     neurons, NeurIPS (2018).
     """
 
-    slope: float | Array = eqx.field(default=1.0, converter=parameter)
-    height: float | Array = eqx.field(default=1.0, converter=parameter)
+    slope: Parameter = eqx.field(default=1.0, converter=parameter)
+    height: Parameter = eqx.field(default=1.0, converter=parameter)
 
     def __check_init__(self):
         check_numbers(self, "slope", "height")
@@ -52,7 +53,7 @@ class PiecewiseQuadratic(AbstractSurrogate):
     name and scaling are SpikingJelly's.
     """
 
-    slope: float | Array = eqx.field(default=1.0, converter=parameter)
+    slope: Parameter = eqx.field(default=1.0, converter=parameter)
 
     def __check_init__(self):
         check_numbers(self, "slope")

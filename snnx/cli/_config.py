@@ -1,0 +1,97 @@
+"""What a run is made of: the settings, and the model, data and optimiser that they stand for."""
+
+import dataclasses
+from typing import Any
+
+import equinox as eqx
+import jax
+import optax
+from jaxtyping import Array
+
+import snnx
+from snnx._errors import unknown_name
+from snnx.data import SpikeDataset, digits
+from snnx.neurons import ALIF, IF, LI, LIF, AdLIF, CubaLIF
+
+NEURONS = {"IF": IF, "LIF": LIF, "CubaLIF": CubaLIF, "ALIF": ALIF, "AdLIF": AdLIF}
+SURROGATES = {
+    name: getattr(snnx.surrogates, name)
+    for name in snnx.surrogates.__all__
+    if name not in ("AbstractSurrogate", "Custom")
+}
+DATASETS = {"digits": digits}
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """The settings of a run, as they stand in its `config.json`."""
+
+    dataset: str = "digits"
+    neuron: str = "LIF"
+    surrogate: str = "ATan"
+    hidden: tuple[int, ...] = (256,)
+    encoding: str = "current"
+    steps: int = 16
+    epochs: int = 40
+    batch_size: int = 64
+    learning_rate: float = 3e-3
+    seed: int = 0
+
+    @staticmethod
+    def from_json(stored: dict[str, Any]) -> "Config":
+        """The settings of a `config.json`; other entries of the file (versions) are left alone."""
+        names = {field.name for field in dataclasses.fields(Config)}
+        missing = names - stored.keys()
+        if missing:
+            raise ValueError(f"config.json lacks {', '.join(sorted(missing))}; it is not of this version of snnx.")
+        return Config(**({n: stored[n] for n in names} | {"hidden": tuple(stored["hidden"])}))
+
+
+def named(what: str, name: str, known: dict[str, Any]) -> str:
+    """The name as it is spelled, whatever the case; an error with the nearest one for a name that does not exist."""
+    spelled = {n.lower(): n for n in known}
+    if name.lower() not in spelled:
+        raise ValueError(unknown_name("snnx", what, name, known))
+    return spelled[name.lower()]
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """The parts of a run, made from its settings; the seed decides split, initial weights and order of examples."""
+
+    model: snnx.Sequential
+    train: SpikeDataset
+    valid: SpikeDataset
+    test: SpikeDataset
+    loss: snnx.losses.AbstractLoss
+    optimizer: optax.GradientTransformation
+    key: Array
+
+
+def make_task(config: Config) -> Task:
+    """Data, model, loss and optimiser of a run."""
+    key_data, key_split, key_model, key_fit = jax.random.split(jax.random.key(config.seed), 4)
+    data = DATASETS[config.dataset](config.steps, encoding=config.encoding, key=key_data)
+    train, valid, test = data.split((0.7, 0.1, 0.2), key=key_split)
+    updates = config.epochs * -(-len(train) // config.batch_size)
+    return Task(
+        model=make_model(config, data.sample_shape[0], len(data.classes or ()), key_model),
+        train=train,
+        valid=valid,
+        test=test,
+        loss=snnx.losses.CrossEntropy(snnx.Mean()),
+        optimizer=optax.adamw(optax.cosine_decay_schedule(config.learning_rate, updates), weight_decay=1e-3),
+        key=key_fit,
+    )
+
+
+def make_model(config: Config, inputs: int, classes: int, key: Array) -> snnx.Sequential:
+    """Linear layers with neurons between them, read out by a leaky integrator."""
+    surrogate = SURROGATES[config.surrogate]()
+    neuron = NEURONS[config.neuron](surrogate=surrogate)
+    widths = (inputs, *config.hidden)
+    keys = jax.random.split(key, len(widths))
+    layers: list[Any] = []
+    for fan_in, fan_out, sub in zip(widths[:-1], widths[1:], keys[:-1], strict=True):
+        layers += [eqx.nn.Linear(fan_in, fan_out, key=sub), neuron]
+    return snnx.Sequential([*layers, eqx.nn.Linear(widths[-1], classes, key=keys[-1]), LI()])

@@ -1,0 +1,30 @@
+"""`snnx evaluate`."""
+
+import argparse
+import pathlib
+
+import equinox as eqx
+import numpy as np
+
+from snnx.cli._config import make_task
+from snnx.cli._run import MODEL, read_config
+from snnx.cli._train import print_scores
+from snnx.train import evaluate, load_checkpoint
+
+
+def evaluate_run(args: argparse.Namespace, started: float) -> None:
+    """Score the model of a finished run on its test split."""
+    folder = pathlib.Path(args.run)
+    config = read_config(folder)
+    if not (folder / MODEL).is_file():
+        raise ValueError(f"{folder} holds no finished model; finish the run with: snnx train --resume {folder}")
+    task = make_task(config)
+    model = load_checkpoint(folder / MODEL, eqx.nn.inference_mode(task.model))
+    scored = evaluate(model, task.test, loss=task.loss)
+    print_scores(model, scored)
+    classes = task.test.classes or ()
+    width = max(4, *(len(name) + 1 for name in classes))
+    print("confusion (rows: true class, columns: predicted)")
+    print(" " * width + "".join(name.rjust(width) for name in classes))
+    for name, row in zip(classes, np.asarray(scored.confusion), strict=True):
+        print(name.rjust(width) + "".join((str(n) if n else ".").rjust(width) for n in row))

@@ -1,0 +1,34 @@
+"""`snnx info`."""
+
+import argparse
+import importlib.metadata
+import importlib.util
+import platform
+
+import jax
+
+import snnx
+from snnx.cli._cache import use_compilation_cache
+
+EXTRAS = {
+    "plot": ("matplotlib",),
+    "data": ("tonic", "h5py"),
+    "evo": ("evosax", "gymnax"),
+    "notebooks": ("nbclient", "nbformat"),
+}
+
+
+def info(args: argparse.Namespace, started: float) -> None:
+    """Versions, devices, extras."""
+    print(f"snnx {snnx.__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}")
+    for name in ("jax", "jaxlib", "equinox", "optax", "jaxtyping", "beartype", "nir", "numpy"):
+        print(f"  {name:10} {importlib.metadata.version(name)}")
+    print("devices")
+    for device in jax.devices():
+        print(f"  {device.platform}:{device.id} {device.device_kind}")
+    print("extras")
+    for extra, packages in EXTRAS.items():
+        missing = [p for p in packages if importlib.util.find_spec(p) is None]
+        print(f"  {extra:10} " + ("missing " + ", ".join(missing) if missing else "installed"), end="")
+        print(f": pip install 'snnx[{extra}]'" if missing else "")
+    print(f"compiled programs are kept in {use_compilation_cache()}")

@@ -1,0 +1,10 @@
+"""Data sets in device memory."""
+
+from snnx.data._dataset import SpikeDataset as SpikeDataset
+from snnx.data._dataset import from_constant as from_constant
+from snnx.data._dataset import from_currents as from_currents
+from snnx.data._dataset import from_spikes as from_spikes
+from snnx.data._digits import ENCODINGS as ENCODINGS
+from snnx.data._digits import digits as digits
+
+__all__ = ["SpikeDataset", "digits", "from_constant", "from_currents", "from_spikes"]

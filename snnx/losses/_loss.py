@@ -1,0 +1,198 @@
+"""What every loss is: a readout, a number for one example, and what it wants recorded. Losses add up."""
+
+import abc
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, TypeAlias
+
+import equinox as eqx
+import jax
+import numpy as np
+from jaxtyping import Array, Float, PyTree
+
+from snnx._default import default
+from snnx._errors import describe
+from snnx.reductions import AbstractReduction
+
+Reductions: TypeAlias = AbstractReduction | tuple[AbstractReduction, ...]
+
+
+class AbstractLoss(eqx.Module):
+    """A loss or regulariser: a number for ONE example; the trainer adds the batch axis and takes the mean.
+
+    Losses are added up and weighted with `+` and `*`: `CrossEntropy(Mean()) + 1e-3 * UpperRate(0.1)`. A loss of one's
+    own is one class with a `readout` and `__call__`:
+
+    ```python
+    class AbsoluteError(snnx.losses.AbstractLoss):
+        readout: snnx.AbstractReduction = snnx.Mean()
+
+        def __call__(self, reduced, target, *, record):
+            return jnp.abs(reduced - target).mean()
+    ```
+    """
+
+    readout: eqx.AbstractVar[Reductions]
+
+    __array_ufunc__: ClassVar[None] = None  # so that numpy.float64(0.1) * loss is left to __rmul__
+
+    @abc.abstractmethod
+    def __call__(self, reduced: PyTree, target: Any, *, record: Mapping[str, PyTree]) -> Float[Array, ""]:
+        """The loss of one example.
+
+        **Arguments:**
+        - `reduced`: what `simulate(..., readout=self.readout)` gives: bare, or a tuple where `readout` is one.
+        - `target`: the example's label, values or spike train; regularisers ignore it.
+        - `record`: what `simulate(..., record=self.taps(model))` gives.
+        """
+
+    @default
+    def taps(self, model: PyTree) -> Mapping[str, Reductions]:
+        """What is to be recorded besides the outputs: a dict from path to reduction, as for `simulate(record=...)`."""
+        return {}
+
+    @default
+    def scores(self, reduced: PyTree) -> Float[Array, "classes"] | None:
+        """One number per class, larger being more likely; None where there are no classes."""
+        return None
+
+    @default
+    def check_targets(self, targets: "np.ndarray | Array", classes: int | None) -> None:
+        """Refuse the targets `[n, ...]` of a whole data set; called once, before training, outside any program.
+
+        **Arguments:** `classes`: the number of the model's outputs, or None where they have more axes than one.
+        """
+        return
+
+    def __add__(self, other: object) -> "WeightedSum":
+        if not isinstance(other, AbstractLoss):
+            return NotImplemented
+        return WeightedSum((*_terms(self), *_terms(other)), (*_weights(self), *_weights(other)))
+
+    def __radd__(self, other: object) -> "AbstractLoss":
+        # sum([...]) starts with 0.
+        return self if isinstance(other, int) and other == 0 else NotImplemented
+
+    def __mul__(self, weight: object) -> "WeightedSum":
+        if not _is_scalar(weight):
+            return NotImplemented
+        if isinstance(weight, int | float | np.number) and not math.isfinite(weight):
+            raise ValueError(f"{type(self).__name__}: the weight is {weight!r}, expected a finite number.")
+        factor: Any = weight if isinstance(weight, jax.Array) else float(weight)  # pyright: ignore[reportArgumentType]
+        return WeightedSum(_terms(self), tuple(factor * w for w in _weights(self)))
+
+    def __rmul__(self, weight: object) -> "WeightedSum":
+        return self.__mul__(weight)
+
+
+class WeightedSum(AbstractLoss):
+    r"""Losses added up: $L = \sum_i w_i L_i$. Made by `+` and `*`; sums of sums are flat.
+
+    Scores are those of the first term that has some. Terms may record the same part with different reductions.
+    """
+
+    terms: tuple[AbstractLoss, ...]
+    weights: "tuple[float | Float[Array, ''], ...]"
+    readout: tuple[AbstractReduction, ...]
+
+    def __init__(self, terms: tuple[AbstractLoss, ...], weights: "tuple[float | Float[Array, ''], ...]"):
+        self.terms = terms
+        self.weights = weights
+        self.readout = tuple(r for term in terms for r in _as_tuple(term.readout))
+
+    def __call__(self, reduced: tuple, target: Any, *, record: Mapping[str, PyTree]) -> Float[Array, ""]:
+        parts = zip(self.weights, self.terms, self._of_each(reduced), _records(record, len(self.terms)), strict=True)
+        values = [w * term(own, target, record=seen) for w, term, own, seen in parts]
+        return sum(values[1:], start=values[0])
+
+    def taps(self, model: PyTree) -> dict[str, tuple[AbstractReduction, ...]]:
+        wanted = [term.taps(model) for term in self.terms]
+        paths = dict.fromkeys(path for taps in wanted for path in taps)
+        return {path: _slots([taps.get(path) for taps in wanted]) for path in paths}
+
+    def scores(self, reduced: tuple) -> Float[Array, "classes"] | None:
+        found = (term.scores(own) for term, own in zip(self.terms, self._of_each(reduced), strict=True))
+        return next((scores for scores in found if scores is not None), None)
+
+    def check_targets(self, targets: "np.ndarray | Array", classes: int | None) -> None:
+        for term in self.terms:
+            term.check_targets(targets, classes)
+
+    def _of_each(self, reduced: tuple) -> list[PyTree]:
+        """The part of `reduced` that each term asked for, in its own form."""
+        left, own = list(reduced), []
+        for term in self.terms:
+            count = len(_as_tuple(term.readout))
+            mine, left = tuple(left[:count]), left[count:]
+            own.append(mine if isinstance(term.readout, tuple) else mine[0])
+        return own
+
+
+class _Elsewhere(AbstractReduction):
+    """Keeps nothing of a trace, and is its own result: term `index` has what belongs here; with None nothing does."""
+
+    index: int | None = eqx.field(static=True)
+
+    def init(self, like: jax.ShapeDtypeStruct, steps: Array) -> None:
+        return None
+
+    def step(self, carry: None, xs: Array, times: Array, mask: Array | None) -> None:
+        return None
+
+    def finish(self, carry: None) -> "_Elsewhere":  # pyright: ignore[reportIncompatibleMethodOverride]
+        return self
+
+
+def _slots(wanted: Sequence[Any]) -> tuple[AbstractReduction, ...]:
+    """One reduction per term, so that the place says whose it is; what an earlier term computes already is shared."""
+    slots: list[AbstractReduction] = []
+    for reduction in wanted:
+        same = next((i for i, slot in enumerate(slots) if reduction is not None and _alike(slot, reduction)), None)
+        slots.append(_Elsewhere(same) if same is not None or reduction is None else reduction)
+    return tuple(slots)
+
+
+def _alike(a: AbstractReduction, b: AbstractReduction) -> bool:
+    (leaves, one), (others, other) = jax.tree.flatten(a), jax.tree.flatten(b)
+    return one == other and all(x is y for x, y in zip(leaves, others, strict=True))
+
+
+def _records(record: Mapping[str, PyTree], count: int) -> list[dict[str, PyTree]]:
+    """What each term asked to be recorded: the inverse of `_slots`."""
+    records: list[dict[str, PyTree]] = [{} for _ in range(count)]
+    for path, slots in record.items():
+        for own, slot in zip(records, slots, strict=True):
+            if not isinstance(slot, _Elsewhere):
+                own[path] = slot
+            elif slot.index is not None:
+                own[path] = slots[slot.index]
+    return records
+
+
+def _as_tuple(readout: Reductions) -> tuple[AbstractReduction, ...]:
+    return readout if isinstance(readout, tuple) else (readout,)
+
+
+def _terms(loss: AbstractLoss) -> tuple[AbstractLoss, ...]:
+    return loss.terms if isinstance(loss, WeightedSum) else (loss,)
+
+
+def _weights(loss: AbstractLoss) -> "tuple[float | Array, ...]":
+    return loss.weights if isinstance(loss, WeightedSum) else (1.0,)
+
+
+def _is_scalar(weight: object) -> bool:
+    if isinstance(weight, jax.Array):
+        return weight.ndim == 0
+    return isinstance(weight, int | float | np.number) and not isinstance(weight, bool)
+
+
+def check_number(
+    where: str, name: str, value: float, low: float = 0.0, high: float = math.inf, *, positive: bool = False
+) -> None:
+    """Refuse a field that is no finite number from `low` to `high`, or with `positive` none above 0."""
+    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+        raise ValueError(f"{where}: {name} is {describe(value)}, expected a finite number.")
+    if not low <= value <= high or (positive and value == 0):
+        limits = "> 0" if positive else f">= {low:g}" if math.isinf(high) else f"from {low:g} to {high:g}"
+        raise ValueError(f"{where}: {name} is {value!r}, expected a number {limits}.")

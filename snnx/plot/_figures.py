@@ -1,0 +1,164 @@
+"""Figures, drawn with matplotlib (extra `plot`). Each takes an `ax` or makes a figure, and returns the axes."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from snnx._errors import ShapeError, describe, missing_extra
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+def _figure(width: float, height: float) -> "Figure":
+    # A Figure of its own rather than pyplot's: nothing is registered, so that thousands can be drawn without a leak,
+    # and no display is needed.
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        missing_extra("snnx.plot", "matplotlib", "plot", error)
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def _axes(ax: "Axes | None", width: float, height: float) -> "Axes":
+    return _figure(width, height).add_subplot() if ax is None else ax
+
+
+def _draw_raster(ax: "Axes", spikes: np.ndarray, dt: float) -> None:
+    times, neurons = np.nonzero(spikes)
+    size = float(np.clip(160.0 / max(spikes.shape[1], 1), 0.5, 24.0))
+    ax.scatter(times * dt, neurons, s=size, marker="|", color="black", linewidths=0.9)
+    ax.set_xlim(-0.5 * dt, (spikes.shape[0] - 0.5) * dt)
+    ax.set_ylim(-0.5, spikes.shape[1] - 0.5)
+
+
+def raster(spikes: Any, *, ax: "Axes | None" = None, dt: float = 1.0, title: str | None = None) -> "Axes":
+    """When which neuron fired: a mark per spike.
+
+    **Arguments:** `spikes`: `[time, *shape]`, zero where there is no spike; features are flattened. `dt`: time per step.
+    **Raises:** `ShapeError` for an array of one axis.
+    """
+    values = np.asarray(spikes)
+    if values.ndim < 2:
+        raise ShapeError(f"raster: spikes is {describe(values)}; expected [time, neurons].")
+    flat = values.reshape(values.shape[0], -1)
+    ax = _axes(ax, 6.0, 3.0)
+    _draw_raster(ax, flat, dt)
+    ax.set_xlabel("time step" if dt == 1.0 else "time")
+    ax.set_ylabel("neuron")
+    rate = float(np.mean(flat != 0))
+    ax.set_title(title if title is not None else f"{flat.shape[1]} neurons, {rate:.3f} spikes per neuron and step")
+    return ax
+
+
+def sample(
+    inputs: Any,
+    spikes: Mapping[str, Any],
+    outputs: Any,
+    *,
+    classes: Sequence[str] | None = None,
+    label: int | None = None,
+) -> "Figure":
+    """One example on its way through a network: input, spikes of every spiking part, and the outputs over time.
+
+    **Arguments:** `inputs`: `[time, *shape]`; `spikes`: path to `[time, *shape]`, as recorded by `simulate`; `outputs`:
+    `[time, classes]`; `classes`, `label`: the names, and the true class.
+    """
+    figure = _figure(7.0, 2.2 * (len(spikes) + 2))
+    rows = figure.subplots(len(spikes) + 2, 1, sharex=True)
+    given = np.asarray(inputs).reshape(np.shape(inputs)[0], -1)
+    picture = rows[0].imshow(given.T, aspect="auto", origin="lower", cmap="Greys", interpolation="nearest", vmin=0)
+    rows[0].set_ylabel("input channel")
+    figure.colorbar(picture, ax=rows[0], label="input", pad=0.01)
+    for ax, (path, trace) in zip(rows[1:-1], spikes.items(), strict=True):
+        raster(trace, ax=ax, title=f"spikes of {path or 'the model'}")
+        ax.set_xlabel("")
+    _draw_outputs(rows[-1], np.asarray(outputs), classes, label)
+    rows[0].set_title("" if label is None or classes is None else f"true class: {classes[label]}")
+    rows[-1].set_xlabel("time step")
+    return figure
+
+
+def _draw_outputs(ax: "Axes", outputs: np.ndarray, classes: Sequence[str] | None, label: int | None) -> None:
+    highest = int(np.argmax(outputs.mean(axis=0)))
+    for index in range(outputs.shape[1]):
+        strong = index in (highest, label)
+        name = str(index) if classes is None else classes[index]
+        color = f"C{index % 10}"
+        ax.plot(
+            outputs[:, index], color=color, linewidth=2.2 if strong else 0.9, alpha=1.0 if strong else 0.5, label=name
+        )
+    ax.set_ylabel("readout")
+    ax.legend(
+        title="class",
+        ncols=2,
+        fontsize="x-small",
+        title_fontsize="x-small",
+        loc="center left",
+        bbox_to_anchor=(1.0, 0.5),
+    )
+
+
+def learning_curve(history: Sequence[Mapping[str, Any]], *, best_epoch: int | None = None) -> "Figure":
+    """Loss and accuracy over the epochs, of training and validation.
+
+    **Arguments:** `history`: as in `FitResult`; `best_epoch`: marked by a line.
+    **Raises:** `ValueError` for an empty history.
+    """
+    if not history:
+        raise ValueError("learning_curve: history is empty; train for at least one epoch.")
+    epochs = [record["epoch"] for record in history]
+    with_accuracy = any(record.get("accuracy") is not None for record in history)
+    figure = _figure(9.0 if with_accuracy else 5.0, 3.4)
+    rows = np.atleast_1d(figure.subplots(1, 2 if with_accuracy else 1))
+    for ax, name, factor in zip(rows, ("loss", "accuracy"), (1.0, 100.0), strict=False):
+        for key, text in ((name, "training"), (f"validation_{name}", "validation")):
+            values = [record.get(key) for record in history]
+            if any(v is not None for v in values):
+                ax.plot(epochs, [np.nan if v is None else factor * v for v in values], label=text)
+        if best_epoch:
+            ax.axvline(best_epoch, color="grey", linewidth=0.8, linestyle="--", label=f"best: epoch {best_epoch}")
+        ax.set_xlabel("epoch")
+        ax.set_ylabel(name if factor == 1.0 else f"{name} (%)")
+        ax.grid(alpha=0.3)
+        ax.legend(frameon=False)
+    rows[0].set_yscale("log")
+    return figure
+
+
+def confusion(matrix: Any, *, classes: Sequence[str] | None = None, ax: "Axes | None" = None) -> "Axes":
+    """A confusion matrix: rows are the true classes, columns the predicted ones, cells the numbers of examples.
+
+    **Arguments:** `matrix`: `int[classes, classes]`; `classes`: names.
+    **Raises:** `ShapeError` if the matrix is not square, or the names do not fit.
+    """
+    counts = np.asarray(matrix)
+    if counts.ndim != 2 or counts.shape[0] != counts.shape[1]:
+        raise ShapeError(f"confusion: matrix is {describe(counts)}; expected [classes, classes].")
+    names = [str(i) for i in range(len(counts))] if classes is None else list(classes)
+    if len(names) != len(counts):
+        raise ShapeError(f"confusion: there are {len(names)} class names for {len(counts)} classes.")
+    side = 2.0 + 0.38 * len(counts)
+    ax = _axes(ax, side + 0.6, side)
+    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    picture = ax.imshow(share, cmap="Blues", vmin=0.0, vmax=1.0)
+    ax.figure.colorbar(picture, ax=ax, label="share of the true class", shrink=0.8)
+    for row, column in np.argwhere(counts > 0):
+        ax.text(
+            column,
+            row,
+            str(counts[row, column]),
+            ha="center",
+            va="center",
+            fontsize=8,
+            color="white" if share[row, column] > 0.5 else "black",
+        )
+    ax.set_xticks(range(len(names)), names, rotation=0 if max(map(len, names)) <= 3 else 60)
+    ax.set_yticks(range(len(names)), names)
+    ax.set_xlabel("predicted")
+    ax.set_ylabel("true")
+    right = np.trace(counts) / max(counts.sum(), 1)
+    ax.set_title(f"{counts.sum()} examples, {100 * right:.1f} % right")
+    return ax

@@ -1,0 +1,36 @@
+"""Training and evaluation as compiled programs."""
+
+from snnx.train._callbacks import AbstractCallback as AbstractCallback
+from snnx.train._callbacks import Checkpoint as Checkpoint
+from snnx.train._callbacks import EarlyStopping as EarlyStopping
+from snnx.train._callbacks import LogFile as LogFile
+from snnx.train._callbacks import Run as Run
+from snnx.train._callbacks import TensorBoard as TensorBoard
+from snnx.train._checkpoint import load_checkpoint as load_checkpoint
+from snnx.train._checkpoint import read_meta as read_meta
+from snnx.train._checkpoint import save_checkpoint as save_checkpoint
+from snnx.train._checkpoint import write_atomically as write_atomically
+from snnx.train._evaluate import Evaluation as Evaluation
+from snnx.train._evaluate import evaluate as evaluate
+from snnx.train._fit import FitResult as FitResult
+from snnx.train._fit import fit as fit
+from snnx.train._program import TRACES as TRACES
+from snnx.train._progress import duration as duration
+from snnx.train._state import TrainState as TrainState
+
+__all__ = [
+    "AbstractCallback",
+    "Checkpoint",
+    "EarlyStopping",
+    "Evaluation",
+    "FitResult",
+    "LogFile",
+    "Run",
+    "TensorBoard",
+    "TrainState",
+    "evaluate",
+    "fit",
+    "load_checkpoint",
+    "read_meta",
+    "save_checkpoint",
+]

@@ -1,0 +1,139 @@
+"""What happens between epochs, and between the segments of a long one."""
+
+import csv
+import io
+import json
+import os
+import pathlib
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from snnx._default import default
+from snnx._errors import missing_extra
+from snnx.train._checkpoint import save_checkpoint, write_atomically
+from snnx.train._state import TrainState
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a callback sees: the state, the figures of every finished epoch, and the settings of `fit`."""
+
+    state: TrainState
+    history: tuple[dict[str, Any], ...]
+    settings: dict[str, Any]
+
+
+class AbstractCallback:
+    """Something to do between epochs: replace any of these four methods, which do nothing."""
+
+    @default
+    def before(self, run: Run) -> None:
+        """Before the first step, also of a resumed run."""
+
+    @default
+    def after_segment(self, run: Run) -> None:
+        """Every ten seconds or so within a long epoch."""
+
+    @default
+    def after_epoch(self, run: Run) -> None:
+        """After every epoch."""
+
+    @default
+    def stop(self, run: Run) -> bool:
+        """Whether to stop, asked after every epoch (and before the first of a resumed run)."""
+        return False
+
+
+class Checkpoint(AbstractCallback):
+    """Keep the whole training state in one file, so that a killed run resumes with `fit(..., resume=path)`.
+
+    **Arguments:**
+    - `path`: the file, e.g. `"run/checkpoint.npz"`; replaced atomically.
+    - `every`: seconds between two writes at least; the last epoch is always written.
+    - `meta`: what JSON can hold, kept in the file.
+    """
+
+    def __init__(self, path: "str | os.PathLike", *, every: float = 10.0, meta: dict[str, Any] | None = None):
+        self.path, self.every, self.meta = pathlib.Path(path), every, meta or {}
+        self._last = 0.0
+
+    def before(self, run: Run) -> None:
+        self._write(run)
+
+    def after_segment(self, run: Run) -> None:
+        if time.monotonic() - self._last >= self.every:
+            self._write(run)
+
+    def after_epoch(self, run: Run) -> None:
+        if time.monotonic() - self._last >= self.every or len(run.history) == run.settings["epochs"]:
+            self._write(run)
+
+    def _write(self, run: Run) -> None:
+        meta = {"history": list(run.history), "settings": run.settings, "config": self.meta}
+        save_checkpoint(self.path, run.state, meta)
+        self._last = time.monotonic()
+
+
+class EarlyStopping(AbstractCallback):
+    """Stop when the validation has not improved for `patience` epochs.
+
+    Needs `fit(..., validation=...)`; the test data never decide. It reads the history alone, so a resumed run stops where
+    an uninterrupted one would have.
+
+    **Raises:** `ValueError` for `patience < 1`, or if there is no validation.
+    """
+
+    def __init__(self, patience: int = 10):
+        if patience < 1:
+            raise ValueError(f"EarlyStopping: patience is {patience}, expected at least 1 epoch.")
+        self.patience = patience
+
+    def before(self, run: Run) -> None:
+        if not run.settings["validation"]:
+            raise ValueError("EarlyStopping: there is nothing to watch; pass validation=... to fit.")
+
+    def stop(self, run: Run) -> bool:
+        return bool(run.history) and len(run.history) - run.history[-1]["best_epoch"] >= self.patience
+
+
+class LogFile(AbstractCallback):
+    """The figures of every epoch in a file: JSON lines, or CSV if its name ends in `.csv`.
+
+    Written anew from the history after each epoch, so that a resumed run leaves the file that an uninterrupted one would.
+    """
+
+    def __init__(self, path: "str | os.PathLike"):
+        self.path = pathlib.Path(path)
+
+    def after_epoch(self, run: Run) -> None:
+        if self.path.suffix == ".csv":
+            text = io.StringIO()
+            writer = csv.DictWriter(text, fieldnames=list(run.history[0]))
+            writer.writeheader()
+            writer.writerows(run.history)
+            content = text.getvalue()
+        else:
+            content = "".join(json.dumps(record) + "\n" for record in run.history)
+        write_atomically(self.path, content.encode())
+
+
+class TensorBoard(AbstractCallback):
+    """The figures of every epoch as TensorBoard scalars; needs the package `tensorboardX`.
+
+    **Raises:** `MissingExtraError` if the package is not installed.
+    """
+
+    def __init__(self, folder: "str | os.PathLike"):
+        try:
+            from tensorboardX import SummaryWriter  # pyright: ignore[reportMissingImports]
+        except ImportError as error:
+            missing_extra("snnx.TensorBoard", "tensorboardX", "tensorboard", error)
+        self._writer = SummaryWriter(str(folder))
+
+    def after_epoch(self, run: Run) -> None:
+        record = run.history[-1]
+        for name, value in record.items():
+            if isinstance(value, (int, float)) and name != "epoch":
+                self._writer.add_scalar(name, value, record["epoch"])
+        self._writer.flush()

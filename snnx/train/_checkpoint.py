@@ -1,0 +1,201 @@
+"""Checkpoints: one file, no pickle, written atomically, refused where it does not fit.
+
+The file is a NumPy `.npz`: an entry `header` (JSON: format version, versions of the libraries, a hash of the structure,
+path, shape and dtype of every leaf, and whatever `meta` was given), and an entry of bytes per leaf. Every entry has a
+checksum, so a truncated or damaged file is noticed.
+"""
+
+import dataclasses
+import hashlib
+import io
+import json
+import os
+import pathlib
+import tempfile
+import zipfile
+from typing import Any, TypeVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import PyTree
+
+from snnx._errors import CheckpointError
+
+FORMAT = "snnx-checkpoint"
+VERSION = 1
+
+_Tree = TypeVar("_Tree")
+
+
+def _is_key(leaf: Any) -> bool:
+    return eqx.is_array(leaf) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def _describe(leaf: Any) -> dict[str, Any]:
+    """What identifies a leaf: shape and dtype of an array, the implementation of a key, the text of anything else."""
+    if _is_key(leaf):
+        return {"key": str(jax.random.key_impl(leaf)), "shape": list(leaf.shape)}
+    if eqx.is_array(leaf) or isinstance(leaf, np.ndarray):
+        return {"dtype": leaf.dtype.name, "shape": list(leaf.shape)}
+    if callable(leaf):
+        return {"static": getattr(leaf, "__qualname__", type(leaf).__qualname__)}
+    return {"static": repr(leaf)}
+
+
+def _leaves(tree: PyTree) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Leaves by path; and what identifies the structure: of leaves, and of the modules that hold them."""
+    leaves = {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
+    return leaves, _modules(tree, "") | {path: _describe(leaf) for path, leaf in leaves.items()}
+
+
+def _modules(node: PyTree, path: str) -> dict[str, Any]:
+    """Class and static fields (`dt`, `refractory`, ...) of every module within, by path."""
+    if isinstance(node, eqx.Module):
+        found: dict[str, Any] = {f"{path}:class": {"static": type(node).__qualname__}}
+        for field in dataclasses.fields(node):
+            value = getattr(node, field.name, None)
+            where = f"{path}.{field.name}"
+            if field.metadata.get("static", False):
+                found[where] = _describe(value)
+            else:
+                found |= _modules(value, where)
+        return found
+    if isinstance(node, dict):
+        items = [(f"{path}[{key!r}]", value) for key, value in node.items()]
+    elif isinstance(node, (list, tuple)):
+        items = [(f"{path}[{i}]", value) for i, value in enumerate(node)]
+    else:
+        return {}
+    return {name: described for where, value in items for name, described in _modules(value, where).items()}
+
+
+def _structure_hash(described: dict[str, Any]) -> str:
+    """A hash of all that identifies a structure: everything but the values of its arrays."""
+    return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
+
+
+def save_checkpoint(path: "str | os.PathLike", tree: PyTree, meta: dict[str, Any] | None = None) -> None:
+    """Write the arrays of a PyTree (a model, a `TrainState`) to one file.
+
+    The file is written beside its place and moved there when it is whole, so that a process killed at any moment leaves
+    the old file or the new one.
+
+    **Arguments:** `path`: e.g. `"run/checkpoint.npz"`; `tree`: any PyTree; `meta`: what JSON can hold, kept with it.
+    **Raises:** `OSError` if the folder cannot be written; `TypeError` if `meta` is not JSON.
+    """
+    path = pathlib.Path(path)
+    leaves, described = _leaves(tree)
+    arrays = {p: leaf for p, leaf in leaves.items() if "static" not in described[p]}
+    header = {
+        "format": FORMAT,
+        "version": VERSION,
+        "jax": jax.__version__,
+        "equinox": eqx.__version__,
+        "structure": _structure_hash(described),
+        "leaves": described,
+        "order": list(arrays),
+        "meta": meta or {},
+    }
+    entries = {"header": np.frombuffer(json.dumps(header).encode(), np.uint8)}
+    for number, leaf in enumerate(arrays.values()):
+        data = np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf)
+        entries[f"leaf_{number}"] = np.frombuffer(data.tobytes(), np.uint8)
+    buffer = io.BytesIO()
+    np.savez(buffer, **entries)  # pyright: ignore[reportArgumentType]
+    write_atomically(path, buffer.getvalue())
+
+
+def write_atomically(path: pathlib.Path, content: bytes) -> None:
+    """Write a file so that it is there whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(name, path)
+    except BaseException:
+        pathlib.Path(name).unlink(missing_ok=True)
+        raise
+    if hasattr(os, "O_DIRECTORY"):
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def read_meta(path: "str | os.PathLike") -> dict[str, Any]:
+    """The `meta` of a checkpoint, without its arrays.
+
+    **Raises:** `CheckpointError` if the file is no whole checkpoint of this version; `FileNotFoundError`.
+    """
+    return _read(pathlib.Path(path))[0]["meta"]
+
+
+def load_checkpoint(path: "str | os.PathLike", like: _Tree) -> _Tree:
+    """Read a checkpoint into a PyTree of the same structure.
+
+    **Arguments:** `path`: the file; `like`: a PyTree as it was saved, e.g. a freshly made model: its arrays are
+    exchanged for those of the file.
+
+    **Raises:** `CheckpointError` if the file is truncated, damaged, of another version, or of another model: the message
+    names the first leaf that differs, by its path; `FileNotFoundError` if it is not there.
+    """
+    path = pathlib.Path(path)
+    header, entries = _read(path)
+    leaves, described = _leaves(like)
+    stored = header["leaves"]
+    for name in [*described, *stored]:
+        if described.get(name) != stored.get(name):
+            here, there = (_say(d.get(name)) for d in (described, stored))
+            raise CheckpointError(
+                f"{path}: it is of another model: {name} is {there} in the file, but {here} in the model given; make the"
+                " model as it was made for training."
+            )
+    read = dict(leaves)
+    for number, name in enumerate(header["order"]):
+        read[name] = _restore(entries[f"leaf_{number}"].tobytes(), leaves[name])
+    return jax.tree.unflatten(jax.tree.structure(like), [read[name] for name in leaves])
+
+
+def _restore(content: bytes, like: Any) -> Any:
+    if _is_key(like):
+        data = jax.random.key_data(like)
+        values = np.frombuffer(content, data.dtype).reshape(data.shape)
+        return jax.random.wrap_key_data(jnp.asarray(values), impl=jax.random.key_impl(like))
+    values = np.frombuffer(content, like.dtype).reshape(like.shape)
+    return values.copy() if isinstance(like, np.ndarray) else jnp.asarray(values)
+
+
+def _say(described: dict[str, Any] | None) -> str:
+    if described is None:
+        return "absent"
+    if "dtype" in described:
+        return f"{described['dtype']}{described['shape']}"
+    return f"a key ({described['key']})" if "key" in described else str(described["static"])
+
+
+def _read(path: pathlib.Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            entries = {name: file[name] for name in file.files}
+        header = json.loads(entries["header"].tobytes())
+    except FileNotFoundError:
+        raise
+    except (zipfile.BadZipFile, ValueError, KeyError, EOFError, OSError, AttributeError) as error:
+        raise CheckpointError(
+            f"{path}: no whole checkpoint; the file is truncated, damaged or something else."
+        ) from error
+    if not isinstance(header, dict) or header.get("format") != FORMAT:
+        raise CheckpointError(f"{path}: no snnx checkpoint.")
+    if header.get("structure") != _structure_hash(header["leaves"]):
+        raise CheckpointError(f"{path}: its header does not agree with itself; the file was changed.")
+    if header["version"] != VERSION:
+        raise CheckpointError(
+            f"{path}: written in version {header['version']} of the format, but this snnx reads version {VERSION}."
+        )
+    return header, entries

@@ -1,0 +1,299 @@
+import os
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Key, PyTree
+
+from snnx._errors import CheckpointError, NonFiniteError
+from snnx._intern import Static
+from snnx.data import SpikeDataset
+from snnx.losses import AbstractLoss
+from snnx.parameters import trainable as trainable_by_default
+from snnx.surrogates import AbstractSurrogate
+from snnx.train._callbacks import AbstractCallback, Run
+from snnx.train._checkpoint import load_checkpoint, read_meta
+from snnx.train._evaluate import check_task, evaluate
+from snnx.train._program import Fixed, Moving, Plan, Schedule, train_steps
+from snnx.train._progress import Progress
+from snnx.train._state import Totals, TrainState, copied
+
+SEGMENT_SECONDS = 10.0
+
+
+class FitResult(eqx.Module):
+    """What `fit` returns.
+
+    - `model`: in inference mode; with validation the model of the best epoch, else that of the last.
+    - `state`: everything of the last step, and what a checkpoint holds; `fit(..., resume=result)` goes on from it.
+    - `history`: a dict per epoch: loss, accuracy, those of the validation, samples per second, ...
+    - `best_epoch`: whose model `model` is (from 1 on).
+    - `compile_seconds`, `seconds`: what compiling took, and everything.
+    """
+
+    model: PyTree
+    state: TrainState
+    history: tuple[dict[str, Any], ...]
+    best_epoch: int
+    compile_seconds: float
+    seconds: float
+
+
+def fit(
+    model: PyTree,
+    data: SpikeDataset,
+    *,
+    loss: AbstractLoss,
+    optimizer: optax.GradientTransformation,
+    epochs: int,
+    key: Key[Array, ""],
+    batch_size: int = 128,
+    validation: SpikeDataset | None = None,
+    trainable: Callable[[PyTree], PyTree] = trainable_by_default,
+    callbacks: Sequence[AbstractCallback] = (),
+    chunk: int | None = None,
+    remat: bool = True,
+    truncate: int | None = None,
+    resume: "str | os.PathLike | FitResult | None" = None,
+    progress: bool = True,
+) -> FitResult:
+    """Train a model by gradient descent. An epoch is one compiled program over data in device memory.
+
+    It is compiled once, and again only for other shapes: a second call with a model, an optimiser and a loss that are
+    made alike compiles nothing. Examples are shuffled on the device, anew each epoch; the last batch of an epoch may be
+    short and then counts only its examples. Everything random follows from `key`.
+
+    ```python
+    result = snnx.fit(model, train, loss=snnx.CrossEntropy(snnx.Mean()), optimizer=optax.adam(2e-3), epochs=30,
+                      validation=valid, key=key)
+    ```
+
+    **Arguments:**
+    - `model`: any cell. It is not changed.
+    - `data`: a `SpikeDataset`.
+    - `loss`: e.g. `CrossEntropy(Mean()) + 1e-3 * UpperRate(0.1)`.
+    - `optimizer`: from optax; clipping, schedules and accumulation are optax's (`optax.chain`, `optax.MultiSteps`).
+    - `epochs`: how many in all, those of a resumed run included.
+    - `batch_size`: examples per step; at most as many as there are.
+    - `validation`: scored after every epoch; the best epoch's model is returned (by accuracy, then by loss).
+    - `trainable`: from a model to a PyTree of bools: which arrays are moved; by default every array of floats that is
+        not in a `Frozen`.
+    - `callbacks`: `Checkpoint(path)`, `EarlyStopping(patience)`, `LogFile(path)`, ...
+    - `chunk`, `remat`, `truncate`: as in `simulate`.
+    - `resume`: the path of a checkpoint, or a `FitResult`: goes on where that left off, bit for bit, given the same
+        key, data, batch size and optimiser.
+    - `progress`: whether to show it.
+
+    **Returns:** a `FitResult`.
+
+    **Raises:** `NonFiniteError`, naming epoch and step, for a loss or update that is not finite: its `state` is the last
+    good one; `ValueError`, `ShapeError`, `DtypeError` before anything is compiled for what does not fit together;
+    `CheckpointError` for a checkpoint of another model or run.
+    """
+    begin = time.perf_counter()
+    _check(model, data, loss, epochs, batch_size, validation)
+    steps = -(-len(data) // batch_size)
+    settings = {
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "examples": len(data),
+        "validation": 0 if validation is None else len(validation),
+    }
+    state, history = _initial_state(model, optimizer, trainable, key, validation, resume, settings)
+    params, rest, static = _partition(state.model, trainable)
+    loss_arrays, loss_static = eqx.partition(loss, eqx.is_array)
+    schedule = Schedule(chunk, remat, truncate)
+    plan = Plan(Static(static), Static(loss_static), Static(optimizer.update), batch_size, schedule)
+    fixed = Fixed(rest, loss_arrays, state.key, state.epoch, data)
+    moving = copied(Moving(params, state.opt_state, state.position, state.totals, jnp.asarray(-1, jnp.int32)))
+    best, epoch = state.best, int(state.epoch)
+
+    def snapshot() -> TrainState:
+        # A copy: what is in `moving` is donated to the next segment.
+        now = copied(moving)
+        model = eqx.combine(now.params, rest, static)
+        return TrainState(
+            model, now.opt_state, state.key, jnp.asarray(epoch, jnp.int32), now.position, now.totals, best
+        )
+
+    def run() -> Run:
+        return Run(snapshot(), tuple(history), settings)
+
+    for callback in callbacks:
+        callback.before(run())
+    start_compile = time.perf_counter()
+    moving = jax.block_until_ready(train_steps(plan, moving, fixed, jnp.array(moving.position, copy=True)))
+    compile_seconds = time.perf_counter() - start_compile
+    per_step = None
+    with Progress(progress, epochs, steps, len(data), epoch * steps + int(moving.position)) as bar:
+        bar.compiled(compile_seconds)
+        stopped = any(callback.stop(run()) for callback in callbacks)
+        while epoch < epochs and not stopped:
+            fixed = eqx.tree_at(lambda f: f.epoch, fixed, jnp.asarray(epoch, jnp.int32))
+            begin_epoch, position = time.perf_counter(), int(moving.position)
+            first = position
+            while position < steps:
+                # The first segment is one step, to learn how long a step takes; then about ten seconds each.
+                size = 1 if per_step is None else max(1, int(SEGMENT_SECONDS / per_step))
+                begin_segment = time.perf_counter()
+                moving = train_steps(plan, moving, fixed, jnp.asarray(min(position + size, steps), jnp.int32))
+                reached, failed = int(moving.position), int(moving.failed)
+                if failed >= 0:
+                    raise _not_finite(snapshot(), epoch, failed)
+                per_step = max((time.perf_counter() - begin_segment) / (reached - position), 1e-7)
+                position = reached
+                bar.update(epoch, position, history[-1] if history else None)
+                if position < steps:
+                    for callback in callbacks:
+                        callback.after_segment(run())
+            seconds = time.perf_counter() - begin_epoch
+            record = _record(
+                epoch + 1, moving.totals, seconds, samples_per_second=len(data) * (steps - first) / steps / seconds
+            )
+            epoch += 1
+            moving = eqx.tree_at(lambda m: (m.position, m.totals), moving, (jnp.zeros((), jnp.int32), Totals.zero()))
+            if validation is not None:
+                model_now = eqx.combine(copied(moving.params), rest, static)
+                scored = evaluate(model_now, validation, loss=loss, batch_size=batch_size, chunk=chunk)
+                record |= {"validation_loss": scored.loss, "validation_accuracy": scored.accuracy}
+                if _better(record, history):
+                    best, record["best_epoch"] = model_now, epoch
+                else:
+                    record["best_epoch"] = history[-1]["best_epoch"]
+            else:
+                record["best_epoch"] = epoch
+            history.append(record)
+            bar.update(epoch, 0, record)
+            for callback in callbacks:
+                callback.after_epoch(run())
+            stopped = any(callback.stop(run()) for callback in callbacks)
+    final = snapshot()
+    return FitResult(
+        model=eqx.nn.inference_mode(final.model if best is None else best),
+        state=final,
+        history=tuple(history),
+        best_epoch=history[-1]["best_epoch"] if history else 0,
+        compile_seconds=compile_seconds,
+        seconds=time.perf_counter() - begin,
+    )
+
+
+def _check(
+    model: PyTree,
+    data: SpikeDataset,
+    loss: AbstractLoss,
+    epochs: int,
+    batch_size: int,
+    validation: SpikeDataset | None,
+) -> None:
+    check_task("fit", model, data, loss, batch_size)
+    if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
+        raise ValueError(f"fit: epochs is {epochs!r}, expected a whole number >= 1.")
+    if batch_size > len(data):
+        raise ValueError(
+            f"fit: batch_size is {batch_size}, but the data set has {len(data)} examples; take batch_size={len(data)} or"
+            " less."
+        )
+    if validation is not None:
+        check_task("fit, validation", model, validation, loss, batch_size)
+        if validation.sample_shape != data.sample_shape or validation.classes != data.classes:
+            raise ValueError("fit: validation is not of the same kind as data: sample shape or classes differ.")
+
+
+def _initial_state(
+    model: PyTree,
+    optimizer: optax.GradientTransformation,
+    trainable: Callable[[PyTree], PyTree],
+    key: Key[Array, ""],
+    validation: SpikeDataset | None,
+    resume: "str | os.PathLike | FitResult | None",
+    settings: dict[str, Any],
+) -> tuple[TrainState, list[dict[str, Any]]]:
+    """The state to start from, and the figures of the epochs that are behind it."""
+    model = eqx.nn.inference_mode(model, value=False)
+    params, _, _ = _partition(model, trainable)
+    zero = jnp.zeros((), jnp.int32)
+    best = None if validation is None else model
+    fresh = TrainState(model, optimizer.init(params), key, zero, zero, Totals.zero(), best)
+    if resume is None:
+        return fresh, []
+    if isinstance(resume, FitResult):
+        state, history, before = resume.state, list(resume.history), {}
+        if jax.tree.structure(state) != jax.tree.structure(fresh):
+            raise ValueError("fit: resume is the result of another model, optimizer or validation; pass the same.")
+    else:
+        meta = read_meta(resume)
+        state, history, before = load_checkpoint(resume, fresh), list(meta["history"]), meta["settings"]
+    for name in ("batch_size", "examples", "validation"):
+        if name in before and before[name] != settings[name]:
+            raise CheckpointError(
+                f"fit: resume was made with {name}={before[name]}, but this call has {name}={settings[name]}; pass the"
+                " data and the batch size of that run."
+            )
+    if not jnp.array_equal(jax.random.key_data(state.key), jax.random.key_data(key)):
+        raise CheckpointError("fit: resume was made with another key; pass the key of that run, to go on as it would.")
+    return state, history
+
+
+def _partition(model: PyTree, trainable: Callable[[PyTree], PyTree]) -> tuple[PyTree, PyTree, PyTree]:
+    """Arrays to train, other arrays, and all that is no array."""
+    spec = trainable(model)
+    params, fixed = eqx.partition(model, spec)
+    rest, static = eqx.partition(fixed, eqx.is_array)
+    leaves = jax.tree.leaves(params)
+    if not leaves:
+        raise ValueError(
+            "fit: there is nothing to train; the model has no array of floats that `trainable` lets through."
+        )
+    if not all(eqx.is_inexact_array(leaf) for leaf in leaves):
+        raise TypeError("fit: trainable marks something that is no array of floats; start from snnx.trainable(model).")
+    _refuse_slopes(params)
+    return params, rest, static
+
+
+def _refuse_slopes(params: PyTree) -> None:
+    """A slope's own gradient is zero by definition: refuse to train it rather than do nothing."""
+    found = jax.tree_util.tree_leaves_with_path(params, is_leaf=lambda node: isinstance(node, AbstractSurrogate))
+    for path, node in found:
+        if isinstance(node, AbstractSurrogate) and jax.tree.leaves(node):
+            raise ValueError(
+                f"fit: {jax.tree_util.keystr(path)} ({type(node).__name__}) has an array parameter, which gradient descent"
+                " cannot train: its gradient through the spike is zero by definition. Give a number, or"
+                " snnx.Frozen(array) to anneal it by hand."
+            )
+
+
+def _record(epoch: int, totals: Totals, seconds: float, samples_per_second: float) -> dict[str, Any]:
+    accuracy = float(totals.correct / totals.examples)
+    return {
+        "epoch": epoch,
+        "loss": float(totals.loss / totals.examples),
+        "accuracy": None if accuracy != accuracy else accuracy,
+        "seconds": seconds,
+        "samples_per_second": samples_per_second,
+    }
+
+
+def _better(record: dict[str, Any], history: list[dict[str, Any]]) -> bool:
+    """Whether an epoch's validation beats the best so far: by accuracy where there is one, then by loss."""
+    if not history:
+        return True
+    best = history[history[-1]["best_epoch"] - 1]
+    accuracy, best_accuracy = record["validation_accuracy"], best["validation_accuracy"]
+    if accuracy is not None and accuracy != best_accuracy:
+        return accuracy > best_accuracy
+    return record["validation_loss"] < best["validation_loss"]
+
+
+def _not_finite(state: TrainState, epoch: int, position: int) -> NonFiniteError:
+    error = NonFiniteError(
+        f"fit: loss or update is not finite in epoch {epoch + 1}, step {position + 1}. The parameters are as they were"
+        " before that step (error.state.model). Try a smaller learning rate, optax.clip_by_global_norm, or another"
+        " surrogate."
+    )
+    error.state = state
+    return error

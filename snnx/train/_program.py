@@ -1,0 +1,186 @@
+"""The compiled programs: many training steps as one, and the scoring of a whole data set as one."""
+
+import collections
+import functools
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int, Key, PyTree
+
+from snnx._intern import Static
+from snnx.cells import spiking_paths
+from snnx.data import SpikeDataset
+from snnx.losses import AbstractLoss
+from snnx.reductions import Mean
+from snnx.simulation import simulate
+from snnx.train._state import Totals
+
+TRACES: collections.Counter = collections.Counter()
+"""How often each program has been traced; the tests hold it to once."""
+
+
+class Schedule(NamedTuple):
+    """How `simulate` cuts time."""
+
+    chunk: int | None
+    remat: bool
+    truncate: int | None
+
+
+class Moving(eqx.Module):
+    """What a training step changes: donated to the program, and given back."""
+
+    params: PyTree
+    opt_state: PyTree
+    position: Int[Array, ""]
+    totals: Totals
+    failed: Int[Array, ""]  # the position of the first step that was not finite, or -1
+
+
+class Fixed(eqx.Module):
+    """What it does not: the arrays that are not trained, the loss's, the key, the epoch, the data."""
+
+    rest: PyTree
+    loss: PyTree
+    key: Key[Array, ""]
+    epoch: Int[Array, ""]
+    data: SpikeDataset
+
+
+class Plan(NamedTuple):
+    """What the program is compiled for, besides shapes."""
+
+    model: Static
+    loss: Static
+    update: Static
+    batch_size: int
+    schedule: Schedule
+
+
+def _examples(
+    model: PyTree,
+    loss: AbstractLoss,
+    batch: SpikeDataset,
+    keys: Array,
+    schedule: Schedule,
+    rates_of: tuple[str, ...] = (),
+) -> tuple[Array, Array | None, dict[str, Array]]:
+    """Loss, class scores and mean rates (at the paths asked for) of every example. The only vmap over examples."""
+    wanted = {path: r if isinstance(r, tuple) else (r,) for path, r in loss.taps(model).items()}
+    record = {path: wanted.get(path, ()) + ((Mean(),) if path in rates_of else ()) for path in {*wanted, *rates_of}}
+
+    def one(example: SpikeDataset, key: Array) -> tuple:
+        reduced, _, seen = simulate(
+            model,
+            example.inputs,
+            key=key,
+            mask=example.mask,
+            readout=loss.readout,
+            record=record,
+            **schedule._asdict(),
+        )
+        asked = {
+            path: seen[path][: len(given)] if isinstance(loss.taps(model)[path], tuple) else seen[path][0]
+            for path, given in wanted.items()
+        }
+        rates = {path: jnp.mean(seen[path][-1]) for path in rates_of}
+        return loss(reduced, example.targets, record=asked), loss.scores(reduced), rates
+
+    return jax.vmap(one)(batch, keys)
+
+
+def _right(scores: Float[Array, "batch classes"] | None, targets: Array) -> Float[Array, "batch"]:
+    if scores is None:
+        return jnp.full(targets.shape[0], jnp.nan)
+    return (jnp.argmax(scores, axis=-1) == targets).astype(jnp.float32)
+
+
+@functools.partial(jax.jit, static_argnums=0, donate_argnums=1)
+def train_steps(plan: Plan, moving: Moving, fixed: Fixed, stop: Int[Array, ""]) -> Moving:
+    """Training steps from `moving.position` up to `stop`, or up to the first that is not finite.
+
+    The order of the examples is drawn from the key and the epoch's number, so that any segment of an epoch can be run
+    by itself. A step that is not finite changes neither parameters nor optimiser.
+    """
+    TRACES["train_steps"] += 1
+    n, size = len(fixed.data), plan.batch_size
+    batches = -(-n // size)
+    key_order, key_steps = jax.random.split(jax.random.fold_in(fixed.key, fixed.epoch))
+    order = jnp.pad(jax.random.permutation(key_order, n), (0, batches * size - n))
+    loss = eqx.combine(fixed.loss, plan.loss.value)
+
+    def batch_loss(params: PyTree, batch: SpikeDataset, keys: Array, weights: Array) -> tuple[Array, tuple]:
+        model = eqx.combine(params, fixed.rest, plan.model.value)
+        losses, scores, _ = _examples(model, loss, batch, keys, plan.schedule)
+        total = jnp.sum(jnp.where(weights > 0, losses, 0.0))
+        right = jnp.sum(_right(scores, batch.targets) * weights)
+        return total / jnp.sum(weights), (total, right, jnp.sum(weights))
+
+    def step(moving: Moving) -> Moving:
+        first = moving.position * size
+        index = jax.lax.dynamic_slice_in_dim(order, first, size)
+        weights = (first + jnp.arange(size) < n).astype(jnp.float32)
+        keys = jax.random.split(jax.random.fold_in(key_steps, moving.position), size)
+        (value, (total, right, count)), grads = jax.value_and_grad(batch_loss, has_aux=True)(
+            moving.params, fixed.data.take(index), keys, weights
+        )
+        updates, opt_state = plan.update.value(grads, moving.opt_state, moving.params)
+        finite = jnp.isfinite(value) & _all_finite(updates)
+        new = Moving(
+            optax.apply_updates(moving.params, updates),
+            opt_state,
+            moving.position + 1,
+            Totals(moving.totals.loss + total, moving.totals.correct + right, moving.totals.examples + count),
+            moving.failed,
+        )
+        old = eqx.tree_at(lambda m: m.failed, moving, moving.position)
+        return jax.tree.map(lambda n, o: jnp.where(finite, n, o), new, old)
+
+    def more(moving: Moving) -> Array:
+        return (moving.position < stop) & (moving.failed < 0)
+
+    return jax.lax.while_loop(more, step, moving)
+
+
+def _all_finite(tree: PyTree) -> Array:
+    return functools.reduce(jnp.logical_and, (jnp.all(jnp.isfinite(x)) for x in jax.tree.leaves(tree)), jnp.array(True))
+
+
+class Scores(eqx.Module):
+    """Per example: loss, the likeliest class, and the mean rate of every spiking part by its path."""
+
+    losses: Float[Array, "n"]
+    predictions: Int[Array, "n"] | None
+    rates: dict[str, Float[Array, "n"]]
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1, 2, 3))
+def score_examples(
+    model_static: Static,
+    loss_static: Static,
+    batch_size: int,
+    schedule: Schedule,
+    model_arrays: PyTree,
+    loss_arrays: PyTree,
+    data: SpikeDataset,
+    key: Key[Array, ""],
+) -> Scores:
+    """Score every example once: a scan over batches, the last of them padded and its padding cut off again."""
+    TRACES["score_examples"] += 1
+    model = eqx.combine(model_arrays, model_static.value)
+    loss = eqx.combine(loss_arrays, loss_static.value)
+    n, paths = len(data), spiking_paths(model)
+    batches = -(-n // batch_size)
+    index = jnp.pad(jnp.arange(n), (0, batches * batch_size - n)).reshape(batches, batch_size)
+
+    def batch(number: Array, index: Array) -> tuple[Array, PyTree]:
+        keys = jax.random.split(jax.random.fold_in(key, number), batch_size)
+        losses, scores, rates = _examples(model, loss, data.take(index), keys, schedule, paths)
+        predictions = None if scores is None else jnp.argmax(scores, axis=-1)
+        return number + 1, Scores(losses, predictions, rates)
+
+    _, found = jax.lax.scan(batch, jnp.zeros((), jnp.int32), index)
+    return jax.tree.map(lambda x: x.reshape(-1)[:n], found)

@@ -1,0 +1,81 @@
+"""What a person sees while training goes on."""
+
+import time
+from typing import Any
+
+
+def duration(seconds: float) -> str:
+    """Seconds as `0:07`, `12:34` or `1:02:03`."""
+    minutes, rest = divmod(int(seconds + 0.5), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def sentence(record: dict[str, Any]) -> str:
+    """One epoch as a line: losses, accuracies, rate."""
+    parts = [f"loss {record['loss']:.4f}"]
+    if record.get("accuracy") is not None:
+        parts.append(f"acc {100 * record['accuracy']:.1f} %")
+    if record.get("validation_loss") is not None:
+        parts.append(f"valid {record['validation_loss']:.4f}")
+    if record.get("validation_accuracy") is not None:
+        parts.append(f"{100 * record['validation_accuracy']:.1f} %")
+    return "  ".join(parts)
+
+
+class Progress:
+    """A bar on a terminal, a line every few seconds elsewhere, nothing if `shown` is False."""
+
+    def __init__(self, shown: bool, epochs: int, steps: int, examples: int, done: int):
+        self.shown, self.epochs, self.steps, self.examples, self.done = shown, epochs, steps, examples, done
+        self._begin = self._last_line = time.perf_counter()
+        self._bar = self._task = self._console = None
+
+    def __enter__(self) -> "Progress":
+        if self.shown:
+            import rich.console
+            import rich.progress
+
+            self._console = rich.console.Console(stderr=True, soft_wrap=True)
+            if self._console.is_terminal:
+                self._bar = rich.progress.Progress(
+                    rich.progress.TextColumn("{task.description}"),
+                    rich.progress.BarColumn(bar_width=24),
+                    rich.progress.TextColumn("{task.fields[note]}"),
+                    console=self._console,
+                    transient=False,
+                )
+                self._task = self._bar.add_task(
+                    "compiling", total=self.epochs * self.steps, completed=self.done, note=""
+                )
+                self._bar.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def compiled(self, seconds: float) -> None:
+        """The program is there; from here on the clock measures training."""
+        self._begin = self._last_line = time.perf_counter()
+        if self._console is not None and seconds > 0.5:
+            self._console.print(f"compiled in {seconds:.1f} s", highlight=False)
+
+    def update(self, epoch: int, position: int, record: dict[str, Any] | None) -> None:
+        """Show how far training is; `record` holds the figures of the last finished epoch."""
+        if self._console is None:
+            return
+        steps = epoch * self.steps + position
+        now = time.perf_counter()
+        rate = (steps - self.done) / max(now - self._begin, 1e-9)
+        left = (self.epochs * self.steps - steps) / rate if rate > 0 else 0.0
+        figures = sentence(record) if record else ""
+        speed = f"{rate * self.examples / self.steps:,.0f} samples/s"
+        shown = min(epoch + (1 if position else 0), self.epochs)
+        if self._bar is not None and self._task is not None:
+            note = "  ".join(part for part in (figures, speed, f"{duration(left)} left") if part)
+            self._bar.update(self._task, description=f"epoch {shown}/{self.epochs}", completed=steps, note=note)
+        elif position == 0 and (now - self._last_line > 2.0 or epoch == self.epochs):
+            self._last_line = now
+            left_text = f"  {duration(left)} left" if epoch < self.epochs else ""
+            self._console.print(f"epoch {shown}/{self.epochs}  {figures}  {speed}{left_text}", highlight=False)

@@ -1,0 +1,46 @@
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, Key, PyTree
+
+
+class Totals(eqx.Module):
+    """Sums over the examples of an epoch so far: of their losses, of right answers, and their number."""
+
+    loss: Float[Array, ""]
+    correct: Float[Array, ""]
+    examples: Float[Array, ""]
+
+    @staticmethod
+    def zero() -> "Totals":
+        """Nothing seen yet."""
+        return Totals(*(jnp.zeros(()) for _ in range(3)))
+
+
+class TrainState(eqx.Module):
+    """All that training carries from step to step, and a checkpoint holds: saved and resumed bit for bit.
+
+    - `model`: the model being trained, in training mode.
+    - `opt_state`: the optimiser's state.
+    - `key`: the key of the whole run; epochs, steps and examples fold their number into it.
+    - `epoch`: epochs finished.
+    - `position`: steps of the current epoch done.
+    - `totals`: sums over the current epoch so far.
+    - `best`: the model with the best validation so far (as it was after that epoch); None without validation.
+    """
+
+    model: PyTree
+    opt_state: PyTree
+    key: Key[Array, ""]
+    epoch: Int[Array, ""]
+    position: Int[Array, ""]
+    totals: Totals
+    best: PyTree = None
+
+
+def copied(tree: Any) -> Any:
+    """Every array in a buffer of its own: what is donated to a program is lost to its owner, and two leaves of one
+    buffer cannot be donated at all."""
+    return jax.tree.map(lambda x: jnp.array(x, copy=True) if eqx.is_array(x) else x, tree)

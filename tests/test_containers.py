@@ -1,0 +1,641 @@
+"""Containers: against a network wired by hand, with taps, masks, keys, chunks, and messages that name the layer."""
+
+import copy
+import functools
+import pickle
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import snnx
+from snnx.cells import AbstractCell, walk
+from snnx.layers import Add, Concat, Parallel, Recurrent, Residual, Sequential
+from snnx.neurons import LI, LIF
+from snnx.reductions import Mean, Sum
+from snnx.simulation import simulate
+
+STEPS = 9
+CHUNKS = (1, 2, 4, STEPS)
+
+
+def keys(count, seed=0):
+    return jax.random.split(jax.random.key(seed), count)
+
+
+def linear(n_in, n_out, key, gain=1.5, **options):
+    """A layer with weights large enough for spikes."""
+    layer = eqx.nn.Linear(n_in, n_out, key=key, **options)
+    return eqx.tree_at(lambda part: part.weight, layer, gain * layer.weight)
+
+
+def pulses(shape, seed=0, steps=STEPS):
+    return jnp.asarray(np.random.default_rng(seed).normal(0.4, 1.2, (steps, *shape)), jnp.float32)
+
+
+def close(got, expected, rtol=2e-5, atol=2e-6):
+    got, expected = jax.tree.leaves(got), jax.tree.leaves(expected)
+    assert len(got) == len(expected)
+    for g, e in zip(got, expected, strict=True):
+        np.testing.assert_allclose(g, e, rtol=rtol, atol=atol)
+
+
+# A network with every container, one inside the other, and the same network as a plain loop.
+
+
+def make_network():
+    k = keys(10)
+    return Sequential(
+        [
+            linear(5, 6, k[0]),
+            LIF(tau=jnp.full(6, 4.0)),
+            Recurrent(LIF(tau=6.0), linear(6, 6, k[1])),
+            Residual(Sequential([linear(6, 6, k[2]), LIF(tau=3.0)])),
+            Parallel([Sequential([linear(6, 3, k[3]), LI(tau=5.0)]), jnp.tanh], Concat()),
+            Recurrent(Sequential([linear(9, 4, k[4]), LIF(tau=2.0)]), linear(4, 9, k[5], use_bias=False)),
+            Parallel([linear(4, 2, k[6]), linear(4, 2, k[7], use_bias=False)]),
+            Residual(linear(2, 2, k[8]), shortcut=linear(2, 2, k[9])),
+            LI(tau=jnp.asarray(8.0)),
+        ]
+    )
+
+
+def spike(distance):
+    """A Heaviside step with the derivative of an arc tangent of slope 2."""
+    soft = jnp.arctan(jnp.pi * distance) / jnp.pi
+    return jax.lax.stop_gradient((distance > 0) - soft) + soft
+
+
+def fire(v, x, tau):
+    v = jnp.exp(-1.0 / tau) * v + x
+    s = spike(v - 1.0)
+    return s, v - s
+
+
+def by_hand(network, xs, live=None):
+    """Outputs, and what is inside at each step, by path. A step that is not live does not happen."""
+    at = dict(walk(network))
+    v = {"1": 0.0, "2.neuron": 0.0, "3.body.1": 0.0, "4.0.1": 0.0, "5.neuron.1": 0.0, "8": 0.0}
+    v = {path: jnp.zeros(size) for path, size in zip(v, (6, 6, 6, 3, 4, 2), strict=True)}
+    y2, y5, trace = jnp.zeros(6), jnp.zeros(4), []
+
+    def weigh(path, x):
+        layer = at[path]
+        y = jnp.stack([jnp.sum(row * x) for row in layer.weight])
+        return y if layer.bias is None else y + layer.bias
+
+    for t in range(xs.shape[0]):
+        if live is not None and not live[t]:
+            continue
+        out = {}
+        out["0"] = weigh("0", xs[t])
+        out["1"], v["1"] = fire(v["1"], out["0"], at["1"].tau)
+        out["2.feedback"] = weigh("2.feedback", y2)
+        out["2.neuron"], v["2.neuron"] = fire(v["2.neuron"], out["1"] + out["2.feedback"], 6.0)
+        out["2"] = y2 = out["2.neuron"]
+        out["3.shortcut"], out["3.body.0"] = y2, weigh("3.body.0", y2)
+        out["3.body.1"], v["3.body.1"] = fire(v["3.body.1"], out["3.body.0"], 3.0)
+        out["3.body"] = out["3.body.1"]
+        out["3"] = out["3.join"] = out["3.body"] + y2
+        out["4.0.0"] = weigh("4.0.0", out["3"])
+        out["4.0.1"] = v["4.0.1"] = jnp.exp(-1.0 / 5.0) * v["4.0.1"] + out["4.0.0"]
+        out["4.0"], out["4.1"] = out["4.0.1"], jnp.tanh(out["3"])
+        out["4"] = out["4.join"] = jnp.concatenate([out["4.0"], out["4.1"]])
+        out["5.feedback"] = weigh("5.feedback", y5)
+        out["5.neuron.0"] = weigh("5.neuron.0", out["4"] + out["5.feedback"])
+        out["5.neuron.1"], v["5.neuron.1"] = fire(v["5.neuron.1"], out["5.neuron.0"], 2.0)
+        out["5"] = out["5.neuron"] = y5 = out["5.neuron.1"]
+        out["6.0"], out["6.1"] = weigh("6.0", y5), weigh("6.1", y5)
+        out["6"] = out["6.join"] = out["6.0"] + out["6.1"]
+        out["7.body"], out["7.shortcut"] = weigh("7.body", out["6"]), weigh("7.shortcut", out["6"])
+        out["7"] = out["7.join"] = out["7.body"] + out["7.shortcut"]
+        out["8"] = v["8"] = jnp.exp(-1.0 / at["8"].tau) * v["8"] + out["7"]
+        trace.append(out | {f"{path}.v": value for path, value in v.items()})
+    traces = {path: jnp.stack([out[path] for out in trace]) for path in trace[0]}
+    return traces["8"], traces
+
+
+NETWORK = make_network()
+XS = pulses((5,))
+PATHS = tuple(path for path, _ in walk(NETWORK) if path)
+FIELDS = ("1.v", "2.neuron.v", "3.body.1.v", "4.0.1.v", "5.neuron.1.v", "8.v")
+
+
+def weighted(ys):
+    """A number that depends on every step and every feature in its own way."""
+    return jnp.sum(ys * jnp.sin(1.0 + jnp.arange(ys.size, dtype=ys.dtype)).reshape(ys.shape))
+
+
+def loss(network, xs, **options):
+    ys, _, seen = simulate(network, xs, record=[*PATHS, *FIELDS], **options)
+    return weighted(ys) + 0.1 * weighted(seen["2.neuron.v"]) + 0.1 * weighted(seen["5.neuron.1"]), (ys, seen)
+
+
+def loss_by_hand(network, xs, live=None):
+    ys, seen = by_hand(network, xs, live)
+    return weighted(ys) + 0.1 * weighted(seen["2.neuron.v"]) + 0.1 * weighted(seen["5.neuron.1"]), (ys, seen)
+
+
+@functools.cache
+def reference():
+    return eqx.filter_jit(eqx.filter_value_and_grad(loss_by_hand, has_aux=True))(NETWORK, XS)
+
+
+@pytest.mark.parametrize("chunk", CHUNKS)
+def test_a_network_is_the_hand_written_loop_in_outputs_taps_and_gradient(chunk):
+    (value, (ys, seen)), gradient = reference()
+    run = eqx.filter_jit(eqx.filter_value_and_grad(functools.partial(loss, chunk=chunk), has_aux=True))
+    (got_value, (got_ys, got_seen)), got_gradient = run(NETWORK, XS)
+    close(got_ys, ys)
+    assert set(got_seen) == set(seen) == {*PATHS, *FIELDS}
+    for path in seen:
+        np.testing.assert_allclose(got_seen[path], seen[path], rtol=2e-5, atol=2e-6, err_msg=path)
+    close(got_value, value)
+    close(got_gradient, gradient, rtol=2e-4, atol=2e-5)
+    for path in ("1", "2.neuron", "3.body.1", "5.neuron.1"):
+        assert 0.1 < float(seen[path].mean()) < 0.9, f"{path} is silent, or fires all the time: no test"
+
+
+def test_stepping_through_is_the_hand_written_loop():
+    step, state, ys = eqx.filter_jit(NETWORK), NETWORK.init_state((5,)), []
+    for x in XS:
+        y, state = step(x, state)
+        ys.append(y)
+    _, (expected, seen) = reference()[0]
+    close(jnp.stack(ys), expected)
+    close(state["5"].neuron["1"].v, seen["5.neuron.1.v"][-1])
+    close(state["5"].y, seen["5"][-1])
+    close(state["3"]["body"]["1"].v, seen["3.body.1.v"][-1])
+    assert set(state) == {"1", "2", "3", "4", "5", "7", "8"}  # parts without state have no entry
+
+
+def test_forward_mode_gives_the_same_derivative():
+    direction = jax.tree.map(lambda x: jnp.cos(jnp.arange(x.size, dtype=x.dtype)).reshape(x.shape), _floats(NETWORK))
+
+    def along(network, direction):
+        return eqx.filter_jvp(lambda n: loss(n, XS, chunk=4)[0], (network,), (direction,))[1]
+
+    got = eqx.filter_jit(along)(NETWORK, direction)
+    gradient = reference()[1]
+    expected = sum(jnp.vdot(g, d) for g, d in zip(*map(jax.tree.leaves, (gradient, direction)), strict=True))
+    np.testing.assert_allclose(got, expected, rtol=1e-4)
+
+
+def _floats(model):
+    return eqx.filter(model, eqx.is_inexact_array)
+
+
+@pytest.mark.parametrize("live", ["111111000", "110100101"])
+@pytest.mark.parametrize("chunk", [1, 4, STEPS])
+def test_masked_steps_do_not_happen(live, chunk):
+    mask = np.array([c == "1" for c in live])
+    garbage = jnp.where(mask[:, None], XS, 7.0)
+    (_, (ys, seen)), gradient = _masked_reference(live)
+
+    def masked_loss(network, xs, mask):
+        ys, _, seen = simulate(network, xs, mask=mask, record=[*PATHS, *FIELDS], chunk=chunk)
+        # Only live steps enter, in their order.
+        picked = (
+            ys[np.flatnonzero(live_steps)],
+            {path: trace[np.flatnonzero(live_steps)] for path, trace in seen.items()},
+        )
+        total = weighted(picked[0]) + 0.1 * weighted(picked[1]["2.neuron.v"]) + 0.1 * weighted(picked[1]["5.neuron.1"])
+        return total, (picked, ys, seen)
+
+    live_steps = mask
+    run = eqx.filter_jit(eqx.filter_value_and_grad(masked_loss, has_aux=True))
+    (_, ((got_ys, got_seen), whole, whole_seen)), got_gradient = run(NETWORK, garbage, jnp.asarray(mask))
+    close(got_ys, ys)
+    for path in seen:
+        np.testing.assert_allclose(got_seen[path], seen[path], rtol=2e-5, atol=2e-6, err_msg=path)
+    close(got_gradient, gradient, rtol=2e-4, atol=2e-5)
+    assert not np.any(np.asarray(whole)[~mask])
+    assert all(not np.any(np.asarray(whole_seen[path])[~mask]) for path in PATHS)  # outputs; states stand still
+
+
+@functools.cache
+def _masked_reference(live):
+    mask = [c == "1" for c in live]
+    run = eqx.filter_jit(eqx.filter_value_and_grad(functools.partial(loss_by_hand, live=mask), has_aux=True))
+    return run(NETWORK, XS)
+
+
+def test_the_state_after_a_padded_sequence_is_that_of_the_sequence():
+    padded = jnp.concatenate([XS[:6], jnp.full((3, 5), 7.0)])
+    _, state = simulate(NETWORK, XS[:6])
+    for chunk in (1, 4, STEPS):
+        _, got = simulate(NETWORK, padded, mask=jnp.arange(STEPS) < 6, chunk=chunk)
+        close(got, state)
+
+
+def test_recording_may_reduce_over_time():
+    _, (_, seen) = reference()[0]
+    record = {"2.neuron": Mean(), "5.neuron.1.v": Sum(), "3.body.1": Sum()}
+    _, _, got = simulate(NETWORK, XS, record=record, chunk=4)
+    close(got["2.neuron"], np.mean(seen["2.neuron"], axis=0))
+    close(got["5.neuron.1.v"], np.sum(seen["5.neuron.1.v"], axis=0))
+    close(got["3.body.1"], np.sum(seen["3.body.1"], axis=0))
+
+
+def test_an_ensemble_is_a_vmap_away():
+    def make(key):
+        k1, k2, k3 = jax.random.split(key, 3)
+        return Sequential([linear(5, 6, k1), Recurrent(LIF(), linear(6, 6, k2)), linear(6, 2, k3), LI()])
+
+    seeds = keys(3, seed=4)
+    models = eqx.filter_vmap(make)(seeds)
+    got = eqx.filter_jit(eqx.filter_vmap(lambda m, xs: simulate(m, xs)[0], in_axes=(eqx.if_array(0), None)))(models, XS)
+    for i, key in enumerate(seeds):
+        close(got[i], simulate(make(key), XS)[0])
+
+
+def test_a_batch_is_a_vmap_away():
+    batch = pulses((4, 5), seed=3).swapaxes(0, 1)
+    got = jax.jit(jax.vmap(lambda xs: simulate(NETWORK, xs, chunk=4)[0]))(batch)
+    for xs, ys in zip(batch, got, strict=True):
+        close(ys, by_hand(NETWORK, xs)[0])
+
+
+# Models nested at random.
+
+
+def nested(rng, width, depth, number):
+    """A random cell or callable that keeps the width."""
+    kind = rng.choice(
+        ["Linear", "LIF", "LI", "tanh", "Dropout", "Noise"]
+        if depth == 0
+        else ["Sequential", "Residual", "Add", "Concat", "Recurrent", "Around"]
+    )
+    key = jax.random.key(rng.integers(2**31))
+
+    def again():
+        return nested(rng, width, depth - 1, number)
+
+    match kind:
+        case "Linear":
+            return linear(width, width, key)
+        case "LIF":
+            return LIF(tau=float(rng.uniform(2.0, 10.0)), refractory=int(rng.integers(2)))
+        case "LI":
+            return LI(tau=float(rng.uniform(2.0, 10.0)))
+        case "tanh":
+            return jnp.tanh
+        case "Dropout":
+            return eqx.nn.Dropout(0.4)
+        case "Noise":
+            return snnx.layers.GaussianNoise(0.3)
+        case "Sequential":
+            return Sequential([again() for _ in range(rng.integers(1, 4))])
+        case "Residual":
+            return Residual(again(), again() if rng.random() < 0.5 else None)
+        case "Add":
+            return Parallel([again(), again()])
+        case "Concat":
+            return Sequential([Parallel([again(), again()], Concat()), linear(2 * width, width, key)])
+        case "Recurrent":
+            return Recurrent(LIF(), linear(width, width, key))
+        case "Around":
+            return Recurrent(Sequential([again(), LIF()]), linear(width, width, key))
+    raise AssertionError(kind)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_stretch_of_time_is_the_step_over_and_over_in_random_models(seed):
+    rng = np.random.default_rng(seed)
+    model = Sequential([linear(3, 4, keys(1, seed)[0]), nested(rng, 4, 2, seed), nested(rng, 4, 2, seed)])
+    xs, key, state = pulses((3,), seed, steps=6), jax.random.key(seed), model.init_state((3,))
+    step, ys, states = eqx.filter_jit(model), [], state
+    for x in xs:
+        y, states = step(x, states, key=key)
+        ys.append(y)
+    for chunk in (1, 4, 6):
+        got, end = eqx.filter_jit(simulate)(model, xs, key=key, chunk=chunk)
+        close(got, jnp.stack(ys))
+        assert jax.tree.structure(end) == jax.tree.structure(state)
+        close(end, states)
+
+
+# Keys.
+
+
+def test_part_number_i_gets_the_key_folded_with_i():
+    seen = {}
+
+    class Keyed(eqx.Module):
+        name: str = eqx.field(static=True)
+
+        def __call__(self, x, *, key):
+            seen[self.name] = jax.random.key_data(key)
+            return x
+
+    model = Sequential(
+        [
+            Keyed("0"),
+            Parallel([Keyed("1.0"), Sequential([Keyed("1.1.0")])]),
+            Residual(Keyed("2.body"), Keyed("2.shortcut")),
+            Recurrent(Sequential([Keyed("3.neuron.0"), LIF()]), Keyed("3.feedback")),
+        ]
+    )
+    key, fold = jax.random.key(3), jax.random.fold_in
+    model(jnp.zeros(4), model.init_state((4,)), key=key)
+    expected = {
+        "0": fold(key, 0),
+        "1.0": fold(fold(key, 1), 0),
+        "1.1.0": fold(fold(fold(key, 1), 1), 0),
+        "2.body": fold(fold(key, 2), 0),
+        "2.shortcut": fold(fold(key, 2), 1),
+        "3.neuron.0": fold(fold(fold(key, 3), 0), 0),
+        "3.feedback": fold(fold(key, 3), 1),
+    }
+    assert set(seen) == set(expected)
+    for name, folded in expected.items():
+        np.testing.assert_array_equal(seen[name], jax.random.key_data(folded), err_msg=name)
+
+
+@pytest.mark.parametrize("chunk", CHUNKS)
+def test_a_dropout_draws_one_mask_for_the_sequence(chunk):
+    model, key = Sequential([eqx.nn.Dropout(0.5), jnp.abs, eqx.nn.Dropout(0.5)]), jax.random.key(1)
+    xs = jnp.ones((STEPS, 40))
+    _, _, seen = simulate(model, xs, key=key, record=["0", "2"], chunk=chunk)
+    first = 2.0 * jax.random.bernoulli(jax.random.fold_in(key, 0), 0.5, (40,))
+    second = 2.0 * jax.random.bernoulli(jax.random.fold_in(key, 2), 0.5, (40,))
+    np.testing.assert_array_equal(seen["0"], np.tile(first, (STEPS, 1)))
+    np.testing.assert_array_equal(seen["2"], np.tile(first * second, (STEPS, 1)))
+    assert not np.array_equal(first, second)
+
+
+def test_a_dropout_is_silent_in_inference_mode_and_needs_no_key():
+    model = eqx.nn.inference_mode(Sequential([eqx.nn.Dropout(0.5), Residual(eqx.nn.Dropout(0.3))]))
+    xs = pulses((4,))
+    np.testing.assert_array_equal(simulate(model, xs)[0], 2.0 * xs)
+
+
+# What is plain, and stateless, goes in as it is.
+
+K = keys(4, seed=9)
+STATELESS = {
+    "Linear": (eqx.nn.Linear(6, 4, key=K[0]), (6,)),
+    "Linear without bias": (eqx.nn.Linear(6, 4, use_bias=False, key=K[0]), (6,)),
+    "Linear to a scalar": (eqx.nn.Linear(6, "scalar", key=K[0]), (6,)),
+    "Conv1d": (eqx.nn.Conv1d(2, 3, 3, key=K[0]), (2, 7)),
+    "Conv2d": (eqx.nn.Conv2d(2, 3, 3, stride=2, padding=1, key=K[0]), (2, 7, 6)),
+    "Conv3d": (eqx.nn.Conv3d(2, 3, 2, key=K[0]), (2, 4, 3, 3)),
+    "ConvTranspose2d": (eqx.nn.ConvTranspose2d(2, 3, 3, stride=2, key=K[0]), (2, 4, 3)),
+    "AvgPool2d": (eqx.nn.AvgPool2d(2, 2), (2, 6, 4)),
+    "MaxPool2d": (eqx.nn.MaxPool2d(3, 1), (2, 6, 4)),
+    "AdaptiveAvgPool2d": (eqx.nn.AdaptiveAvgPool2d((2, 3)), (2, 6, 7)),
+    "LayerNorm": (eqx.nn.LayerNorm((6,)), (6,)),
+    "LayerNorm of a map": (eqx.nn.LayerNorm((2, 4, 4)), (2, 4, 4)),
+    "GroupNorm": (eqx.nn.GroupNorm(2, 4), (4, 3, 3)),
+    "RMSNorm": (eqx.nn.RMSNorm((6,)), (6,)),
+    "Dropout": (eqx.nn.Dropout(0.5), (6,)),
+    "Lambda": (eqx.nn.Lambda(jax.nn.relu), (6,)),
+    "Identity": (eqx.nn.Identity(), (6,)),
+    "PReLU": (eqx.nn.PReLU(0.2), (6,)),
+    "MLP": (eqx.nn.MLP(6, 3, 5, 1, key=K[0]), (6,)),
+    "Sequential of Equinox": (eqx.nn.Sequential([eqx.nn.Linear(6, 4, key=K[0]), eqx.nn.Dropout(0.5)]), (6,)),
+    "function": (jnp.sin, (6,)),
+    "lambda": (lambda x: x[::-1] ** 2, (6,)),
+}
+
+
+@pytest.mark.parametrize("name", STATELESS)
+def test_a_stateless_layer_is_applied_step_by_step(name):
+    layer, shape = STATELESS[name]
+    model, xs, key = Sequential([layer]), pulses(shape, steps=5), jax.random.key(2)
+    if isinstance(layer, (eqx.nn.Dropout, eqx.nn.Sequential)):
+        expected = jnp.stack([layer(x, key=jax.random.fold_in(key, 0)) for x in xs])
+    else:
+        expected = jnp.stack([layer(x) for x in xs])
+    close(simulate(model, xs, key=key, chunk=3)[0], expected, atol=1e-6)
+    close(model(xs[0], model.init_state(shape), key=key)[0], expected[0], atol=1e-6)
+    assert model.init_state(shape) == {}
+
+
+def test_add_and_concat_join_along_any_axis():
+    xs = pulses((2, 3, 4))
+    for axis in (0, 1, 2, -1):
+        model = Parallel([jnp.sin, jnp.cos, jnp.tanh], Concat(axis))
+        expected = np.concatenate([np.sin(xs), np.cos(xs), np.tanh(xs)], axis=axis + 1 if axis >= 0 else axis)
+        close(simulate(model, xs)[0], expected)
+    close(simulate(Parallel([jnp.sin, jnp.cos, jnp.tanh], Add()), xs)[0], np.sin(xs) + np.cos(xs) + np.tanh(xs))
+    close(simulate(Parallel([jnp.sin, jnp.cos], jnp.maximum), xs)[0], np.maximum(np.sin(xs), np.cos(xs)))
+
+
+def test_a_cell_can_join_no_branches_but_end_them():
+    model = Sequential([Parallel([jnp.sin, jnp.cos]), LI(tau=4.0)])
+    xs, v = pulses((3,)), np.zeros(3)
+    for x, y in zip(xs, simulate(model, xs)[0], strict=True):
+        v = np.exp(-0.25) * v + np.sin(x) + np.cos(x)
+        close(y, v)
+
+
+# Messages.
+
+
+def deep(layer):
+    return Sequential([jnp.abs, Residual(Sequential([jnp.sin, layer]), jnp.cos)])
+
+
+def fails(error, pattern, call, *args, **kwargs):
+    with pytest.raises(error, match=pattern) as caught:
+        call(*args, **kwargs)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("how", ["init_state", "step", "simulate"])
+def test_a_wrong_width_names_the_layer_by_path_with_both_shapes(how):
+    good, bad = deep(linear(4, 4, K[0])), deep(linear(5, 4, K[0]))
+    pattern = r"Sequential: layer 1\.body\.1 \(Linear\), given one step float32\[4\]: takes one step of shape \(5,\)"
+    xs = jnp.ones((STEPS, 4))
+    calls = {
+        "init_state": lambda: bad.init_state((4,)),
+        "step": lambda: bad(xs[0], good.init_state((4,))),
+        "simulate": lambda: simulate(bad, xs),
+    }
+    message = fails(snnx.ShapeError, pattern, calls[how])
+    assert "(4,)" in message
+
+
+def test_a_width_of_one_is_not_broadcast():
+    model = Sequential([LIF(), linear(4, 2, K[0])])
+    state = model.init_state((4,))
+    fails(
+        ValueError,
+        r"layer 0 \(LIF\), given one step float32\[1\]: .*state was made for \(4,\)",
+        model,
+        jnp.ones(1),
+        state,
+    )
+    fails(ValueError, r"layer 0 \(LIF\), given one step float32\[1\]", simulate, model, jnp.ones((3, 1)), state)
+    fails(
+        ValueError,
+        r"layer 1 \(Linear\), given one step float32\[1\]: .* \(4,\), got \(1,\)",
+        simulate,
+        model,
+        jnp.ones((3, 1)),
+    )
+
+
+def test_a_batch_axis_where_none_belongs_is_named():
+    model = Sequential([linear(4, 2, K[0]), LIF()])
+    batch = jnp.ones((3, STEPS, 4))  # [batch, time, features] where [time, features] belongs
+    fails(
+        ValueError,
+        r"layer 0 \(Linear\), given one step float32\[9, 4\]: .* \(4,\), got \(9, 4\)",
+        simulate,
+        model,
+        batch,
+    )
+    state = model.init_state((4,))
+    fails(ValueError, r"layer 0 \(Linear\), given one step float32\[3, 4\]", model, jnp.ones((3, 4)), state)
+    neuron = Sequential([LIF()])
+    fails(ValueError, r"layer 0 \(LIF\).*without batch axis", neuron, jnp.ones((3, 4)), neuron.init_state((4,)))
+    maps = Sequential([eqx.nn.Conv2d(1, 2, 3, key=K[0])])
+    fails(ValueError, r"layer 0 \(Conv2d\), given one step float32\[3, 1, 8, 8\]", maps.init_state, (3, 1, 8, 8))
+
+
+@pytest.mark.parametrize("random", [eqx.nn.Dropout(0.5), eqx.nn.Sequential([eqx.nn.Identity(), eqx.nn.Dropout(0.5)])])
+def test_a_missing_key_is_named_with_what_to_do(random):
+    model, xs = deep(random), jnp.ones((STEPS, 4))
+    pattern = rf"layer 1\.body\.1 \({type(random).__name__}\).*needs a key: pass key=jax\.random\.key.*inference_mode"
+    fails(ValueError, pattern, simulate, model, xs)
+    fails(ValueError, pattern, model, xs[0], model.init_state((4,)))
+
+
+def test_an_error_inside_a_recurrent_has_the_whole_path():
+    model = Sequential([jnp.abs, Recurrent(Sequential([jnp.sin, linear(5, 4, K[0]), LIF()]), linear(4, 4, K[1]))])
+    pattern = r"Sequential: layer 1\.neuron\.1 \(Linear\), given one step float32\[4\]: .* \(5,\), got \(4,\)"
+    fails(snnx.ShapeError, pattern, model.init_state, (4,))
+    random = Sequential([Recurrent(Sequential([eqx.nn.Dropout(0.5), LIF()]), eqx.nn.Dropout(0.5))])
+    state = random.init_state((4,))
+    for call in (lambda: random(jnp.ones(4), state), lambda: simulate(random, jnp.ones((3, 4)))):
+        fails(ValueError, r"Sequential: layer 0\.feedback \(Dropout\).*needs a key", call)
+    only_neuron = Sequential([Recurrent(Sequential([eqx.nn.Dropout(0.5), LIF()]), linear(4, 4, K[0]))])
+    for call in (
+        lambda: only_neuron(jnp.ones(4), state),
+        lambda: simulate(only_neuron, jnp.ones((3, 4))),
+        lambda: simulate(only_neuron, jnp.ones((3, 4)), record=["0.neuron.0"]),
+    ):
+        fails(ValueError, r"Sequential: layer 0\.neuron\.0 \(Dropout\).*needs a key", call)
+
+
+def test_a_feedback_that_does_not_fit_is_named():
+    for feedback, pattern in (
+        (linear(4, 3, K[0]), r"feedback \(Linear\) gives shape \(3,\), expected that of the input, \(4,\)"),
+        (linear(3, 4, K[0]), r"feedback \(Linear\), given one step float32\[4\]: .*\(3,\), got \(4,\)"),
+    ):
+        fails(snnx.ShapeError, pattern, Recurrent(LIF(), feedback).init_state, (4,))
+        fails(snnx.ShapeError, r"layer 0", Sequential([Recurrent(LIF(), feedback)]).init_state, (4,))
+    recurrent = Recurrent(LIF(), linear(4, 4, K[0]))
+    state = recurrent.init_state((4,))
+    for x in (jnp.ones((3, 4)), jnp.ones(1), jnp.ones(())):
+        fails(ValueError, r"\(4,\)", recurrent, x, state)
+
+
+def test_branches_that_do_not_add_up_are_named():
+    branches = [linear(4, 3, K[0]), linear(4, 2, K[1])]
+    pattern = r"layer join \(Add\), given one step float32\[3\], float32\[2\]: the branches have shapes \(3,\), \(2,\)"
+    fails(snnx.ShapeError, pattern, Parallel(branches).init_state, (4,))
+    fails(snnx.ShapeError, r"layer 0\.join \(Add\)", Sequential([Residual(linear(4, 3, K[0]))]).init_state, (4,))
+    fails(ValueError, r"layer join \(Concat\)", Parallel([jnp.sum, jnp.sin], Concat()).init_state, (4,))
+
+
+@pytest.mark.parametrize(
+    ("part", "pattern"),
+    [
+        (lambda: eqx.nn.BatchNorm(4, "batch", mode="ema"), r"part 1 \(BatchNorm\) keeps a hidden state.*ThresholdNorm"),
+        (
+            lambda: eqx.nn.Sequential([eqx.nn.BatchNorm(4, "batch", mode="ema")]),
+            r"part 1 \(Sequential\) keeps a hidden state",
+        ),
+        (lambda: eqx.nn.GRUCell(4, 4, key=K[0]), r"part 1 \(GRUCell\) is a recurrent cell of Equinox.*AbstractCell"),
+        (lambda: eqx.nn.LSTMCell(4, 4, key=K[0]), r"part 1 \(LSTMCell\) is a recurrent cell of Equinox"),
+        (lambda: LIF, r"part 1 is the class LIF; expected an object: LIF\(\.\.\.\)"),
+        (lambda: eqx.nn.Linear, r"part 1 is the class Linear; expected an object"),
+        (lambda: 3.0, r"part 1 is float 3\.0; expected a cell or a callable"),
+        (lambda: None, r"part 1 is NoneType None; expected a cell or a callable"),
+        (lambda: jnp.ones(3), r"part 1 is float32\[3\]; expected a cell or a callable"),
+    ],
+)
+def test_what_cannot_be_a_part_is_refused_at_once(part, pattern):
+    fails(TypeError, rf"Sequential: {pattern}", lambda: Sequential([jnp.sin, part()]))
+    fails(TypeError, rf"Parallel: {pattern}", lambda: Parallel([jnp.sin, part()]))
+
+
+def test_a_residual_and_a_recurrent_refuse_wrong_parts_too():
+    fails(TypeError, r"Residual: part body is the class LIF", Residual, LIF)
+    fails(TypeError, r"Residual: part shortcut is float 1\.0", Residual, LIF(), 1.0)
+    fails(TypeError, r"Recurrent: part feedback \(GRUCell\)", Recurrent, LIF(), eqx.nn.GRUCell(4, 4, key=K[0]))
+    fails(TypeError, r"Recurrent: neuron is Linear; expected a cell", Recurrent, linear(4, 4, K[0]), linear(4, 4, K[0]))
+    fails(TypeError, r"Recurrent: feedback is the cell LI; expected a plain callable", Recurrent, LIF(), LI())
+    fails(ValueError, r"Sequential: layers is empty", Sequential, [])
+    fails(ValueError, r"Parallel: branches is .*expected at least one", Parallel, [])
+
+
+def test_a_state_that_is_not_the_models_is_named():
+    model, other = Sequential([linear(4, 4, K[0]), LIF()]), Sequential([LIF()])
+    state = other.init_state((4,))
+    fails(
+        ValueError,
+        r"layer 1 \(LIF\).*no entry of its own in the state; make the state with init_state",
+        model,
+        jnp.ones(4),
+        state,
+    )
+    fails(ValueError, r"layer 1 \(LIF\)", model, jnp.ones(4), LIF().init_state((4,)))
+
+
+def test_a_wrong_dtype_is_named():
+    model = Sequential([linear(4, 4, K[0]), LIF()])
+    fails(TypeError, r"xs is int32\[9, 4\].*astype", simulate, model, jnp.ones((STEPS, 4), jnp.int32))
+    half = Sequential([linear(4, 4, K[0]), lambda x: x.astype(jnp.bfloat16), LIF(tau=jnp.full(4, 5.0))])
+    fails(TypeError, r"layer 2 \(LIF\), given one step bfloat16\[4\]: .*computes in float32", half.init_state, (4,))
+
+
+def test_an_unknown_path_is_refused_with_the_nearest_that_there_is():
+    fails(ValueError, r"'2.neurom'.* Did you mean '2.neuron'", simulate, NETWORK, XS, record=["2.neurom"])
+
+
+# Copies and files.
+
+
+def picklable(seed):
+    k = keys(4, seed)
+    return Sequential(
+        [
+            eqx.nn.Conv2d(1, 2, 3, key=k[0]),
+            LIF(tau=snnx.Positive(jnp.full((2, 1, 1), 4.0))),
+            snnx.layers.SumPool2d(2),
+            snnx.layers.Flatten(),
+            jnp.tanh,
+            snnx.layers.ThresholdNorm(8),
+            Recurrent(LIF(), linear(8, 8, k[1])),
+            Residual(Parallel([linear(8, 4, k[2]), linear(8, 4, k[3])], Concat())),
+            eqx.nn.Dropout(0.2),
+            snnx.layers.GaussianNoise(0.1),
+            LI(),
+        ]
+    )
+
+
+def test_models_can_be_pickled_copied_and_stored(tmp_path):
+    model, xs, key = picklable(0), pulses((1, 6, 6), steps=4), jax.random.key(5)
+    run = eqx.filter_jit(lambda m: simulate(m, xs, key=key))
+    ys, state = run(model)
+    eqx.tree_serialise_leaves(tmp_path / "model.eqx", model)
+    stored = eqx.tree_deserialise_leaves(tmp_path / "model.eqx", picklable(1))
+    for again in (pickle.loads(pickle.dumps(model)), copy.deepcopy(model), stored):
+        assert eqx.tree_equal(again, model)
+        np.testing.assert_array_equal(run(again)[0], ys)
+    assert not np.array_equal(run(picklable(1))[0], ys)
+    close(pickle.loads(pickle.dumps(state)), state, rtol=0, atol=0)
+
+
+def test_a_container_can_be_indexed_and_measured():
+    assert len(NETWORK) == 9
+    assert NETWORK[2] is NETWORK.layers[2]
+    assert isinstance(NETWORK[-1], LI)
+    assert isinstance(NETWORK, AbstractCell)
