@@ -217,7 +217,7 @@ def test_a_rule_of_names_can_fail(tmp_path, monkeypatch):
     _package(
         tmp_path,
         {
-            "__init__.py": "from pkg.cells import X\nimport pkg.plot as plot\n__all__ = ['X', 'X', 'gone', 'plot']",
+            "__init__.py": "'`pkg.losses`'\nfrom pkg.cells import X\nimport pkg.plot as plot\n__all__ = ['X', 'X', 'gone', 'plot']",
             "cells/__init__.py": '"""Cells."""\nfrom pkg.cells._x import X, hidden\n__all__ = ["X", "hidden"]',
             "cells/_x.py": """
                 import equinox as eqx
@@ -227,6 +227,7 @@ def test_a_rule_of_names_can_fail(tmp_path, monkeypatch):
                     "Documented, but nobody finds it."
                 """,
             "cli/__init__.py": '"""The command line."""\n__all__ = []',
+            "losses/__init__.py": "'Losses.'\nfrom pkg.cells._x import hidden as loss\n__all__ = ['loss']",
             "plot/__init__.py": "from pkg.cells._x import hidden as raster\n__all__ = ['raster']",
             "train/__init__.py": "",
         },
@@ -245,7 +246,7 @@ def test_a_rule_of_names_can_fail(tmp_path, monkeypatch):
             "pkg/__init__.py: __all__ lists gone, which is not there; import it or take it off.",
             "pkg/__init__.py: plot has no docstring; say what it is, with its equation and shapes.",
             "pkg/cells/__init__.py: X has no docstring; say what it is, with its equation and shapes.",
-            "pkg/cells/__init__.py: hidden is not reached from the top; add it, or cells, to pkg.__all__.",
+            "pkg/cells/__init__.py: hidden is not found from the top; hand on it or cells, or document cells.",
             "pkg/train/__init__.py: no __all__; list the names that it hands on.",
         ]
     )

@@ -133,6 +133,9 @@ class _PartError(Exception):
         self.container, self.path, self.part, self.came, self.reason = container, path, part, came, reason
         super().__init__(f"{container}: layer {path} ({part}), given one step {came}: {reason}")
 
+    def __reduce__(self) -> tuple:  # an exception that is pickled is made again from these
+        return type(self), (self.container, self.path, self.part, self.came, self.reason)
+
     @classmethod
     def wrap(cls, container: AbstractCell, name: str, error: "_PartError") -> "_PartError":
         path = f"{name}.{error.path}"

@@ -79,7 +79,7 @@ def fit(
     - `optimizer`: from optax; clipping, schedules and accumulation are optax's (`optax.chain`, `optax.MultiSteps`).
     - `epochs`: how many in all, those of a resumed run included.
     - `batch_size`: examples per step; at most as many as there are.
-    - `validation`: scored after every epoch; the best epoch's model is returned (by accuracy, then by loss).
+    - `validation`: scored after every epoch; the model of the epoch with the lowest validation loss is returned.
     - `trainable`: from a model to a PyTree of bools: which arrays are moved; by default every array of floats that is
         not in a `Frozen`.
     - `callbacks`: `Checkpoint(path)`, `EarlyStopping(patience)`, `LogFile(path)`, ...
@@ -279,14 +279,8 @@ def _record(epoch: int, totals: Totals, seconds: float, samples_per_second: floa
 
 
 def _better(record: dict[str, Any], history: list[dict[str, Any]]) -> bool:
-    """Whether an epoch's validation beats the best so far: by accuracy where there is one, then by loss."""
-    if not history:
-        return True
-    best = history[history[-1]["best_epoch"] - 1]
-    accuracy, best_accuracy = record["validation_accuracy"], best["validation_accuracy"]
-    if accuracy is not None and accuracy != best_accuracy:
-        return accuracy > best_accuracy
-    return record["validation_loss"] < best["validation_loss"]
+    """Whether an epoch's validation loss is the lowest so far. (Accuracy is a coarse number on a small split.)"""
+    return not history or record["validation_loss"] < history[history[-1]["best_epoch"] - 1]["validation_loss"]
 
 
 def _not_finite(state: TrainState, epoch: int, position: int) -> NonFiniteError:
