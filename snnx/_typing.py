@@ -18,10 +18,13 @@ import os
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar, get_args
 
+from beartype import BeartypeConf
 from beartype.door import is_bearable
 from jaxtyping import AbstractArray, jaxtyped
 
 from snnx._errors import DtypeError, ShapeError, describe
+
+_NUMBERS = BeartypeConf(is_pep484_tower=True)  # an int is a float
 
 _Parameters = ParamSpec("_Parameters")
 _Result = TypeVar("_Result")
@@ -90,11 +93,11 @@ def checked(function: Callable[_Parameters, _Result]) -> Callable[_Parameters, _
         with jaxtyped("context"):
             seen: dict[str, Any] = {}
             for name, value in bound.items():
-                if name in hints and not is_bearable(value, hints[name]):
+                if name in hints and not is_bearable(value, hints[name], conf=_NUMBERS):
                     raise _error(where, name, value, hints[name], seen)
                 seen[name] = value
             result = function(*args, **kwargs)
-            if "return" in hints and not is_bearable(result, hints["return"]):
+            if "return" in hints and not is_bearable(result, hints["return"], conf=_NUMBERS):
                 raise _error(where, "the result", result, hints["return"], seen)
         return result
 

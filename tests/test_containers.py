@@ -49,12 +49,12 @@ def close(got, expected, rtol=2e-5, atol=2e-6):
 
 
 def make_network():
-    k = keys(10)
+    k = keys(8, seed=8)
     return Sequential(
         [
             linear(5, 6, k[0], gain=2.5),
             Recurrent(LIF(tau=jnp.full(6, 4.0)), linear(6, 6, k[1])),
-            Residual(Sequential([linear(6, 6, k[2]), LIF(tau=3.0)])),
+            Residual(Sequential([linear(6, 6, k[2], gain=4.0), LIF(tau=3.0)])),
             Parallel([Sequential([linear(6, 3, k[3]), LI(tau=5.0)]), eqx.nn.Lambda(jnp.tanh)], Concat()),
             Recurrent(Sequential([linear(9, 4, k[4]), LIF(tau=2.0)]), linear(4, 9, k[5], use_bias=False)),
             Residual(linear(4, 2, k[6]), shortcut=linear(4, 2, k[7], use_bias=False)),
@@ -63,55 +63,92 @@ def make_network():
     )
 
 
-def spike(distance):
-    """A Heaviside step with the derivative of an arc tangent of slope 2."""
-    soft = jnp.arctan(jnp.pi * distance) / jnp.pi
-    return jax.lax.stop_gradient((distance > 0) - soft) + soft
+class Dual:
+    """A value in float64 and its derivative along every direction: `[*shape]` and `[directions, *shape]`."""
+
+    def __init__(self, value, tangent):
+        self.value, self.tangent = value, tangent
+
+    def __add__(self, other):
+        return Dual(self.value + other.value, self.tangent + other.tangent)
+
+    def __mul__(self, other):
+        return Dual(self.value * other.value, self.value * other.tangent + self.tangent * other.value)
+
+    def apply(self, function, derivative):
+        return Dual(function(self.value), derivative(self.value) * self.tangent)
 
 
-def fire(v, x, tau):
-    v = jnp.exp(-1.0 / tau) * v + x
-    s = spike(v - 1.0)
-    return s, v - s
+def constant(value, directions):
+    value = np.asarray(value, np.float64)
+    return Dual(value, np.zeros((directions, *value.shape)))
 
 
-def by_hand(network, xs, live=None):
-    """Outputs, and what is inside at each step, by path. A step that is not live does not happen."""
-    at = dict(walk(network))
-    v1, v2, v3, v4, v6 = map(jnp.zeros, (6, 6, 3, 4, 2))
-    y1, y4, trace = jnp.zeros(6), jnp.zeros(4), []
+def moved(network):
+    """The network with a `Dual` for each array, each with a direction of its own: the sines of its values."""
+    arrays, structure = jax.tree.flatten(eqx.filter(network, eqx.is_inexact_array))
+    duals = [constant(array, len(arrays)) for array in arrays]
+    for i, dual in enumerate(duals):
+        dual.tangent[i] = np.sin(10.0 * dual.value)
+    return jax.tree.unflatten(structure, duals), len(arrays)
+
+
+def along_the_directions(gradient):
+    """What the derivative along each of these directions is, by a gradient."""
+    arrays = jax.tree.leaves(eqx.filter(NETWORK, eqx.is_inexact_array))
+    pairs = zip(arrays, jax.tree.leaves(gradient), strict=True)
+    return [np.vdot(np.sin(10.0 * np.asarray(x, np.float64)), g) for x, g in pairs]
+
+
+def fire(v, x, decay):
+    v = decay * v + x
+    s = Dual(1.0 * (v.value > 1.0), v.tangent / (1.0 + (np.pi * (v.value - 1.0)) ** 2))  # an arc tangent of slope 2
+    return s, Dual(v.value - s.value, v.tangent - s.tangent)
+
+
+def by_hand(network, xs, live):
+    """What is inside at each live step, by path; steps that are not live do not happen."""
+    network, directions = moved(network)
+    at, fixed = dict(walk(network)), functools.partial(constant, directions=directions)
+    v1, v2, v3, v4, v6, y1, y4 = (fixed(np.zeros(n)) for n in (6, 6, 3, 4, 2, 6, 4))
+    trace = []
 
     def weigh(path, x):
         layer = at[path]
-        return layer.weight @ x if layer.bias is None else layer.weight @ x + layer.bias
+        y = layer.weight.value @ x.value
+        y = Dual(y, x.tangent @ layer.weight.value.T + layer.weight.tangent @ x.value)
+        return y if layer.bias is None else y + layer.bias
 
-    for t in range(xs.shape[0]):
-        if live is not None and not live[t]:
-            continue
+    def decay(tau):
+        tau = fixed(tau) if isinstance(tau, float) else tau
+        tau = Dual(tau.value.reshape(-1), tau.tangent.reshape(directions, -1))
+        return tau.apply(lambda t: np.exp(-1.0 / t), lambda t: np.exp(-1.0 / t) / t**2)
+
+    for x in xs[[c == "1" for c in live]]:
         out = {}
-        out["0"] = weigh("0", xs[t])
+        out["0"] = weigh("0", fixed(x))
         out["1.feedback"] = weigh("1.feedback", y1)
-        y1, v1 = fire(v1, out["0"] + out["1.feedback"], at["1.neuron"].tau)
-        out["1"] = out["1.neuron"] = y1
-        out["2.body.0"], out["2.shortcut"] = weigh("2.body.0", y1), y1
-        out["2.body.1"], v2 = fire(v2, out["2.body.0"], 3.0)
+        y1, v1 = fire(v1, out["0"] + out["1.feedback"], decay(at["1.neuron"].tau))
+        out["1"] = out["1.neuron"] = out["2.shortcut"] = y1
+        out["2.body.0"] = weigh("2.body.0", y1)
+        out["2.body.1"], v2 = fire(v2, out["2.body.0"], decay(3.0))
         out["2.body"] = out["2.body.1"]
         out["2"] = out["2.join"] = out["2.body"] + y1
         out["3.0.0"] = weigh("3.0.0", out["2"])
-        out["3.0"] = out["3.0.1"] = v3 = math.exp(-1.0 / 5.0) * v3 + out["3.0.0"]
-        out["3.1"] = jnp.tanh(out["2"])
-        out["3"] = out["3.join"] = jnp.concatenate([v3, out["3.1"]])
+        out["3.0"] = out["3.0.1"] = v3 = decay(5.0) * v3 + out["3.0.0"]
+        out["3.1"] = out["2"].apply(np.tanh, lambda x: 1.0 - np.tanh(x) ** 2)
+        both = [(v3.value, out["3.1"].value), (v3.tangent, out["3.1"].tangent)]
+        out["3"] = out["3.join"] = Dual(*(np.concatenate(parts, axis=-1) for parts in both))
         out["4.feedback"] = weigh("4.feedback", y4)
         out["4.neuron.0"] = weigh("4.neuron.0", out["3"] + out["4.feedback"])
-        y4, v4 = fire(v4, out["4.neuron.0"], 2.0)
+        y4, v4 = fire(v4, out["4.neuron.0"], decay(2.0))
         out["4"] = out["4.neuron"] = out["4.neuron.1"] = y4
         out["5.body"], out["5.shortcut"] = weigh("5.body", y4), weigh("5.shortcut", y4)
         out["5"] = out["5.join"] = out["5.body"] + out["5.shortcut"]
-        out["6"] = v6 = jnp.exp(-1.0 / at["6"].tau) * v6 + out["5"]
+        out["6"] = v6 = decay(at["6"].tau) * v6 + out["5"]
         fields = {"1.neuron.v": v1, "2.body.1.v": v2, "3.0.1.v": v3, "4.neuron.1.v": v4, "6.v": v6}
         trace.append(out | fields)
-    traces = {path: jnp.stack([out[path] for out in trace]) for path in trace[0]}
-    return traces["6"], traces
+    return {path: [out[path] for out in trace] for path in trace[0]}
 
 
 NETWORK = make_network()
@@ -122,7 +159,11 @@ FIELDS = ("1.neuron.v", "2.body.1.v", "3.0.1.v", "4.neuron.1.v", "6.v")
 
 def weighted(ys):
     """A number that depends on every step and every feature in its own way."""
-    return jnp.sum(ys * jnp.sin(1.0 + jnp.arange(ys.size, dtype=ys.dtype)).reshape(ys.shape))
+    return jnp.sum(ys * weights(ys.shape))
+
+
+def weights(shape):
+    return np.sin(1.0 + np.arange(math.prod(shape), dtype=np.float32)).reshape(shape)
 
 
 def score(ys, seen):
@@ -131,13 +172,15 @@ def score(ys, seen):
 
 @functools.cache
 def reference(live="1" * STEPS):
-    """Traces and the gradient of their score, of the loop by hand; of the live steps only."""
+    """Traces of the loop by hand, and the derivative of their score along each direction."""
+    duals = by_hand(NETWORK, np.asarray(XS, np.float64), live)
+    traces = {path: np.stack([dual.value for dual in trace]) for path, trace in duals.items()}
 
-    def loss(network, xs):
-        ys, seen = by_hand(network, xs, [c == "1" for c in live])
-        return score(ys, seen), (ys, seen)
+    def slope(path):
+        tangents = np.stack([dual.tangent for dual in duals[path]], axis=1)
+        return np.einsum("dti,ti->d", tangents, weights(traces[path].shape))
 
-    return eqx.filter_grad(loss, has_aux=True)(NETWORK, XS)
+    return traces, slope("6") + 0.1 * slope("1.neuron.v") + 0.1 * slope("4.neuron.1")
 
 
 def loss(network, xs, chunk, picked=slice(None), **options):
@@ -152,85 +195,82 @@ def same_traces(got, expected):
 
 
 def test_the_network_is_worth_a_test():
-    seen = reference()[1][1]
+    traces, slopes = reference()
     for path in ("1.neuron", "2.body.1", "4.neuron.1"):
-        assert 0.1 < float(seen[path].mean()) < 0.9, f"{path} is silent, or fires all the time"
+        assert 0.1 < float(traces[path].mean()) < 0.9, f"{path} is silent, or fires all the time"
+    assert np.abs(slopes).min() > 1e-3, "a parameter does not matter"
 
 
-@pytest.mark.parametrize("chunk", [1, 2, STEPS])
+@pytest.mark.parametrize("chunk", [2, STEPS])
 def test_a_network_is_the_hand_written_loop_in_outputs_taps_and_gradient(chunk):
-    gradient, (ys, seen) = reference()
+    traces, slopes = reference()
     run = eqx.filter_jit(eqx.filter_grad(functools.partial(loss, chunk=chunk), has_aux=True))
-    got_gradient, (got_ys, got_seen) = run(NETWORK, XS)
-    close(got_ys, ys)
-    same_traces(got_seen, seen)
-    close(got_gradient, gradient, rtol=2e-4, atol=2e-5)
+    gradient, (ys, seen) = run(NETWORK, XS)
+    close(ys, traces["6"])
+    same_traces(seen, traces)
+    np.testing.assert_allclose(along_the_directions(gradient), slopes, rtol=1e-4, atol=1e-5)
 
 
 def test_stepping_through_is_the_hand_written_loop():
+    traces, _ = reference()
     step, state, ys = eqx.filter_jit(NETWORK), NETWORK.init_state((5,)), []
     for x in XS:
         y, state = step(x, state)
         ys.append(y)
-    _, (expected, seen) = reference()
-    close(jnp.stack(ys), expected)
-    close(state["4"].neuron["1"].v, seen["4.neuron.1.v"][-1])
-    close(state["4"].y, seen["4"][-1])
-    close(state["2"]["body"]["1"].v, seen["2.body.1.v"][-1])
+    close(jnp.stack(ys), traces["6"])
+    close(state["4"].neuron["1"].v, traces["4.neuron.1.v"][-1])
+    close(state["4"].y, traces["4"][-1])
+    close(state["2"]["body"]["1"].v, traces["2.body.1.v"][-1])
     assert set(state) == {"1", "2", "3", "4", "5", "6"}  # what is no cell has no entry
 
 
 def test_forward_mode_gives_the_same_derivative():
-    direction = jax.tree.map(jnp.cos, eqx.filter(NETWORK, eqx.is_inexact_array))
+    direction = jax.tree.map(lambda x: jnp.sin(10.0 * x), eqx.filter(NETWORK, eqx.is_inexact_array))
 
     def along(network):
-        return eqx.filter_jvp(lambda n: loss(n, XS, chunk=4)[0], (network,), (direction,))[1]
+        return eqx.filter_jvp(lambda n: loss(n, XS, chunk=2)[0], (network,), (direction,))[1]
 
-    got, pairs = eqx.filter_jit(along)(NETWORK), zip(*map(jax.tree.leaves, (reference()[0], direction)), strict=True)
-    np.testing.assert_allclose(got, sum(float(jnp.vdot(g, d)) for g, d in pairs), rtol=1e-4)
+    np.testing.assert_allclose(eqx.filter_jit(along)(NETWORK), reference()[1].sum(), rtol=1e-4)
 
 
 def test_masked_steps_do_not_happen():
     live = "110100101"
     mask = np.array([c == "1" for c in live])
     garbage = jnp.where(mask[:, None], XS, 7.0)
-    gradient, (ys, seen) = reference(live)
+    traces, slopes = reference(live)
     run = functools.partial(loss, chunk=2, picked=np.flatnonzero(mask), mask=jnp.asarray(mask))
-    got_gradient, (got_ys, got_seen) = eqx.filter_jit(eqx.filter_grad(run, has_aux=True))(NETWORK, garbage)
-    close(got_ys[mask], ys)
-    same_traces({path: trace[mask] for path, trace in got_seen.items()}, seen)
-    close(got_gradient, gradient, rtol=2e-4, atol=2e-5)
-    assert not np.any(got_ys[~mask])
-    assert all(not np.any(got_seen[path][~mask]) for path in PATHS)  # outputs; a state stands still
-    close(got_seen["4.neuron.1.v"][2], got_seen["4.neuron.1.v"][1], rtol=0, atol=0)
+    gradient, (ys, seen) = eqx.filter_jit(eqx.filter_grad(run, has_aux=True))(NETWORK, garbage)
+    same_traces({path: trace[mask] for path, trace in seen.items()}, traces)
+    np.testing.assert_allclose(along_the_directions(gradient), slopes, rtol=1e-4, atol=1e-5)
+    assert not np.any(ys[~mask])
+    assert all(not np.any(seen[path][~mask]) for path in PATHS)  # outputs; a state stands still
+    np.testing.assert_array_equal(seen["4.neuron.1.v"][2], seen["4.neuron.1.v"][1])
 
 
-@pytest.mark.parametrize("chunk", [1, 4, STEPS])
-def test_a_padded_sequence_is_the_sequence(chunk):
-    padded = jnp.concatenate([XS[:6], jnp.full((3, 5), 7.0)])
-    run = eqx.filter_jit(lambda mask: simulate(NETWORK, padded, mask=mask, chunk=chunk, record={"1": Mean()}))
+def test_a_padded_sequence_is_the_sequence():
+    padded, (traces, _) = jnp.concatenate([XS[:6], jnp.full((3, 5), 7.0)]), reference()
+    run = eqx.filter_jit(lambda mask: simulate(NETWORK, padded, mask=mask, chunk=4, record={"1": Mean()}))
     ys, state, seen = run(jnp.arange(STEPS) < 6)
-    _, (expected, expected_seen) = reference()
-    close(ys[:6], expected[:6])
-    close(state["6"].v, expected[5])
-    close(state["4"].neuron["1"].v, expected_seen["4.neuron.1.v"][5])
-    close(state["4"].y, expected_seen["4"][5])
-    close(seen["1"], expected_seen["1"][:6].mean(axis=0))
+    close(ys[:6], traces["6"][:6])
+    close(state["6"].v, traces["6"][5])
+    close(state["4"].neuron["1"].v, traces["4.neuron.1.v"][5])
+    close(state["4"].y, traces["4"][5])
+    close(seen["1"], traces["1"][:6].mean(axis=0))
 
 
 def test_recording_may_reduce_over_time():
-    _, (_, seen) = reference()
+    traces, _ = reference()
     record = {"1.neuron": Mean(), "4.neuron.1.v": Sum(), "2.body.1": Sum()}
     _, _, got = eqx.filter_jit(lambda: simulate(NETWORK, XS, record=record, chunk=4))()
-    close(got["1.neuron"], np.mean(seen["1.neuron"], axis=0))
-    close(got["4.neuron.1.v"], np.sum(seen["4.neuron.1.v"], axis=0))
-    close(got["2.body.1"], np.sum(seen["2.body.1"], axis=0))
+    close(got["1.neuron"], np.mean(traces["1.neuron"], axis=0))
+    close(got["4.neuron.1.v"], np.sum(traces["4.neuron.1.v"], axis=0))
+    close(got["2.body.1"], np.sum(traces["2.body.1"], axis=0))
 
 
 def test_an_ensemble_of_models_and_a_batch_are_vmaps():
     def make(key):
         k1, k2, k3 = jax.random.split(key, 3)
-        return Sequential([linear(5, 6, k1), Recurrent(LIF(), linear(6, 6, k2)), linear(6, 2, k3), LI()])
+        return Sequential([linear(5, 6, k1), Recurrent(LIF(), linear(6, 6, k2)), linear(6, 2, k3)])
 
     def run(model, xs):
         return simulate(model, xs, chunk=4)[0]
@@ -249,7 +289,7 @@ def test_an_ensemble_of_models_and_a_batch_are_vmaps():
 # Models nested at random.
 
 
-def nested(rng, width, depth, number):
+def nested(rng, width, depth):
     """A random cell or callable that keeps the width."""
     kind = rng.choice(
         ["Linear", "LIF", "LI", "tanh", "Dropout", "Noise"]
@@ -259,7 +299,7 @@ def nested(rng, width, depth, number):
     key = jax.random.key(rng.integers(2**31))
 
     def again():
-        return nested(rng, width, depth - 1, number)
+        return nested(rng, width, depth - 1)
 
     match kind:
         case "Linear":
@@ -289,20 +329,18 @@ def nested(rng, width, depth, number):
     raise AssertionError(kind)
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(5))
 def test_a_stretch_of_time_is_the_step_over_and_over_in_random_models(seed):
     rng = np.random.default_rng(seed)
-    model = Sequential([linear(3, 4, keys(1, seed)[0]), nested(rng, 4, 2, seed), nested(rng, 4, 2, seed)])
-    xs, key, state = pulses((3,), seed, steps=6), jax.random.key(seed), model.init_state((3,))
-    step, ys, states = eqx.filter_jit(model), [], state
-    for x in xs:
-        y, states = step(x, states, key=key)
-        ys.append(y)
-    for chunk in (1, 4, 6):
-        got, end = eqx.filter_jit(simulate)(model, xs, key=key, chunk=chunk)
-        close(got, jnp.stack(ys))
-        assert jax.tree.structure(end) == jax.tree.structure(state)
-        close(end, states)
+    model = Sequential([linear(3, 4, keys(1, seed)[0]), nested(rng, 4, 2)])
+    xs, key, state = pulses((3,), seed, steps=7), jax.random.key(seed), model.init_state((3,))
+    got, end = eqx.filter_jit(simulate)(model, xs, key=key, chunk=3)
+    assert jax.tree.structure(end) == jax.tree.structure(state)
+    step = eqx.filter_jit(model)
+    for x, y in zip(xs, got, strict=True):
+        expected, state = step(x, state, key=key)
+        close(y, expected)
+    close(end, state)
 
 
 # Keys.
@@ -392,14 +430,15 @@ STATELESS = {
 @pytest.mark.parametrize("name", STATELESS)
 def test_a_stateless_layer_is_applied_step_by_step(name):
     layer, shape = STATELESS[name]
-    model, xs, key = Sequential([layer]), pulses(shape, steps=5), jax.random.key(2)
+    model, xs, key = Sequential([layer]), pulses(shape, steps=3), jax.random.key(2)
     if isinstance(layer, (eqx.nn.Dropout, eqx.nn.Sequential)):
         expected = jnp.stack([layer(x, key=jax.random.fold_in(key, 0)) for x in xs])
     else:
         expected = jnp.stack([layer(x) for x in xs])
-    close(simulate(model, xs, key=key, chunk=3)[0], expected, atol=1e-6)
-    close(model(xs[0], model.init_state(shape), key=key)[0], expected[0], atol=1e-6)
-    assert model.init_state(shape) == {}
+    state = model.init_state(shape)
+    assert state == {}
+    close(jax.jit(lambda xs: model.over_time(xs, state, key=key)[0])(xs), expected, atol=1e-6)
+    close(model(xs[0], state, key=key)[0], expected[0], atol=1e-6)
 
 
 def test_add_and_concat_join_along_any_axis():
@@ -564,7 +603,7 @@ def test_a_residual_and_a_recurrent_refuse_wrong_parts_too():
     fails(TypeError, r"Residual: part body is the class LIF", Residual, LIF)
     fails(TypeError, r"Residual: part shortcut is float 1\.0", Residual, LIF(), 1.0)
     fails(TypeError, r"Recurrent: part feedback \(GRUCell\)", Recurrent, LIF(), eqx.nn.GRUCell(4, 4, key=K[0]))
-    fails(TypeError, r"Recurrent: neuron is Linear; expected a cell", Recurrent, linear(4, 4, K[0]), linear(4, 4, K[0]))
+    fails(TypeError, r"(?s)neuron.*Linear", Recurrent, linear(4, 4, K[0]), linear(4, 4, K[0]))
     fails(TypeError, r"Recurrent: feedback is the cell LI; expected a plain callable", Recurrent, LIF(), LI())
     fails(ValueError, r"Sequential: layers is empty", Sequential, [])
     fails(ValueError, r"Parallel: branches is .*expected at least one", Parallel, [])

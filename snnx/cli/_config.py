@@ -1,6 +1,7 @@
 """What a run is made of: the settings, and the model, data and optimiser that they stand for."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -19,7 +20,7 @@ SURROGATES = {
     for name in snnx.surrogates.__all__
     if name not in ("AbstractSurrogate", "Custom")
 }
-DATASETS = {"digits": digits}
+DATASETS: dict[str, Callable[..., SpikeDataset]] = {"digits": digits}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +45,9 @@ class Config:
         missing = names - stored.keys()
         if missing:
             raise ValueError(f"config.json lacks {', '.join(sorted(missing))}; it is not of this version of snnx.")
-        return Config(**({n: stored[n] for n in names} | {"hidden": tuple(stored["hidden"])}))
+        known: dict[str, Any] = {n: stored[n] for n in names}
+        known["hidden"] = tuple(stored["hidden"])
+        return Config(**known)
 
 
 def named(what: str, name: str, known: dict[str, Any]) -> str:
@@ -79,7 +82,7 @@ def make_task(config: Config) -> Task:
         train=train,
         valid=valid,
         test=test,
-        loss=snnx.losses.CrossEntropy(snnx.Mean()),
+        loss=snnx.CrossEntropy(snnx.Mean()) + 10.0 * snnx.UpperRate(0.1),
         optimizer=optax.adamw(optax.cosine_decay_schedule(config.learning_rate, updates), weight_decay=1e-3),
         key=key_fit,
     )

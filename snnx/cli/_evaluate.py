@@ -20,7 +20,7 @@ def evaluate_run(args: argparse.Namespace, started: float) -> None:
         raise ValueError(f"{folder} holds no finished model; finish the run with: snnx train --resume {folder}")
     task = make_task(config)
     model = load_checkpoint(folder / MODEL, eqx.nn.inference_mode(task.model))
-    scored = evaluate(model, task.test, loss=task.loss)
+    scored = evaluate(model, task.test)
     print_scores(model, scored)
     classes = task.test.classes or ()
     width = max(4, *(len(name) + 1 for name in classes))

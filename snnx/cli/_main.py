@@ -25,7 +25,9 @@ class _Parser(argparse.ArgumentParser):
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.choices is not None and value not in action.choices:
-            raise argparse.ArgumentError(action, unknown_name("snnx", action.metavar or "value", value, action.choices))
+            raise argparse.ArgumentError(
+                action, unknown_name("snnx", str(action.metavar or "value"), value, action.choices)
+            )
 
 
 def _positive_int(text: str) -> int:

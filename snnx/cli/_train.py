@@ -9,7 +9,7 @@ import numpy as np
 
 import snnx
 from snnx._errors import MissingExtraError
-from snnx.cells import spiking_paths
+from snnx.cells import find, spiking_paths
 from snnx.cli._config import Config, Task, make_task
 from snnx.cli._run import CHECKPOINT, METRICS, MODEL, TEST, new_folder, read_config, write_json
 from snnx.train import Checkpoint, Evaluation, FitResult, LogFile, duration, evaluate, fit, save_checkpoint
@@ -42,7 +42,7 @@ def train(args: argparse.Namespace, started: float) -> None:
         key=task.key,
         progress=not args.quiet,
     )
-    scored = evaluate(result.model, task.test, loss=task.loss)
+    scored = evaluate(result.model, task.test)
     save_checkpoint(folder / MODEL, result.model, {"best_epoch": result.best_epoch})
     write_json(folder / TEST, _as_json(scored, result))
     if not args.no_pictures:
@@ -57,12 +57,11 @@ def train(args: argparse.Namespace, started: float) -> None:
 
 
 def _say_hello(config: Config, task: Task, folder: pathlib.Path) -> None:
-    print(f"snnx {snnx.__version__}, {config.dataset}: {len(task.train)} to train, {len(task.valid)} to validate,")
-    print(
-        f"{len(task.test)} to test; {task.train.sample_shape[0]} channels x {config.steps} steps ({config.encoding});"
-    )
-    print(f"seed {config.seed}, run folder {folder}")
-    print(snnx.summary(task.model, task.train.sample_shape))
+    parts = f"{len(task.train)} examples to train, {len(task.valid)} to validate, {len(task.test)} to test"
+    print(f"snnx {snnx.__version__}, {config.dataset}: {parts}")
+    print(f"{task.train.sample_shape[0]} channels x {config.steps} steps ({config.encoding}), seed {config.seed}")
+    print(f"run folder {folder}\n")
+    print(snnx.summary(task.model, task.train.sample_shape), end="\n\n", flush=True)
 
 
 def print_scores(model: snnx.AbstractCell, scored: Evaluation) -> None:
@@ -72,7 +71,7 @@ def print_scores(model: snnx.AbstractCell, scored: Evaluation) -> None:
         f"test accuracy {100 * (scored.accuracy or 0.0):.2f} % ({right} of {scored.examples}), loss {scored.loss:.4f}"
     )
     for path, rate in scored.spike_rates.items():
-        name = type(snnx.cells.find(model, path)).__name__
+        name = type(find(model, path)).__name__
         print(f"spikes per neuron and step, layer {path} ({name}): {rate:.4f}")
 
 
@@ -93,7 +92,8 @@ def draw(folder: pathlib.Path, task: Task, result: FitResult, scored: Evaluation
 
     plot.learning_curve(result.history, best_epoch=result.best_epoch).savefig(folder / "learning_curve.png", dpi=120)
     classes = task.test.classes
-    plot.confusion(scored.confusion, classes=classes).figure.savefig(folder / "confusion.png", dpi=120)
+    matrix = plot.confusion(scored.confusion, classes=classes).get_figure(root=True)
+    matrix.savefig(folder / "confusion.png", dpi=120)  # pyright: ignore[reportOptionalMemberAccess]
     example = task.test.subset([0])
     inputs = task.test.example(0)
     outputs, _, spikes = snnx.simulate(result.model, inputs, record=list(spiking_paths(result.model)), key=task.key)

@@ -38,10 +38,8 @@ class SpikeDataset(eqx.Module):
             raise ValueError("SpikeDataset: there is no example in it; expected at least one.")
         if self.targets.ndim == 0 or self.targets.shape[0] != n:
             raise ShapeError(f"SpikeDataset: targets is {describe(self.targets)}, but there are {n} examples.")
-        if self.mask is not None and (self.mask.shape != (n, self.num_steps) or self.mask.dtype != jnp.bool_):
-            raise ShapeError(
-                f"SpikeDataset: mask is {describe(self.mask)}, expected bool[{n}, {self.num_steps}]: examples, time."
-            )
+        if self.mask is not None:
+            _check_mask("SpikeDataset", self.mask, n, self.num_steps)
 
     def __len__(self) -> int:
         return jax.tree.leaves(self.inputs)[0].shape[0]
@@ -92,8 +90,9 @@ class SpikeDataset(eqx.Module):
         **Arguments:** `fractions`: positive, summing to 1. `key`: decides who goes where.
         **Raises:** `ValueError` if the fractions are wrong, or a part would be empty.
         """
-        if not fractions or any(f <= 0 for f in fractions) or not math.isclose(sum(fractions), 1.0, abs_tol=1e-6):
-            raise ValueError(f"split: fractions is {tuple(fractions)}; expected positive numbers that sum to 1.")
+        fractions = tuple(float(f) for f in fractions)
+        if not all(f > 0 for f in fractions) or not math.isclose(sum(fractions), 1.0, abs_tol=1e-6):
+            raise ValueError(f"split: fractions is {fractions}; expected positive numbers that sum to 1.")
         order = np.asarray(jax.random.permutation(key, len(self)))
         groups = np.zeros(len(self), int) if self.classes is None else np.asarray(self.targets)[order]
         part = np.empty(len(self), int)
@@ -103,12 +102,13 @@ class SpikeDataset(eqx.Module):
             part[members] = np.searchsorted(np.cumsum(fractions)[:-1], place, side="right")
         chosen = [order[part == i] for i in range(len(fractions))]
         if any(len(c) == 0 for c in chosen):
-            raise ValueError(f"split: {len(self)} examples cannot be split by {tuple(fractions)}: a part is empty.")
+            raise ValueError(f"split: {len(self)} examples cannot be split by {fractions}: a part is empty.")
         return tuple(self.subset(c) for c in chosen)
 
     def example(self, index: int) -> Float[Array, "time *shape"]:
         """The dense input of one example, `[time, *sample_shape]`."""
-        return self.subset([index]).take(jnp.asarray(0)).inputs.dense()
+        one = self.subset([index])
+        return jax.tree.map(lambda x: x[0], one.inputs).dense()
 
 
 def _labels(where: str, targets: "Array | np.ndarray", classes: Sequence[str] | None) -> tuple[Array, tuple | None]:
@@ -125,11 +125,7 @@ def _labels(where: str, targets: "Array | np.ndarray", classes: Sequence[str] | 
             raise DtypeError(
                 f"{where}: targets is {describe(values)}, but labels of classes are whole numbers; use .astype(int)."
             )
-        if not np.all(np.isfinite(values)):
-            raise ValueError(
-                f"{where}: targets holds values that are not finite, first at {_first(~np.isfinite(values))}."
-            )
-        return jnp.asarray(values), None
+        return jnp.asarray(_finite_floats(where, "targets", values)), None
     if values.ndim != 1:
         raise ShapeError(f"{where}: targets is {describe(values)}; expected one label an example, int[n].")
     count = (int(values.max()) + 1 if values.size else 0) if classes is None else len(classes)
@@ -143,6 +139,18 @@ def _labels(where: str, targets: "Array | np.ndarray", classes: Sequence[str] | 
     return jnp.asarray(values, jnp.int32), names
 
 
+def _check_mask(where: str, mask: "Array | np.ndarray", n: int, steps: int) -> None:
+    if mask.shape != (n, steps) or mask.dtype != bool:
+        raise ShapeError(f"{where}: mask is {describe(mask)}, expected bool[{n}, {steps}]: examples, time.")
+
+
+def _mask(where: str, mask: "Array | np.ndarray | None", values: np.ndarray) -> Array | None:
+    if mask is None:
+        return None
+    _check_mask(where, mask, *values.shape[:2])
+    return jnp.asarray(mask)
+
+
 def _first(wrong: np.ndarray) -> tuple[int, ...]:
     return tuple(int(i) for i in np.argwhere(wrong)[0])
 
@@ -151,9 +159,12 @@ def _finite_floats(where: str, name: str, values: "Array | np.ndarray") -> np.nd
     array = np.asarray(values)
     if not jnp.issubdtype(array.dtype, jnp.floating):
         raise DtypeError(f"{where}: {name} is {describe(array)}, expected floats; use .astype(np.float32).")
+    if array.dtype == np.float64:
+        with np.errstate(over="ignore"):  # what is beyond float32 is refused as infinite
+            array = array.astype(jnp.zeros(()).dtype)
     if not np.all(np.isfinite(array)):
         raise ValueError(f"{where}: {name} holds values that are not finite, first at {_first(~np.isfinite(array))}.")
-    return array.astype(jnp.zeros(()).dtype) if array.dtype == np.float64 else array
+    return array
 
 
 @checked
@@ -183,7 +194,7 @@ def from_spikes(
     _check_axes("from_spikes", "spikes", values, sample_shape)
     labels, names = _labels("from_spikes", targets, classes)
     packed = pack_bits(values.reshape(*values.shape[:2], -1))
-    live = None if mask is None else jnp.asarray(mask)
+    live = _mask("from_spikes", mask, values)
     return SpikeDataset(Bits(packed, tuple(sample_shape)), labels, live, names, dt)
 
 
@@ -204,7 +215,7 @@ def from_currents(
     array = _finite_floats("from_currents", "values", values)
     _check_axes("from_currents", "values", array, sample_shape)
     labels, names = _labels("from_currents", targets, classes)
-    live = None if mask is None else jnp.asarray(mask)
+    live = _mask("from_currents", mask, array)
     return SpikeDataset(Dense(jnp.asarray(array), tuple(sample_shape)), labels, live, names, dt)
 
 

@@ -7,6 +7,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int, UInt8
 
 from snnx._errors import DtypeError, ShapeError, check_float, describe
@@ -26,7 +27,7 @@ class AbstractInputs(eqx.Module):
         """`size` steps from `start` on, in the same layout. `start` may be traced."""
 
     @abc.abstractmethod
-    def dense(self, dtype: "jnp.dtype | str | None" = None) -> Float[Array, "time *shape"]:
+    def dense(self, dtype: "DTypeLike | None" = None) -> Float[Array, "time *shape"]:
         """The plain array `[num_steps, *sample_shape]`, in floats."""
 
 
@@ -64,7 +65,7 @@ class Dense(AbstractInputs):
     def stretch(self, start: "int | Int[Array, '']", size: int) -> "Dense":
         return Dense(jax.lax.dynamic_slice_in_dim(self.values, start, size), self.sample_shape)
 
-    def dense(self, dtype: "jnp.dtype | str | None" = None) -> Float[Array, "time *shape"]:
+    def dense(self, dtype: "DTypeLike | None" = None) -> Float[Array, "time *shape"]:
         return self.values if dtype is None else self.values.astype(dtype)
 
 
@@ -95,7 +96,7 @@ class Bits(AbstractInputs):
     def stretch(self, start: "int | Int[Array, '']", size: int) -> "Bits":
         return Bits(jax.lax.dynamic_slice_in_dim(self.packed, start, size), self.sample_shape)
 
-    def dense(self, dtype: "jnp.dtype | str | None" = None) -> Float[Array, "time *shape"]:
+    def dense(self, dtype: "DTypeLike | None" = None) -> Float[Array, "time *shape"]:
         # Unpacked step by step, so that under vmap time comes out as the leading axis, as the neurons' scan wants it.
         return jax.lax.map(lambda row: unpack_bits(row, self.sample_shape, dtype), self.packed)
 
@@ -128,7 +129,7 @@ class Constant(AbstractInputs):
     def stretch(self, start: "int | Int[Array, '']", size: int) -> "Constant":
         return Constant(self.values, size, self.sample_shape)
 
-    def dense(self, dtype: "jnp.dtype | str | None" = None) -> Float[Array, "time *shape"]:
+    def dense(self, dtype: "DTypeLike | None" = None) -> Float[Array, "time *shape"]:
         values = self.values.astype(jnp.zeros(()).dtype if dtype is None else dtype)
         return jnp.broadcast_to(values[None], (self.num_steps, *self.sample_shape))
 
@@ -163,7 +164,7 @@ def _check_packed(where: str, packed: Array, sample_shape: tuple[int, ...]) -> N
 
 
 def unpack_bits(
-    packed: UInt8[Array, "*leading bytes"], sample_shape: tuple[int, ...], dtype: "jnp.dtype | str | None" = None
+    packed: UInt8[Array, "*leading bytes"], sample_shape: tuple[int, ...], dtype: "DTypeLike | None" = None
 ) -> Float[Array, "..."]:
     """The inverse of `pack_bits`, as zeros and ones: `[..., *sample_shape]`.
 

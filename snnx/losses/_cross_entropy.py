@@ -3,7 +3,7 @@ from collections.abc import Mapping
 import equinox as eqx
 import jax
 import numpy as np
-from jaxtyping import Array, Float, Int, PyTree
+from jaxtyping import Array, ArrayLike, Float, Int, PyTree
 
 from snnx.losses._labels import as_classes, check_classes, check_label, check_labels, cross_entropy
 from snnx.losses._loss import AbstractLoss, check_number
@@ -48,7 +48,7 @@ class CrossEntropy(AbstractLoss):
                 " snnx.losses.FirstSpikeCrossEntropy."
             )
 
-    def __call__(self, reduced: Array, target: Array, *, record: Mapping[str, PyTree]) -> Float[Array, ""]:
+    def __call__(self, reduced: Array, target: ArrayLike, *, record: Mapping[str, PyTree]) -> Float[Array, ""]:
         logits = as_classes("CrossEntropy", reduced)
         label = check_label("CrossEntropy", target)
         return cross_entropy(jax.nn.log_softmax(logits), label, self.label_smoothing)
@@ -97,7 +97,7 @@ class StepCrossEntropy(AbstractLoss):
     def __check_init__(self):
         check_number("StepCrossEntropy", "label_smoothing", self.label_smoothing, 0.0, 1.0)
 
-    def __call__(self, reduced: Array, target: Array, *, record: Mapping[str, PyTree]) -> Float[Array, ""]:
+    def __call__(self, reduced: Array, target: ArrayLike, *, record: Mapping[str, PyTree]) -> Float[Array, ""]:
         log_probabilities = as_classes("StepCrossEntropy", reduced)
         return cross_entropy(log_probabilities, check_label("StepCrossEntropy", target), self.label_smoothing)
 

@@ -3,7 +3,7 @@ from collections.abc import Mapping
 import equinox as eqx
 import jax
 import numpy as np
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, ArrayLike, Float, PyTree
 
 from snnx.losses._labels import as_classes, check_label, check_labels, cross_entropy
 from snnx.losses._loss import AbstractLoss, check_number
@@ -41,7 +41,7 @@ class FirstSpikeCrossEntropy(AbstractLoss):
     def __check_init__(self):
         check_number("FirstSpikeCrossEntropy", "tau", self.tau, positive=True)
 
-    def __call__(self, reduced: Array, target: Array, *, record: Mapping[str, PyTree]) -> Float[Array, ""]:
+    def __call__(self, reduced: Array, target: ArrayLike, *, record: Mapping[str, PyTree]) -> Float[Array, ""]:
         times = as_classes("FirstSpikeCrossEntropy", reduced)
         label = check_label("FirstSpikeCrossEntropy", target)
         return cross_entropy(jax.nn.log_softmax(-times / self.tau), label, 0.0)

@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, ArrayLike, Float, Int
 
 from snnx._errors import DtypeError, ShapeError, describe
 
@@ -44,7 +44,7 @@ def as_classes(where: str, values: Array) -> Float[Array, "classes"]:
     return values.astype(jnp.promote_types(values.dtype, jnp.float32))
 
 
-def check_label(where: str, target: Array) -> Int[Array, ""]:
+def check_label(where: str, target: ArrayLike) -> Int[Array, ""]:
     """The class of one example."""
     label = jnp.asarray(target)
     if not jnp.issubdtype(label.dtype, jnp.integer):

@@ -105,9 +105,7 @@ class LowerRate(AbstractRateRegulariser):
 
 
 class RateL1(AbstractRateRegulariser):
-    r"""Penalises spikes, each alike: $\frac{1}{M} \sum_{i=1}^{M} |r_i|$, the mean rate of a layer.
-
-    A silent neuron gets no gradient: it is not pushed further from its threshold.
+    r"""Penalises spikes, each alike: $\frac{1}{M} \sum_{i=1}^{M} r_i$, the mean rate of a layer.
 
     **Arguments:** `paths`, as for `UpperRate`.
     """
@@ -116,7 +114,7 @@ class RateL1(AbstractRateRegulariser):
     readout: tuple[AbstractReduction, ...] = eqx.field(default=(), init=False)
 
     def penalty(self, rates: Float[Array, "*shape"]) -> Float[Array, ""]:
-        return jnp.mean(jnp.abs(rates))
+        return jnp.mean(rates)
 
 
 class RateL2(AbstractRateRegulariser):

@@ -3,7 +3,7 @@ from collections.abc import Mapping
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, ArrayLike, Float, PyTree
 
 from snnx._errors import ShapeError, describe
 from snnx.losses._loss import AbstractLoss
@@ -32,7 +32,7 @@ class MSE(AbstractLoss):
         if isinstance(self.readout, Stack):
             raise ValueError("MSE: readout is Stack(), which keeps every step; take snnx.losses.TraceMSE.")
 
-    def __call__(self, reduced: Array, target: Array, *, record: Mapping[str, PyTree]) -> Float[Array, ""]:
+    def __call__(self, reduced: Array, target: ArrayLike, *, record: Mapping[str, PyTree]) -> Float[Array, ""]:
         target = jnp.asarray(target)
         if target.shape != reduced.shape:
             raise ShapeError(
@@ -62,7 +62,7 @@ class TraceMSE(AbstractLoss):
     readout: tuple[AbstractReduction, ...] = eqx.field(default=(Stack(), StepCount()), init=False)
 
     def __call__(
-        self, reduced: tuple[Array, Array], target: Array, *, record: Mapping[str, PyTree]
+        self, reduced: tuple[Array, Array], target: ArrayLike, *, record: Mapping[str, PyTree]
     ) -> Float[Array, ""]:
         difference, steps = compared("TraceMSE", reduced, target)
         size = difference[0].size * jnp.maximum(steps, 1).astype(difference.dtype)

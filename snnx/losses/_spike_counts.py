@@ -3,7 +3,7 @@ from collections.abc import Mapping
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, ArrayLike, Float, PyTree
 
 from snnx.losses._labels import as_classes, check_label, check_labels, is_class
 from snnx.losses._loss import AbstractLoss, check_number
@@ -33,7 +33,7 @@ class CountMSE(AbstractLoss):
     def __check_init__(self):
         _check_wanted("CountMSE", self.correct, self.incorrect, np.inf)
 
-    def __call__(self, reduced: Array, target: Array, *, record: Mapping[str, PyTree]) -> Float[Array, ""]:
+    def __call__(self, reduced: Array, target: ArrayLike, *, record: Mapping[str, PyTree]) -> Float[Array, ""]:
         return _distance("CountMSE", reduced, target, self.correct, self.incorrect)
 
     def scores(self, reduced: Array) -> Float[Array, "classes"]:
@@ -66,7 +66,7 @@ class RateMSE(AbstractLoss):
     def __check_init__(self):
         _check_wanted("RateMSE", self.correct, self.incorrect, 1.0)
 
-    def __call__(self, reduced: Array, target: Array, *, record: Mapping[str, PyTree]) -> Float[Array, ""]:
+    def __call__(self, reduced: Array, target: ArrayLike, *, record: Mapping[str, PyTree]) -> Float[Array, ""]:
         return _distance("RateMSE", reduced, target, self.correct, self.incorrect)
 
     def scores(self, reduced: Array) -> Float[Array, "classes"]:
@@ -85,7 +85,7 @@ def _check_wanted(where: str, correct: float, incorrect: float, high: float) -> 
         )
 
 
-def _distance(where: str, reduced: Array, target: Array, correct: float, incorrect: float) -> Float[Array, ""]:
+def _distance(where: str, reduced: Array, target: ArrayLike, correct: float, incorrect: float) -> Float[Array, ""]:
     values = as_classes(where, reduced)
     own = is_class(check_label(where, target), values.shape[0])
     loss = jnp.mean(jnp.square(values - jnp.where(own, correct, incorrect).astype(values.dtype)))

@@ -4,7 +4,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, PyTree
+from jaxtyping import Array, ArrayLike, Bool, Float, Int, PyTree
 
 from snnx._errors import DtypeError, ShapeError, describe
 from snnx.reductions import AbstractReduction
@@ -30,7 +30,7 @@ class StepCount(AbstractReduction):
         )
 
 
-def compared(where: str, reduced: tuple[Array, Array], target: Array) -> tuple[Float[Array, "time *shape"], Array]:
+def compared(where: str, reduced: tuple[Array, Array], target: ArrayLike) -> tuple[Float[Array, "time *shape"], Array]:
     """Output minus target, zero at masked steps, in at least float32; and the number of steps that count."""
     if not isinstance(reduced, tuple) or len(reduced) != 2:
         raise TypeError(f"{where}: reduced is {describe(reduced)}, expected what simulate(readout=loss.readout) gives.")

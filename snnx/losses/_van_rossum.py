@@ -5,7 +5,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, ArrayLike, Float, PyTree
 
 from snnx.losses._loss import AbstractLoss, check_number
 from snnx.losses._trace import StepCount, check_shape, compared
@@ -42,7 +42,7 @@ class VanRossum(AbstractLoss):
         check_number("VanRossum", "tau", self.tau, positive=True)
 
     def __call__(
-        self, reduced: tuple[Array, Array], target: Array, *, record: Mapping[str, PyTree]
+        self, reduced: tuple[Array, Array], target: ArrayLike, *, record: Mapping[str, PyTree]
     ) -> Float[Array, ""]:
         # The tail is exact, so that the zeros of masked steps add to the sum just what they take from the tail.
         difference, _ = compared("VanRossum", reduced, target)

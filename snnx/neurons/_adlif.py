@@ -1,9 +1,9 @@
 from typing import Literal
 
 import equinox as eqx
-import jax
-import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Key
 
 from snnx.cells import Shape
@@ -75,7 +75,7 @@ class AdLIF(AbstractSpiking):
     refractory: int = eqx.field(static=True, default=0, kw_only=True)
     method: Method = eqx.field(static=True, default="exponential", kw_only=True)
     dt: float = eqx.field(static=True, default=1.0, kw_only=True)
-    dtype: jnp.dtype | None = eqx.field(static=True, default=None, kw_only=True)
+    dtype: DTypeLike | None = eqx.field(static=True, default=None, kw_only=True)
 
     def __check_init__(self):
         check_common(self)
@@ -89,7 +89,7 @@ class AdLIF(AbstractSpiking):
 
     def _check_stable(self) -> None:
         lam, lam_w = (relaxation(tau, self.dt, self.method) for tau in (self.tau, self.tau_w))
-        if any(isinstance(x, jax.core.Tracer) for x in (lam, lam_w, value(self.a))):
+        if any(isinstance(x, Tracer) for x in (lam, lam_w, value(self.a))):
             return
         low, high = stable_range(np.asarray(lam, np.float64), np.asarray(lam_w, np.float64), self.coupling)
         a = np.asarray(value(self.a), np.float64)

@@ -1,5 +1,5 @@
 import equinox as eqx
-import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Key
 
 from snnx.cells import Shape
@@ -33,7 +33,7 @@ class LI(AbstractNeuron):
     v_leak: Parameter = 0.0
     method: Method = eqx.field(static=True, default="exponential", kw_only=True)
     dt: float = eqx.field(static=True, default=1.0, kw_only=True)
-    dtype: jnp.dtype | None = eqx.field(static=True, default=None, kw_only=True)
+    dtype: DTypeLike | None = eqx.field(static=True, default=None, kw_only=True)
 
     def __check_init__(self):
         check_common(self)

@@ -7,6 +7,8 @@ from typing import ClassVar
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
+from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Int, Key, PyTree
 
 from snnx._errors import ShapeError, check_float, describe
@@ -34,7 +36,7 @@ class AbstractNeuron(AbstractCell):
     """
 
     dt: eqx.AbstractVar[float]
-    dtype: eqx.AbstractVar[jnp.dtype | None]
+    dtype: eqx.AbstractVar[DTypeLike | None]
 
     @abc.abstractmethod
     def parameters(self) -> dict[str, Parameter]:
@@ -198,7 +200,7 @@ def check_euler(neuron: AbstractNeuron, **taus: Parameter) -> None:
         check_positive(where, name, tau)
         if getattr(neuron, "method", None) == "euler":
             x = value(tau)
-            if not isinstance(x, jax.core.Tracer) and float(jnp.min(jnp.asarray(x))) <= neuron.dt / 2:
+            if not isinstance(x, Tracer) and float(jnp.min(jnp.asarray(x))) <= neuron.dt / 2:
                 raise ValueError(
                     f"{where}: {name} is {float(jnp.min(jnp.asarray(x))):g} and dt is {neuron.dt:g}: forward Euler is"
                     " unstable where tau <= dt/2; take method='exponential' or a smaller dt."

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from snnx._errors import ShapeError
 from snnx.parameters._parameter import AbstractParameter, Parameter, value
@@ -13,7 +13,7 @@ from snnx.parameters._parameter import AbstractParameter, Parameter, value
 def _known(parameter: Parameter) -> "np.ndarray | None":
     """The parameter's numbers, or None where they are not known yet (inside jit, vmap, grad)."""
     x = value(parameter)
-    return None if isinstance(x, jax.core.Tracer) else np.asarray(x, dtype=np.float64)
+    return None if isinstance(x, Tracer) else np.asarray(x, dtype=np.float64)
 
 
 def check_number(where: str, name: str, parameter: Parameter) -> None:
@@ -33,8 +33,9 @@ def _check_kind(where: str, name: str, parameter: Any) -> None:
         )
     if isinstance(parameter, np.ndarray):  # JAX computes with it, but no trainer would take it for a parameter
         raise TypeError(f"{where}: {name} is a NumPy array; write jnp.asarray(...) to learn it, or snnx.Frozen(...).")
-    if hasattr(parameter, "dtype") and not jnp.issubdtype(parameter.dtype, jnp.floating):
-        raise TypeError(f"{where}: {name} has dtype {parameter.dtype}, expected floats; use .astype(float).")
+    dtype = getattr(parameter, "dtype", None)
+    if dtype is not None and not jnp.issubdtype(dtype, jnp.floating):
+        raise TypeError(f"{where}: {name} has dtype {dtype}, expected floats; use .astype(float).")
 
 
 def check_positive(where: str, name: str, parameter: Parameter) -> None:

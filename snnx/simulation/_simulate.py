@@ -125,7 +125,7 @@ def _reductions_by_path(cell: AbstractCell, record: "Record | None") -> "dict[st
         return {}
     if isinstance(record, str):
         record = [record]
-    wanted = dict(record) if isinstance(record, Mapping) else {path: Stack() for path in record}
+    wanted: dict[str, Reductions] = dict(record) if isinstance(record, Mapping) else {path: Stack() for path in record}
     parts = dict(walk(cell))
     for path, given in wanted.items():
         for reduction in _as_tuple(given):

@@ -79,17 +79,18 @@ def evaluate(
         jax.random.key(0) if key is None else key,
     )
     losses = np.asarray(found.losses)
-    predictions = None if found.predictions is None or data.num_classes is None else np.asarray(found.predictions)
-    labels = np.asarray(data.targets)
+    predictions = accuracy = confusion = None
+    if found.predictions is not None and data.num_classes is not None:
+        predictions = np.asarray(found.predictions)
+        accuracy = float(np.mean(predictions == np.asarray(data.targets)))
+        confusion = np.asarray(confusion_matrix(data.targets, found.predictions, data.num_classes))
     return Evaluation(
         loss=float(losses.mean(dtype=np.float64)),
-        accuracy=None if predictions is None else float(np.mean(predictions == labels)),
+        accuracy=accuracy,
         examples=len(data),
         spike_rates={path: float(np.asarray(rate).mean(dtype=np.float64)) for path, rate in found.rates.items()},
         predictions=predictions,
-        confusion=None
-        if predictions is None
-        else np.asarray(confusion_matrix(data.targets, found.predictions, data.num_classes)),
+        confusion=confusion,
         losses=losses,
         seconds=time.perf_counter() - start,
     )
