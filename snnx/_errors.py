@@ -52,7 +52,7 @@ def describe(value: PyTree) -> str:
     """What came, in the words of an error message: dtype and shape of an array, else type and value."""
     if hasattr(value, "shape") and hasattr(value, "dtype"):
         return f"{value.dtype}{list(value.shape)}"
-    text = repr(value)
+    text = " ".join(repr(value).split())
     return f"{type(value).__name__} {text if len(text) <= 60 else text[:57] + '...'}"
 
 

@@ -18,16 +18,21 @@ import os
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar, get_args
 
-from beartype import BeartypeConf
-from beartype.door import is_bearable
 from jaxtyping import AbstractArray, jaxtyped
 
 from snnx._errors import DtypeError, ShapeError, describe
 
-_NUMBERS = BeartypeConf(is_pep484_tower=True)  # an int is a float
-
 _Parameters = ParamSpec("_Parameters")
 _Result = TypeVar("_Result")
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a value is what a hint says; an int is a float."""
+    # Imported here: beartype is a third of what `import snnx` would cost.
+    from beartype import BeartypeConf
+    from beartype.door import is_bearable
+
+    return is_bearable(value, hint, conf=BeartypeConf(is_pep484_tower=True))
 
 
 def _is_array_hint(hint: Any) -> bool:
@@ -93,11 +98,11 @@ def checked(function: Callable[_Parameters, _Result]) -> Callable[_Parameters, _
         with jaxtyped("context"):
             seen: dict[str, Any] = {}
             for name, value in bound.items():
-                if name in hints and not is_bearable(value, hints[name], conf=_NUMBERS):
+                if name in hints and not _fits(value, hints[name]):
                     raise _error(where, name, value, hints[name], seen)
                 seen[name] = value
             result = function(*args, **kwargs)
-            if "return" in hints and not is_bearable(result, hints["return"], conf=_NUMBERS):
+            if "return" in hints and not _fits(result, hints["return"]):
                 raise _error(where, "the result", result, hints["return"], seen)
         return result
 

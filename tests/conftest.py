@@ -57,6 +57,13 @@ def pytest_sessionstart(session: pytest.Session) -> None:
                 entry.unlink(missing_ok=True)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _programs_are_forgotten() -> Iterator[None]:
+    """Let go of a file's compiled programs, without which a worker grows to several GB; the disk still has them."""
+    yield
+    jax.clear_caches()
+
+
 @pytest.fixture(autouse=True)
 def _x64_is_restored() -> Iterator[None]:
     before = jax.config.jax_enable_x64

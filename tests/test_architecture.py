@@ -217,7 +217,7 @@ def test_a_rule_of_names_can_fail(tmp_path, monkeypatch):
     _package(
         tmp_path,
         {
-            "__init__.py": "'`pkg.losses`'\nfrom pkg.cells import X\nimport pkg.plot as plot\n__all__ = ['X', 'X', 'gone', 'plot']",
+            "__init__.py": "'`pkg.losses`'\nfrom pkg.cells import X\nfrom pkg import plot\n__all__ = ['X', 'X', 'gone', 'plot']",
             "cells/__init__.py": '"""Cells."""\nfrom pkg.cells._x import X, hidden\n__all__ = ["X", "hidden"]',
             "cells/_x.py": """
                 import equinox as eqx

@@ -38,6 +38,14 @@ def annotated(tmp_path, monkeypatch):
 
                 def __call__(self, x: Float[Array, "*shape"], **rest: int) -> Float[Array, "*shape"]:
                     return self.tau * x
+
+            class Careful(eqx.Module):
+                tau: float
+                steps: int = 1
+
+                def __check_init__(self):
+                    if isinstance(self.tau, str):
+                        raise ValueError("{REFUSED}")
             """
         )
     )
@@ -75,6 +83,13 @@ def test_modules_are_checked_and_an_int_is_a_float(annotated):
         neuron(jnp.ones(3), extra="not a number")
     with pytest.raises(TypeCheckError, match="__call__"):
         neuron(jnp.ones(3, dtype=int))
+
+
+def test_a_refusal_of_a_module_in_its_own_words_is_heard(annotated):
+    with pytest.raises(ValueError, match=REFUSED):
+        annotated.Careful("2")
+    with pytest.raises(TypeCheckError, match="Careful"):
+        annotated.Careful(2.0, steps="3")
 
 
 @pytest.mark.skipif(os.environ.get("SNNX_TEST_TYPES") == "0", reason="the annotation checks are switched off")

@@ -71,7 +71,9 @@ def test_counts_and_currents_are_not_bits(bad):
 def test_unpacking_refuses_what_was_not_packed():
     with pytest.raises(DtypeError, match=r"unpack_bits: packed is int32\[3, 2\], expected uint8"):
         unpack_bits(jnp.zeros((3, 2), jnp.int32), (16,))
-    with pytest.raises(ShapeError, match=r"unpack_bits: packed is uint8\[3, 2\], but 3 bytes hold one step of shape \(17"):
+    with pytest.raises(
+        ShapeError, match=r"unpack_bits: packed is uint8\[3, 2\], but 3 bytes hold one step of shape \(17"
+    ):
         unpack_bits(jnp.zeros((3, 2), jnp.uint8), (17,))
 
 

@@ -263,7 +263,7 @@ def test_an_integrator_without_leak_scales_its_resistance_by_the_time_step(x64):
 def test_another_time_step_is_checked_like_a_new_neuron():
     with pytest.raises(ValueError, match=r"LIF: tau is 2 and dt is 5: forward Euler is unstable"):
         with_dt(LIF(tau=2.0, method="euler"), 5.0)
-    with pytest.raises(ValueError, match="AdLIF: a=20..20 is unstable"):
+    with pytest.raises(ValueError, match=r"AdLIF: a=20\.\.20 is unstable"):
         with_dt(snnx.Sequential([AdLIF(tau=20.0, tau_w=100.0, a=20.0)]), 50.0)
 
 
@@ -479,7 +479,7 @@ def test_a_refractory_membrane_passes_no_gradient_and_its_synapse_goes_on():
     cell = CubaLIF(refractory=2, tau_syn=4.0)
 
     def run_for_four(xs):
-        spikes, state, tapped = cell.over_time(xs, cell.init_state(()), taps=("v", "i"))
+        spikes, _, tapped = cell.over_time(xs, cell.init_state(()), taps=("v", "i"))
         return jnp.sum(tapped["v"][:3]), (spikes, tapped)
 
     gradient, (spikes, tapped) = jax.grad(run_for_four, has_aux=True)(jnp.array([3.0, 1.0, 1.0, 0.0]))
@@ -584,7 +584,9 @@ def test_choices_are_checked(name):
     with pytest.raises(ValueError, match=f"^{name}: dtype is .*expected a float dtype"):
         check(name, dtype=jnp.int32)
     if name != "IF":
-        with pytest.raises(ValueError, match=f"^{name}: method must be one of 'exponential', 'euler', 'exact', got 'rk'"):
+        with pytest.raises(
+            ValueError, match=f"^{name}: method must be one of 'exponential', 'euler', 'exact', got 'rk'"
+        ):
             check(name, method="rk")
     if name in SPIKING:
         for bad in ("subtract", SubtractReset, None):

@@ -9,7 +9,6 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PyTree
 
-from snnx._errors import describe
 from snnx.cells import AbstractCell, Shape, cell_dtype, walk
 from snnx.parameters import trainable
 
@@ -82,9 +81,7 @@ def summary(model: AbstractCell, input_shape: "Shape | Mapping[str, Shape]") -> 
     `init_state` raises where widths do not fit.
     """
     if not isinstance(model, AbstractCell):
-        raise TypeError(
-            f"summary: model is {describe(model)}; expected a cell. Wrap callables: snnx.Sequential([...])."
-        )
+        raise TypeError(f"summary: model is {_kind(model)}; expected a cell. Wrap callables: snnx.Sequential([...]).")
     shapes = dict(input_shape) if isinstance(input_shape, Mapping) else {"": input_shape}
     for shape in shapes.values():
         if not isinstance(shape, tuple) or not all(isinstance(n, int) for n in shape):
@@ -112,9 +109,13 @@ def _row(path: str, part: PyTree, output: PyTree, state: PyTree) -> Row:
     children = part.children() if isinstance(part, AbstractCell) else {}
     inside = [_floats(child) for child in children.values()]
     count, moving = (whole - sum(child[i] for child in inside) for i, whole in enumerate(_floats(part)))
-    kind = type(part).__name__ if isinstance(part, eqx.Module) else getattr(part, "__name__", type(part).__name__)
     own = {name: field for name, field in _fields(state).items() if name not in children and jax.tree.leaves(field)}
-    return Row(path, kind, _shapes(output), count, moving, {name: _shapes(field) for name, field in own.items()})
+    return Row(path, _kind(part), _shapes(output), count, moving, {name: _shapes(field) for name, field in own.items()})
+
+
+def _kind(part: PyTree) -> str:
+    """The class, or the name of a function."""
+    return type(part).__name__ if isinstance(part, eqx.Module) else getattr(part, "__name__", type(part).__name__)
 
 
 def _floats(part: PyTree) -> tuple[int, int]:

@@ -64,6 +64,6 @@ class Bounded(AbstractParameter):
         self.low, self.high = float(low), float(high)
 
     def value(self) -> Float[Array, "..."]:
-        # Weighted from both ends, so that rounding does not lead out of the bounds.
-        raw = at_least_float32(self.raw)
-        return self.low * jax.nn.sigmoid(-raw) + self.high * jax.nn.sigmoid(raw)
+        # Measured from the nearer bound, so that rounding does not lead past the other.
+        raw, width = at_least_float32(self.raw), self.high - self.low
+        return jnp.where(raw < 0, self.low + width * jax.nn.sigmoid(raw), self.high - width * jax.nn.sigmoid(-raw))

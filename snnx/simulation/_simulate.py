@@ -93,7 +93,7 @@ def simulate(
     return (ys, state) if record is None else (ys, state, found)
 
 
-def _as_tuple(given: "Reductions") -> tuple[AbstractReduction, ...]:
+def _as_tuple(given: Any) -> tuple:
     return given if isinstance(given, tuple) else (given,)
 
 
@@ -203,7 +203,7 @@ def _run(
     carry = (state, {out: r.init(units[out[0]], counted) for out, r in outs.items()})
 
     stacks = []
-    if count == 1:  # one chunk is all of time: nothing to scan, nothing to recompute
+    if size == steps:  # one chunk is all of time: nothing to scan, nothing to recompute
         count, rest = 0, steps
     if count:
         one_chunk = functools.partial(advance, size=size)

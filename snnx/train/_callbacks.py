@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from snnx._default import default
-from snnx._errors import missing_extra
+from snnx._errors import MissingExtraError
 from snnx.train._checkpoint import save_checkpoint, write_atomically
 from snnx.train._state import TrainState
 
@@ -25,7 +25,7 @@ class Run:
 
 
 class AbstractCallback:
-    """Something to do between epochs: replace any of these four methods, which do nothing."""
+    """Something to do between epochs: replace any of these methods, which do nothing."""
 
     @default
     def before(self, run: Run) -> None:
@@ -44,19 +44,23 @@ class AbstractCallback:
         """Whether to stop, asked after every epoch (and before the first of a resumed run)."""
         return False
 
+    @default
+    def after(self, run: Run) -> None:
+        """Once training has ended: after all epochs, or because a callback stopped it."""
+
 
 class Checkpoint(AbstractCallback):
     """Keep the whole training state in one file, so that a killed run resumes with `fit(..., resume=path)`.
 
     **Arguments:**
     - `path`: the file, e.g. `"run/checkpoint.npz"`; replaced atomically.
-    - `every`: seconds between two writes at least; the last epoch is always written.
+    - `every`: seconds between two writes at least; the state at the end is always written.
     - `meta`: what JSON can hold, kept in the file.
     """
 
     def __init__(self, path: "str | os.PathLike", *, every: float = 10.0, meta: dict[str, Any] | None = None):
         self.path, self.every, self.meta = pathlib.Path(path), every, meta or {}
-        self._last = 0.0
+        self._last, self._place = 0.0, (-1, -1)
 
     def before(self, run: Run) -> None:
         self._write(run)
@@ -66,13 +70,21 @@ class Checkpoint(AbstractCallback):
             self._write(run)
 
     def after_epoch(self, run: Run) -> None:
-        if time.monotonic() - self._last >= self.every or len(run.history) == run.settings["epochs"]:
+        self.after_segment(run)
+
+    def after(self, run: Run) -> None:
+        if self._place != _place(run):
             self._write(run)
 
     def _write(self, run: Run) -> None:
         meta = {"history": list(run.history), "settings": run.settings, "config": self.meta}
         save_checkpoint(self.path, run.state, meta)
-        self._last = time.monotonic()
+        self._last, self._place = time.monotonic(), _place(run)
+
+
+def _place(run: Run) -> tuple[int, int]:
+    """Epochs done, and steps of the current one."""
+    return int(run.state.epoch), int(run.state.position)
 
 
 class EarlyStopping(AbstractCallback):
@@ -106,6 +118,10 @@ class LogFile(AbstractCallback):
     def __init__(self, path: "str | os.PathLike"):
         self.path = pathlib.Path(path)
 
+    def before(self, run: Run) -> None:
+        if run.history:  # the run may have been killed between its checkpoint and this file
+            self.after_epoch(run)
+
     def after_epoch(self, run: Run) -> None:
         if self.path.suffix == ".csv":
             text = io.StringIO()
@@ -128,7 +144,9 @@ class TensorBoard(AbstractCallback):
         try:
             from tensorboardX import SummaryWriter  # pyright: ignore[reportMissingImports]
         except ImportError as error:
-            missing_extra("snnx.TensorBoard", "tensorboardX", "tensorboard", error)
+            raise MissingExtraError(
+                "snnx.TensorBoard needs the package 'tensorboardX', which is not installed; run: pip install tensorboardX"
+            ) from error
         self._writer = SummaryWriter(str(folder))
 
     def after_epoch(self, run: Run) -> None:

@@ -1,3 +1,4 @@
+import math
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -9,7 +10,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Key, PyTree
 
-from snnx._errors import CheckpointError, NonFiniteError
+from snnx._errors import CheckpointError, NonFiniteError, describe
 from snnx._intern import Static
 from snnx.data import SpikeDataset
 from snnx.losses import AbstractLoss
@@ -96,6 +97,7 @@ def fit(
     """
     begin = time.perf_counter()
     _check(model, data, loss, epochs, batch_size, validation)
+    _check_kinds(optimizer, key, callbacks)
     steps = -(-len(data) // batch_size)
     settings = {
         "epochs": epochs,
@@ -171,6 +173,8 @@ def fit(
             for callback in callbacks:
                 callback.after_epoch(run())
             stopped = any(callback.stop(run()) for callback in callbacks)
+    for callback in callbacks:
+        callback.after(run())
     final = snapshot()
     return FitResult(
         model=eqx.nn.inference_mode(final.model if best is None else best),
@@ -202,6 +206,16 @@ def _check(
         check_task("fit, validation", model, validation, loss, batch_size)
         if validation.sample_shape != data.sample_shape or validation.classes != data.classes:
             raise ValueError("fit: validation is not of the same kind as data: sample shape or classes differ.")
+
+
+def _check_kinds(optimizer: object, key: object, callbacks: Sequence[object]) -> None:
+    if not isinstance(optimizer, optax.GradientTransformation):
+        hint = "use .gradient_transformation()" if isinstance(optimizer, optax.MultiSteps) else "e.g. optax.adam(1e-3)"
+        raise TypeError(f"fit: optimizer is {describe(optimizer)}; expected an optax.GradientTransformation: {hint}.")
+    if not eqx.is_array(key) or not jnp.issubdtype(key.dtype, jax.dtypes.prng_key) or key.shape != ():
+        raise TypeError(f"fit: key is {describe(key)}; expected one key: jax.random.key(0).")
+    if not isinstance(callbacks, Sequence) or not all(isinstance(c, AbstractCallback) for c in callbacks):
+        raise TypeError(f"fit: callbacks is {describe(callbacks)}; expected a list, e.g. [snnx.LogFile(path)].")
 
 
 def _initial_state(
@@ -280,7 +294,10 @@ def _record(epoch: int, totals: Totals, seconds: float, samples_per_second: floa
 
 def _better(record: dict[str, Any], history: list[dict[str, Any]]) -> bool:
     """Whether an epoch's validation loss is the lowest so far. (Accuracy is a coarse number on a small split.)"""
-    return not history or record["validation_loss"] < history[history[-1]["best_epoch"] - 1]["validation_loss"]
+    if not history:
+        return True
+    best = history[history[-1]["best_epoch"] - 1]["validation_loss"]
+    return math.isnan(best) or record["validation_loss"] < best
 
 
 def _not_finite(state: TrainState, epoch: int, position: int) -> NonFiniteError:

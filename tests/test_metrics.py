@@ -1,0 +1,209 @@
+"""Metrics: against NumPy and numbers by hand; padded examples and steps do not count."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from snnx._errors import DtypeError, ShapeError
+from snnx.metrics import accuracy, confusion_matrix, interval_variation, sparsity, spike_rate, top_k
+
+RNG = np.random.default_rng(3)
+SCORES = RNG.normal(size=(40, 5)).astype(np.float32)
+LABELS = RNG.integers(0, 5, 40)
+WEIGHTS = RNG.random(40).astype(np.float32) * (RNG.random(40) < 0.7)
+SPIKES = (RNG.random((4, 9, 2, 3)) < 0.4).astype(np.float32)
+
+
+# --- accuracy and top-k
+
+
+def ranked(k):
+    """Whether the label is among the first k of the classes sorted by score, example by example."""
+    return np.array(
+        [label in sorted(range(5), key=lambda c: -row[c])[:k] for row, label in zip(SCORES, LABELS, strict=True)]
+    )
+
+
+@pytest.mark.parametrize("jitted", [False, True])
+@pytest.mark.parametrize("weights", [None, WEIGHTS, WEIGHTS > 0])
+def test_accuracy_is_the_weighted_fraction_of_labels_with_the_highest_score(weights, jitted):
+    score = jax.jit(accuracy) if jitted else accuracy
+    right = (SCORES.argmax(1) == LABELS).astype(float)
+    np.testing.assert_allclose(score(SCORES, LABELS, weights), np.average(right, weights=weights), rtol=1e-6)
+
+
+@pytest.mark.parametrize("k", [1, 2, 4, 5])
+def test_top_k_sorts(k):
+    np.testing.assert_allclose(top_k(SCORES, LABELS, k), ranked(k).mean(), rtol=1e-6)
+    np.testing.assert_allclose(top_k(SCORES, LABELS, k, WEIGHTS), np.average(ranked(k), weights=WEIGHTS), rtol=1e-5)
+    if k == 1:
+        assert top_k(SCORES, LABELS, k) == accuracy(SCORES, LABELS)
+
+
+def test_of_equal_scores_the_first_class_comes_first():
+    scores = np.float32([[1, 1, 0], [0, 1, 1], [2, 2, 2]])
+    np.testing.assert_array_equal([accuracy(scores, np.full(3, c)) for c in range(3)], np.float32([2, 1, 0]) / 3)
+    assert accuracy(scores, scores.argmax(1)) == 1
+    np.testing.assert_array_equal([top_k(scores, np.full(3, c), 2) for c in range(3)], np.float32([2, 3, 1]) / 3)
+
+
+@pytest.mark.parametrize("row", [[np.nan, 0, 0], [0, np.nan, 0], [np.nan] * 3])
+def test_a_row_with_a_nan_is_wrong(row):
+    for label in range(3):
+        assert accuracy(np.float32([row]), np.array([label])) == 0
+        assert top_k(np.float32([row]), np.array([label]), 3) == 0
+
+
+@pytest.mark.parametrize("label", [-1, 5, 200])
+def test_a_label_that_is_no_class_is_wrong(label):
+    assert accuracy(SCORES[:1], np.array([label])) == 0
+    assert top_k(SCORES[:1], np.array([label]), 5) == 0
+
+
+def test_scores_of_minus_infinity_are_sorted_too():
+    scores = np.float32([[-np.inf, 0, -np.inf]])
+    np.testing.assert_array_equal([top_k(scores, np.array([c]), 2) for c in range(3)], [1, 1, 0])
+
+
+def test_padded_examples_do_not_count():
+    padded = np.concatenate([SCORES, np.full((7, 5), np.nan, np.float32)])
+    labels = np.concatenate([LABELS, np.full(7, -1)])
+    weights = np.arange(47) < 40
+    assert accuracy(padded, labels, weights) == accuracy(SCORES, LABELS)
+    assert top_k(padded, labels, 3, weights) == top_k(SCORES, LABELS, 3)
+    np.testing.assert_array_equal(
+        confusion_matrix(labels, padded.argmax(1), 5, weights), confusion_matrix(LABELS, SCORES.argmax(1), 5)
+    )
+
+
+def test_of_no_example_there_is_no_accuracy():
+    assert jnp.isnan(accuracy(SCORES, LABELS, np.zeros(40, np.float32)))
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_many_examples_are_counted_in_float32(dtype):
+    scores = jnp.zeros((3000, 2), dtype)
+    assert accuracy(scores, jnp.arange(3000) % 3, jnp.ones(3000, dtype)) == pytest.approx(1 / 3, rel=1e-6)
+
+
+# --- confusion matrix
+
+
+def test_rows_are_labels_and_columns_predictions():
+    labels, predictions = np.array([0, 0, 0, 1, 2, 2], np.uint8), np.array([0, 1, 1, 1, 0, 2])
+    expected = [[1, 2, 0], [0, 1, 0], [1, 0, 1]]
+    matrix = confusion_matrix(labels, predictions, 3)
+    np.testing.assert_array_equal(matrix, expected)
+    assert matrix.dtype == jnp.int32
+    jitted = jax.jit(confusion_matrix, static_argnums=2)
+    np.testing.assert_array_equal(jitted(labels, predictions, 3), expected)
+
+
+def test_a_confusion_matrix_adds_up_weights():
+    predictions = SCORES.argmax(1)
+    expected = np.zeros((5, 5))
+    for label, prediction, weight in zip(LABELS, predictions, WEIGHTS, strict=True):
+        expected[label, prediction] += weight
+    matrix = confusion_matrix(LABELS, predictions, 5, WEIGHTS)
+    np.testing.assert_allclose(matrix, expected, rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(jnp.trace(matrix) / matrix.sum(), accuracy(SCORES, LABELS, WEIGHTS), rtol=1e-5)
+
+
+def test_what_is_no_class_is_left_out():
+    matrix = confusion_matrix(np.array([0, -1, 3, 1, 1]), np.array([0, 0, 0, 3, -1]), 3)
+    np.testing.assert_array_equal(matrix, [[1, 0, 0], [0, 0, 0], [0, 0, 0]])
+
+
+# --- spikes
+
+
+def test_rates_are_per_neuron_and_step():
+    rate = spike_rate(SPIKES)
+    np.testing.assert_allclose(rate, SPIKES.mean((0, 1)), rtol=1e-6)
+    np.testing.assert_allclose(spike_rate(np.concatenate([SPIKES, SPIKES], axis=1)), rate, rtol=1e-6)
+    np.testing.assert_allclose(spike_rate(SPIKES.astype(np.uint8)), rate, rtol=1e-6)
+
+
+def test_sparsity_is_the_fraction_of_zeros():
+    np.testing.assert_allclose(sparsity(SPIKES), 1 - SPIKES.mean(), rtol=1e-6)
+    np.testing.assert_allclose(sparsity(-7 * SPIKES), 1 - SPIKES.mean(), rtol=1e-6)
+    assert sparsity(np.zeros((1, 4, 2))) == 1
+
+
+@pytest.mark.parametrize("jitted", [False, True])
+def test_padded_examples_and_steps_do_not_count_in_rates(jitted):
+    lengths, weights = np.array([9, 4, 7, 2]), np.array([True, True, False, True])
+    mask = np.arange(9) < lengths[:, None]
+    real = np.concatenate([SPIKES[i, : lengths[i]] for i in range(4) if weights[i]])
+    garbage = np.where((mask & weights[:, None])[..., None, None], SPIKES, np.nan)
+    rate = jax.jit(spike_rate) if jitted else spike_rate
+    zeros = jax.jit(sparsity) if jitted else sparsity
+    np.testing.assert_allclose(rate(garbage, weights, mask), real.mean(0), rtol=1e-6)
+    np.testing.assert_allclose(zeros(garbage, weights, mask), 1 - real.mean(), rtol=1e-6)
+    np.testing.assert_allclose(rate(SPIKES, None, mask), SPIKES[mask].mean(0), rtol=1e-6)
+    np.testing.assert_allclose(rate(SPIKES, weights), SPIKES[weights].mean((0, 1)), rtol=1e-6)
+
+
+def variation(train):
+    intervals = np.diff(np.flatnonzero(train))
+    return intervals.std() / intervals.mean() if len(intervals) > 1 else np.nan
+
+
+def test_the_variation_of_intervals_is_that_of_numpy():
+    trains = (np.random.default_rng(0).random((3, 200, 4)) < [0.0, 0.01, 0.1, 0.5]).astype(np.float32)
+    expected = [[variation(train) for train in example.T] for example in trains]
+    np.testing.assert_allclose(interval_variation(trains), expected, rtol=1e-5)
+    np.testing.assert_allclose(jax.jit(interval_variation)(trains), expected, rtol=1e-5)
+
+
+def test_a_clock_does_not_vary_and_a_poisson_process_does():
+    clock = np.tile([0, 0, 1], 30)
+    poisson = np.random.default_rng(1).random(40_000) < 0.01
+    assert interval_variation(clock[None]) == 0
+    assert interval_variation(poisson[None]) == pytest.approx(1, abs=0.05)
+
+
+def test_masked_steps_are_skipped_between_spikes():
+    train = np.array([[1, 1, 0, 0, 1, 0, 1, 0, 1]])
+    mask = np.array([[True, True, False, False, True, False, True, True, True]])
+    assert interval_variation(train, mask) == pytest.approx(variation(train[mask]), rel=1e-6)
+    assert jnp.isnan(interval_variation(train[:, :2]))
+
+
+# --- what is refused
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (
+            lambda: accuracy(SCORES, LABELS[:3]),
+            ShapeError,
+            r"accuracy: labels is int64\[3\], expected Integer\[batch\]",
+        ),
+        (lambda: accuracy(SCORES, LABELS * 1.0), DtypeError, r"accuracy: labels is float64\[40\], expected Integer"),
+        (lambda: accuracy(LABELS, LABELS), DtypeError, r"scores is int64\[40\], expected Float\[batch, classes\]"),
+        (lambda: accuracy(SCORES, LABELS, WEIGHTS[:3]), ShapeError, r"weights is float32\[3\], expected"),
+        (
+            lambda: accuracy(SCORES[0], LABELS[:1]),
+            ShapeError,
+            r"scores is float32\[5\], expected Float\[batch, classes\]",
+        ),
+        (lambda: top_k(SCORES, LABELS, 6), ValueError, r"top_k: k is 6, expected 1 to 5, the number of classes"),
+        (lambda: top_k(SCORES, LABELS, 0), ValueError, r"top_k: k is 0, expected 1 to 5"),
+        (lambda: confusion_matrix(LABELS, LABELS, 0), ValueError, r"classes is 0, expected a number >= 1"),
+        (lambda: confusion_matrix(LABELS, LABELS[:3], 5), ShapeError, r"predictions is int64\[3\], expected"),
+        (lambda: confusion_matrix(SCORES, LABELS, 5), DtypeError, r"labels is float32\[40, 5\], expected"),
+        (
+            lambda: spike_rate(SPIKES[0, 0, 0]),
+            ShapeError,
+            r"spikes is float32\[3\], expected Shaped\[batch, time, \*shape\]",
+        ),
+        (lambda: spike_rate(SPIKES, mask=np.ones((4, 8), bool)), ShapeError, r"mask is bool\[4, 8\], expected"),
+        (lambda: sparsity(SPIKES, mask=np.ones((4, 9))), DtypeError, r"mask is float64\[4, 9\], expected Bool"),
+    ],
+)
+def test_arrays_that_do_not_fit_are_refused(call, error, message):
+    with pytest.raises(error, match=message):
+        call()

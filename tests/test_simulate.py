@@ -1,0 +1,552 @@
+"""Simulation over time: equal to an explicit loop of steps, however time is cut, masked, truncated or recorded."""
+
+import re
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import snnx
+from snnx._errors import DtypeError, ShapeError
+from snnx.cells import cell_dtype
+from snnx.inputs import Bits, Constant, Dense, pack_bits
+from snnx.layers import GaussianNoise, Recurrent, Sequential
+from snnx.neurons import ALIF, IF, LI, LIF, CubaLIF, ValueReset
+from snnx.parameters import Positive
+from snnx.reductions import Last, Max, Mean, Stack, Sum, Weighted
+from snnx.simulation import default_chunk, simulate
+
+STEPS = 5
+
+
+def make_net(*, recurrent=False):
+    """Linear, LIF, Linear, LI: spikes, learned time constants, and a learned starting point."""
+    keys = jax.random.split(jax.random.key(0), 3)
+    lif = LIF(tau=Positive(3.0), v_leak=jnp.full(4, 0.1), reset=ValueReset(-0.1), refractory=1)
+    net = Sequential(
+        [
+            eqx.nn.Linear(3, 4, dtype=jnp.float32, key=keys[0]),
+            Recurrent(lif, eqx.nn.Linear(4, 4, dtype=jnp.float32, key=keys[1])) if recurrent else lif,
+            eqx.nn.Linear(4, 2, use_bias=False, dtype=jnp.float32, key=keys[2]),
+            LI(tau=jnp.asarray(5.0), v_leak=jnp.full(2, 0.2)),
+        ]
+    )
+    net = eqx.tree_at(lambda m: m[0].weight, net, 3 * net[0].weight)
+    return snnx.cast(net, jnp.zeros(()).dtype)  # the same weights in either precision
+
+
+def make_input(seed=1, steps=STEPS, features=3):
+    return jnp.asarray(np.random.default_rng(seed).normal(0.4, 1.0, (steps, features)), float)
+
+
+WEIGHTS = np.random.default_rng(2).normal(size=(20, 2))
+
+
+def loss_of(ys, state):
+    """Something that depends on every output and on the whole final state."""
+    floats = [x for x in jax.tree.leaves(state) if jnp.issubdtype(x.dtype, jnp.floating)]
+    return jnp.sum(jnp.asarray(WEIGHTS[: len(ys)], ys.dtype) * ys) + sum(jnp.sum(jnp.sin(x)) for x in floats)
+
+
+def value_and_gradient(run, net, xs, *, jit=True):
+    """Loss, outputs, final state of `run(net, xs)`, and the gradient by every array of the net and by the input."""
+    arrays, rest = eqx.partition(net, eqx.is_inexact_array)
+
+    def loss(both):
+        ys, state = run(eqx.combine(both[0], rest), both[1])
+        return loss_of(ys, state), (ys, state)
+
+    differentiated = jax.value_and_grad(loss, has_aux=True)
+    return (jax.jit(differentiated) if jit else differentiated)((arrays, xs))
+
+
+def by_steps(net, xs, cut=None):
+    """The net's own `__call__` in a Python loop; every `cut` steps no gradient goes further back."""
+    state, ys = net.init_state(xs.shape[1:]), []
+    for t, x in enumerate(xs):
+        if cut and t and t % cut == 0:
+            state = jax.lax.stop_gradient(state)
+        y, state = net(x, state)
+        ys.append(y)
+    return jnp.stack(ys), state
+
+
+def loop(net, xs, cut=None):
+    """Loss, outputs, state and gradients of that Python loop; not compiled, so that it is short."""
+    return value_and_gradient(lambda n, x: by_steps(n, x, cut), net, xs, jit=False)
+
+
+def assert_close(found, expected, tolerance):
+    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        scale = max(1.0, float(np.abs(b).max()))
+        np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance * scale)
+
+
+# However time is cut.
+
+
+@pytest.fixture(scope="module")
+def by_loop():
+    """Outputs, state and gradients of the explicit loop, in double precision."""
+    with jax.enable_x64(True):
+        return loop(make_net(), make_input())
+
+
+def check_chunk(expected, tolerance, chunk, remat):
+    found = value_and_gradient(lambda n, x: simulate(n, x, chunk=chunk, remat=remat), make_net(), make_input())
+    assert_close(found, expected, tolerance)
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 3, 4, 5, None])
+def test_every_chunk_size_gives_the_loops_outputs_and_gradients(by_loop, chunk, x64):
+    check_chunk(by_loop, 1e-12, chunk, True)
+
+
+@pytest.mark.parametrize("chunk", [1, 3])
+def test_without_recomputation_it_is_the_same(by_loop, chunk, x64):
+    check_chunk(by_loop, 1e-12, chunk, False)
+
+
+@pytest.mark.parametrize(("chunk", "remat"), [(1, True), (3, True), (2, False)])
+def test_in_single_precision_it_is_the_same(by_loop, chunk, remat):
+    check_chunk(by_loop, 1e-5, chunk, remat)
+
+
+def test_the_net_of_these_tests_spikes(x64):
+    for net in (make_net(), make_net(recurrent=True)):
+        spikes = simulate(net, make_input(), record=["1"])[2]["1"]
+        assert 0.1 < spikes.mean() < 0.5
+        assert (spikes.sum(0) > 0).sum() >= 3
+
+
+def test_forward_mode_is_reverse_mode(by_loop, x64):
+    net, xs = make_net(), make_input()
+    arrays, rest = eqx.partition(net, eqx.is_inexact_array)
+    rng = np.random.default_rng(4)
+    direction = jax.tree.map(lambda a: jnp.asarray(rng.normal(size=a.shape)), (arrays, xs))
+
+    def loss(both):
+        return loss_of(*simulate(eqx.combine(both[0], rest), both[1], chunk=4))
+
+    value, slope = jax.jit(lambda p, d: jax.jvp(loss, (p,), (d,)))((arrays, xs), direction)
+    (expected, _), gradient = by_loop
+    np.testing.assert_allclose(value, expected, rtol=1e-12)
+    products = jax.tree.map(lambda g, d: np.sum(g * d), gradient, direction)
+    np.testing.assert_allclose(slope, sum(jax.tree.leaves(products)), rtol=1e-11)
+
+
+def test_a_state_carries_a_run_on(x64):
+    net, xs = make_net(), make_input()
+    run = jax.jit(lambda xs, state: simulate(net, xs, state))
+    whole, end = simulate(net, xs[:4])
+    first, state = run(xs[:2], net.init_state((3,)))
+    second, state = run(xs[2:4], state)
+    np.testing.assert_allclose(jnp.concatenate([first, second]), whole, rtol=1e-12)
+    assert_close(state, end, 1e-12)
+
+
+def test_the_default_chunk_follows_the_largest_array():
+    assert default_chunk(LIF(), 1000) == 16
+    assert default_chunk(LIF(), 5) == 5
+    assert default_chunk({"wide": jnp.zeros((1000, 1000))}, 1000) == 50
+    assert default_chunk({"wide": jnp.zeros((1000, 1000))}, 30) == 30
+
+
+# Batches.
+
+
+def test_a_batch_is_a_vmap_away_and_time_is_not_batch():
+    net = make_net()
+    xs = jax.random.normal(jax.random.key(0), (STEPS, STEPS, 3))  # as many examples as steps
+    run = jax.jit(lambda x: simulate(net, x)[0])
+    expected = np.stack([run(x) for x in xs])
+    np.testing.assert_allclose(jax.jit(jax.vmap(run))(xs), expected, rtol=1e-5, atol=1e-6)
+    time_major = jax.jit(jax.vmap(run, in_axes=1, out_axes=1))(xs.swapaxes(0, 1))
+    np.testing.assert_allclose(time_major.swapaxes(0, 1), expected, rtol=1e-5, atol=1e-6)
+    assert np.abs(run(xs[:, 0]) - expected[0]).max() > 0.1  # the other axis is something else
+
+    with pytest.raises(ShapeError, match=r"layer 0 .Linear., given one step float32\[5, 3\].*got \(5, 3\)"):
+        simulate(net, xs)  # a batch where one example is expected
+    with pytest.raises(ShapeError, match=r"layer 0 .Linear., given one step float32\[\]"):
+        simulate(net, xs[0, 0])  # one step where a sequence is expected
+
+
+def test_the_gradient_of_a_batch_is_the_sum_over_its_examples(x64):
+    net = make_net()
+    batch = jnp.stack([make_input(seed) for seed in range(3)])
+    arrays, rest = eqx.partition(net, eqx.is_inexact_array)
+
+    def loss(arrays, x):
+        return loss_of(*simulate(eqx.combine(arrays, rest), x, chunk=3))
+
+    together = jax.jit(jax.grad(lambda a: jnp.sum(jax.vmap(loss, in_axes=(None, 0))(a, batch))))(arrays)
+    each = [loop(net, x)[1][0] for x in batch]
+    assert_close(together, jax.tree.map(lambda *g: sum(g), *each), 1e-12)
+
+
+# Truncated backpropagation, burn-in.
+
+
+@pytest.mark.parametrize(("truncate", "chunk"), [(2, None), (4, 2), (4, None)])
+def test_a_truncated_gradient_is_that_of_the_loop_with_cuts(truncate, chunk, x64):
+    net, xs = make_net(), make_input()
+    found = value_and_gradient(lambda n, x: simulate(n, x, truncate=truncate, chunk=chunk), net, xs)
+    assert_close(found, loop(net, xs, truncate), 1e-12)
+
+
+def test_truncation_cuts_between_steps_and_not_before_the_first(x64):
+    cell = LI(tau=2.0)
+
+    def total(v, truncate):
+        state = eqx.tree_at(lambda s: s.v, cell.init_state(()), v)
+        return jnp.sum(simulate(cell, jnp.ones(6), state, truncate=truncate)[0])
+
+    decay = np.exp(-0.5)
+    for truncate in (4, 6, 50, None):
+        reached = decay ** np.arange(1, min(truncate or 6, 6) + 1)
+        np.testing.assert_allclose(jax.grad(total)(jnp.asarray(0.5), truncate), reached.sum(), rtol=1e-12)
+
+
+def test_a_burn_in_warms_the_state_and_nothing_else(x64):
+    net, xs = make_net(), make_input()
+
+    def by_hand(net, xs):
+        _, state = by_steps(net, jax.lax.stop_gradient(xs[:3]))
+        state = jax.lax.stop_gradient(state)
+        ys = []
+        for x in xs[3:]:
+            y, state = net(x, state)
+            ys.append(y)
+        return jnp.stack(ys), state
+
+    found = value_and_gradient(lambda n, x: simulate(n, x, burn_in=3), net, xs)
+    assert_close(found, value_and_gradient(by_hand, net, xs, jit=False), 1e-12)
+    np.testing.assert_array_equal(found[1][1][:3], 0)
+
+
+def test_a_burn_in_counts_in_no_readout_record_or_mask(x64):
+    cell, xs = LI(tau=3.0), make_input()
+    mask = jnp.array([True, False, True, True, False])
+    ys, state = simulate(cell, xs, mask=mask)
+    (mean, stack), end, seen = simulate(cell, xs, burn_in=2, mask=mask, readout=(Mean(), Stack()), record={"v": Sum()})
+    np.testing.assert_allclose(stack, ys[2:], rtol=1e-12)
+    np.testing.assert_allclose(mean, (ys[2] + ys[3]) / 2, rtol=1e-12)
+    np.testing.assert_allclose(seen["v"], ys[2] + ys[3], rtol=1e-12)
+    assert_close(end, state, 1e-12)
+
+
+# Masks.
+
+
+@pytest.mark.parametrize("chunk", [3, 8])
+def test_masked_steps_have_not_happened(chunk, x64):
+    """Holes and padding: outputs, state and gradient are those of the sequence without them."""
+    keys = jax.random.split(jax.random.key(5), 2)
+    net = Sequential(
+        [GaussianNoise(0.3), eqx.nn.Linear(3, 4, key=keys[0]), ALIF(tau=jnp.full(4, 3.0)), CubaLIF(refractory=1)]
+    )
+    xs = 3 * make_input(steps=8)
+    live = np.array([True, False, True, True, False, True, True, False])
+
+    def run(xs, mask=None):
+        readout = (Stack(), Sum(), Mean(), Max(), Last(), Weighted.exponential())
+        taps = {"2.v": Mean(), "2": Stack(), "3.i": Last()}
+        ys, state, seen = simulate(net, xs, key=keys[1], mask=mask, readout=readout, record=taps, chunk=chunk)
+        total = sum(jnp.sum(jnp.cos(y)) for y in ys[1:]) + jnp.sum(seen["2.v"])
+        return total, (ys, state, seen)
+
+    gradient = jax.jit(jax.value_and_grad(run, has_aux=True))
+    (_, (ys, state, seen)), by_input = gradient(xs, jnp.asarray(live))
+    (_, (short, end, short_seen)), by_short = gradient(xs[live])
+
+    np.testing.assert_array_equal(ys[0][~live], 0)
+    np.testing.assert_allclose(ys[0][live], short[0], rtol=1e-12)
+    assert_close(ys[1:], short[1:], 1e-12)
+    assert_close(state, end, 1e-12)
+    np.testing.assert_array_equal(seen["2"][~live], 0)
+    np.testing.assert_allclose(seen["2"][live], short_seen["2"], rtol=1e-12)
+    assert_close((seen["2.v"], seen["3.i"]), (short_seen["2.v"], short_seen["3.i"]), 1e-12)
+    np.testing.assert_array_equal(by_input[~live], 0)
+    np.testing.assert_allclose(by_input[live], by_short, rtol=1e-9, atol=1e-12)
+    assert short[0].sum() > 0
+
+
+def test_a_recorded_state_stands_still_at_masked_steps():
+    cell = LI(tau=2.0)
+    mask = jnp.array([True, True, False, False, True])
+    ys, state, seen = simulate(cell, jnp.ones(5), mask=mask, record=["v"], chunk=2)
+    v = seen["v"]
+    np.testing.assert_array_equal(ys, jnp.where(mask, v, 0))
+    assert v[1] == v[2] == v[3] < v[4] == state.v
+
+
+def test_what_lies_under_the_mask_does_not_matter(x64):
+    net, xs = make_net(), make_input()
+    mask = jnp.arange(STEPS) < 3
+    run = jax.jit(jax.value_and_grad(lambda x: loss_of(*simulate(net, x, mask=mask, chunk=2))))
+    assert_close(run(xs.at[3:].set(1e6)), run(xs), 1e-12)
+
+
+def test_a_sequence_without_a_live_step_is_zeros():
+    cell = LIF(v_leak=0.2)
+    readouts = (Stack(), Sum(), Mean(), Last())
+    ys, state = simulate(cell, make_input(), mask=jnp.zeros(STEPS, bool), readout=readouts)
+    assert all(not y.any() for y in ys)
+    assert_close(state, cell.init_state((3,)), 0)
+
+
+# Readouts and records.
+
+
+def test_readouts_are_numpys_reductions_of_the_outputs(x64):
+    cell, xs = LI(tau=3.0), make_input()
+    ys = np.asarray(simulate(cell, xs)[0])
+    weights = np.linspace(1.0, -1.0, STEPS)
+    readouts = {
+        Sum(): ys.sum(0),
+        Mean(): ys.mean(0),
+        Max(): ys.max(0),
+        Last(): ys[-1],
+        Weighted.exponential(): np.exp(-np.arange(STEPS) / STEPS) @ ys,
+        Weighted.linear(): (1 - np.arange(STEPS) / STEPS) @ ys,
+        Stack(): ys,
+    }
+    reductions = (*readouts, Weighted(jnp.asarray(weights)))
+    for chunk in (2, 5):
+        found, _ = simulate(cell, xs, readout=reductions, chunk=chunk)
+        assert isinstance(found, tuple)
+        for a, b in zip(found, (*readouts.values(), weights @ ys), strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-12)
+    bare, _ = simulate(cell, xs, readout=Mean())
+    np.testing.assert_allclose(bare, ys.mean(0), rtol=1e-12)
+    single, _ = simulate(cell, xs, readout=(Mean(),))
+    assert isinstance(single, tuple)
+    assert len(single) == 1
+
+
+def by_hand(net, xs):
+    """Every output and state of the net, from its parts' own steps."""
+    state, rows = net.init_state(xs.shape[1:]), []
+    for x in xs:
+        current = net[0](x)
+        back = net[1].feedback(state["1"].y)
+        spikes, lif = net[1].neuron(current + back, state["1"].neuron)
+        _, state = net(x, state)
+        rows.append([current, spikes, spikes, back, lif.v, state["3"].v, state["3"].v, state["3"].v])
+    names = ("0", "1", "1.neuron", "1.feedback", "1.neuron.v", "3", "3.v", "")
+    return {name: np.stack(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)}
+
+
+@pytest.mark.parametrize("chunk", [3, 5])
+def test_parts_and_their_states_are_recorded_by_path(chunk, x64):
+    net, xs = make_net(recurrent=True), make_input()
+    expected = by_hand(net, xs)
+    reduced = {"1": Mean(), "1.neuron.v": (Max(), Last()), "3.v": Sum(), "1.feedback": Stack()}
+    runs = jax.jit(
+        lambda x: (
+            simulate(net, x, record=list(expected), chunk=chunk),
+            simulate(net, x, record=reduced, chunk=chunk, readout=Mean())[2],
+        )
+    )
+    (ys, _, seen), less = runs(xs)
+    assert set(seen) == set(expected)
+    for path in expected:
+        np.testing.assert_allclose(seen[path], expected[path], rtol=1e-11, atol=1e-13, err_msg=path)
+    np.testing.assert_array_equal(seen[""], ys)
+
+    np.testing.assert_allclose(less["1"], expected["1"].mean(0), rtol=1e-12)
+    np.testing.assert_allclose(less["1.neuron.v"][0], expected["1.neuron.v"].max(0), rtol=1e-11)
+    np.testing.assert_allclose(less["1.neuron.v"][1], expected["1.neuron.v"][-1], rtol=1e-11)
+    np.testing.assert_allclose(less["3.v"], expected["3.v"].sum(0), rtol=1e-11)
+    np.testing.assert_allclose(less["1.feedback"], expected["1.feedback"], rtol=1e-11)
+
+
+def test_a_record_changes_no_result_and_may_be_one_path():
+    cell, xs = LIF(tau=3.0), make_input()
+    ys, state = simulate(cell, xs)
+    again, end, seen = simulate(cell, xs, record="v")
+    np.testing.assert_array_equal(again, ys)
+    assert_close(end, state, 1e-6)
+    assert list(seen) == ["v"]
+    assert simulate(cell, xs, record=[])[2] == {}
+
+
+def test_a_gradient_flows_through_what_is_recorded(x64):
+    net, xs = make_net(recurrent=True), make_input()
+
+    def rate(x):
+        return jnp.sum(simulate(net, x, record={"1": Mean()})[2]["1"])
+
+    def rate_by_loop(x):
+        state, total = net.init_state((3,)), 0.0
+        for row in x:
+            _, state = net(row, state)
+            total = total + state["1"].y
+        return jnp.sum(total) / STEPS
+
+    np.testing.assert_allclose(jax.jit(jax.grad(rate))(xs), jax.grad(rate_by_loop)(xs), rtol=1e-10, atol=1e-13)
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("7", "simulate: there is no part to record '7'"),
+        ("1.neurn", "there is no part to record '1.neurn'. Did you mean '1.neuron'"),
+        ("1.neuron.vv", "LIFState: there is no field 'vv'. Did you mean 'v'"),
+        ("0.weight", "there is no part to record '0.weight'"),
+        ("v", "there is no part to record 'v'"),
+        ("3.", "there is no part to record '3.'"),
+    ],
+)
+def test_an_unknown_path_is_refused_with_the_nearest_that_there_is(path, words):
+    with pytest.raises(ValueError, match=re.escape(words)):
+        simulate(make_net(recurrent=True), make_input(), record=[path])
+
+
+# Compact inputs.
+
+
+@pytest.mark.parametrize("chunk", [1, 4, 7])
+def test_bits_are_the_dense_input(chunk):
+    spikes = np.random.default_rng(8).random((7, 11)) < 0.4
+    cell = LIF(tau=3.0, threshold=0.8)
+    expected, state = simulate(cell, jnp.asarray(spikes, float))
+    assert 0.1 < expected.mean() < 0.9
+    found, end = simulate(cell, Bits(pack_bits(spikes), (11,)), chunk=chunk)
+    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-7)
+    assert_close(end, state, 1e-6)
+
+
+def test_constant_and_dense_inputs_are_what_they_stand_for():
+    cell, current = LI(tau=3.0), jnp.array([0.5, -1.0, 2.0])
+    expected, _ = simulate(cell, jnp.stack([current] * 5))
+    np.testing.assert_allclose(simulate(cell, Constant(current, 5), chunk=2)[0], expected, rtol=1e-6)
+    xs = make_input()
+    np.testing.assert_allclose(simulate(cell, Dense(xs, (3,)), chunk=4)[0], simulate(cell, xs)[0], rtol=1e-6)
+
+
+def test_compact_feature_maps_with_burn_in_and_mask():
+    spikes = np.random.default_rng(9).random((6, 2, 3, 3)) < 0.5
+    bits = Bits(pack_bits(spikes.reshape(6, 18)), (2, 3, 3))
+    cell, mask = LIF(threshold=2.0, reset=ValueReset(0.0)), jnp.array([True, True, False, True, True, False])
+    dense = jnp.asarray(spikes, float)
+    found, expected = (simulate(cell, xs, mask=mask, burn_in=2, chunk=3)[0] for xs in (bits, dense))
+    assert found.shape == (4, 2, 3, 3)
+    np.testing.assert_array_equal(found, expected)
+    assert expected.sum() > 0
+
+
+def test_a_batch_of_compact_inputs_needs_a_vmap():
+    spikes = np.random.default_rng(10).random((5, 5, 11)) < 0.4  # as many examples as steps
+    batch = Bits(pack_bits(spikes), (11,))
+    cell = LIF()
+    found = jax.vmap(lambda b: simulate(cell, b)[0])(batch)
+    np.testing.assert_array_equal(found, [simulate(cell, jnp.asarray(s, float))[0] for s in spikes])
+    with pytest.raises(ShapeError, match=r"xs is a Bits of float32\[5, 5, 11\], expected one example \[5, 11\]; use jax"):
+        simulate(cell, batch)
+
+
+def test_compact_inputs_become_the_cells_dtype(x64):
+    spikes = np.random.default_rng(9).random((6, 4)) < 0.5
+    bits = Bits(pack_bits(spikes), (4,))
+    for dtype in ("float64", "float32", "bfloat16"):
+        ys, state = simulate(snnx.cast(LI(), dtype), bits)
+        assert ys.dtype == state.v.dtype == dtype
+
+
+# Dtypes.
+
+
+def test_half_precision_runs_in_half_precision():
+    net, xs = make_net(), make_input(steps=5)
+    half = snnx.cast(net, "bfloat16")
+    assert cell_dtype(half) == jnp.bfloat16
+
+    def total(net, xs):
+        ys, state, seen = simulate(net, xs, record=["1", "1.v"], chunk=2)
+        return jnp.sum(ys), (ys, state, seen)
+
+    run = eqx.filter_jit(eqx.filter_value_and_grad(total, has_aux=True))
+    (_, (ys, state, seen)), gradient = run(half, xs.astype(jnp.bfloat16))
+    floats = [x for x in jax.tree.leaves((ys, state, seen)) if jnp.issubdtype(x.dtype, jnp.floating)]
+    assert {x.dtype for x in floats} == {jnp.dtype("bfloat16")}
+    assert set(np.unique(seen["1"].astype(jnp.float32))) == {0.0, 1.0}
+    (_, (expected, _, single)), _ = run(net, xs)
+    np.testing.assert_array_equal(seen["1"].astype(jnp.float32), single["1"])
+    np.testing.assert_allclose(ys.astype(jnp.float32), expected, atol=0.05)
+    assert all(jnp.isfinite(g).all() for g in jax.tree.leaves(gradient))
+
+
+def test_sums_of_half_precision_are_taken_in_single_precision():
+    cell = snnx.cast(IF(threshold=0.5, reset=ValueReset(0.0)), "bfloat16")
+    total, _ = simulate(cell, jnp.ones(1000, jnp.bfloat16), readout=Sum())
+    assert total.dtype == jnp.float32
+    assert total == 1000  # in bfloat16 the sum would stop at 256
+
+
+@pytest.mark.parametrize(
+    ("xs", "words"),
+    [
+        (np.zeros((4, 3), np.int32), r"simulate: xs is int32\[4, 3\], but a cell takes floats"),
+        (np.zeros((4, 3), bool), r"simulate: xs is bool\[4, 3\], but a cell takes floats"),
+        (np.zeros((4, 3), np.uint8), r"xs is uint8\[4, 3\].*Packed spikes go in as snnx.Bits\(packed, sample_shape"),
+        (np.zeros((4, 3), np.float16), r"xs is float16\[4, 3\], but this cell computes in float32; cast the input"),
+        (np.zeros((4, 3)), r"xs is float64\[4, 3\], but this cell computes in float32"),
+        ([[1.0, 2.0]], r"xs is list \[\[1.0, 2.0\]\]; expected a JAX array of floats"),
+    ],
+)
+def test_other_dtypes_are_refused(xs, words):
+    with pytest.raises(DtypeError, match=words):
+        simulate(LIF(), xs)
+
+
+def test_a_single_precision_model_refuses_double_precision_input():
+    net = make_net()
+    with jax.enable_x64(True):
+        with pytest.raises(DtypeError, match=r"float64\[5, 3\], but this cell computes in float32; .*or the model with"):
+            simulate(net, make_input())
+        ys, _ = jax.eval_shape(lambda x: simulate(net, x), make_input().astype("float32"))
+        assert ys.dtype == jnp.float32
+
+
+# Errors.
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "words"),
+    [
+        ({"chunk": 0}, ValueError, "simulate: chunk is 0, expected a number of steps >= 1"),
+        ({"chunk": -3}, ValueError, "chunk is -3"),
+        ({"chunk": 2.0}, ValueError, "chunk is 2.0"),
+        ({"chunk": True}, ValueError, "chunk is True"),
+        ({"truncate": 0}, ValueError, "simulate: truncate is 0, expected a number of steps >= 1"),
+        ({"truncate": 4, "chunk": 3}, ValueError, "truncate=4 is no multiple of chunk=3; leave chunk out"),
+        ({"truncate": 2, "chunk": 4}, ValueError, "truncate=2 is no multiple of chunk=4"),
+        ({"burn_in": STEPS}, ValueError, "simulate: burn_in is 5, expected a number of steps from 0 to 4"),
+        ({"burn_in": -1}, ValueError, "burn_in is -1"),
+        ({"burn_in": 1.5}, ValueError, "burn_in is 1.5"),
+        ({"mask": jnp.ones(6, bool)}, ShapeError, r"simulate: mask is bool\[6\]; expected bool\[5\]"),
+        ({"mask": jnp.ones(5)}, ShapeError, r"simulate: mask is float32\[5\]; expected bool\[5\]"),
+        ({"mask": [True] * 5}, ShapeError, r"simulate: mask is list .*; expected bool\[5\]"),
+        ({"readout": "mean"}, TypeError, "simulate: readout is 'mean'; expected a reduction such as snnx.Mean"),
+        ({"readout": Mean}, TypeError, "simulate: readout is .*; expected a reduction such as snnx.Mean"),
+        ({"record": {"1": "mean"}}, TypeError, r"simulate: record\['1'\] is str 'mean'; expected a reduction"),
+    ],
+)
+def test_settings_out_of_range_are_refused(settings, error, words):
+    with pytest.raises(error, match=words):
+        simulate(make_net(), make_input(), **settings)
+
+
+def test_what_is_no_cell_or_no_sequence_is_refused():
+    for bad in (eqx.nn.Linear(3, 3, key=jax.random.key(0)), jnp.tanh, LIF):
+        with pytest.raises(TypeError, match=r"simulate: cell is .*expected a cell. Wrap callables: snnx.Sequential"):
+            simulate(bad, make_input())
+    with pytest.raises(ShapeError, match=r"simulate: xs is float32\[\]; expected \[time, \*features\]"):
+        simulate(LIF(), jnp.ones(()))
+    with pytest.raises(ShapeError, match="simulate: xs has no time step"):
+        simulate(LIF(), jnp.ones((0, 3)))
+    with pytest.raises(ShapeError, match=r"LIF: one step of x is float32\[3\], but the state was made for \(4,\)"):
+        simulate(LIF(), make_input(), LIF().init_state((4,)))
