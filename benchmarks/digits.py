@@ -41,7 +41,8 @@ def main():
     for name, runs in rounds.items():
         seconds = [r["seconds"] for r in runs]
         accuracy = statistics.mean(r["accuracy"] for r in runs)
-        print(f"{name}: median {statistics.median(seconds):.1f} s, max {max(seconds):.1f} s; mean accuracy {100 * accuracy:.2f} %")
+        print(f"{name}: median {statistics.median(seconds):.1f} s, max {max(seconds):.1f} s")
+        print(f"  mean accuracy {100 * accuracy:.2f} %")
         print("  " + ", ".join(f"seed {r['seed']}: {100 * r['accuracy']:.2f} %" for r in runs))
     if args.json:
         pathlib.Path(args.json).write_text(json.dumps(rounds, indent=1))

@@ -19,9 +19,9 @@ from snnx.train._progress import Progress, sentence
 
 
 def scripted(losses):
-    """`evaluate`, with these losses one after the other."""
+    """`score`, with these losses one after the other."""
     left = iter(losses)
-    return lambda model, data, **settings: SimpleNamespace(accuracy=0.5, loss=next(left))
+    return lambda *arguments: SimpleNamespace(accuracy=0.5, loss=next(left))
 
 
 class Noted(AbstractCallback):
@@ -132,7 +132,7 @@ def test_a_checkpoint_is_written_as_often_as_said_and_at_the_end(every, places, 
 
 
 def test_a_run_that_stops_early_leaves_its_last_epoch_too(tmp_path, monkeypatch):
-    monkeypatch.setattr("snnx.train._fit.evaluate", scripted([1.0, 2.0, 3.0, 4.0]))
+    monkeypatch.setattr("snnx.train._fit.score", scripted([1.0, 2.0, 3.0, 4.0]))
     path = tmp_path / "checkpoint.npz"
     callbacks = [snnx.Checkpoint(path, every=1e9), snnx.EarlyStopping(2)]
     result = fit(epochs=4, validation=make_data(10, seed=3), callbacks=callbacks)
@@ -153,7 +153,7 @@ def test_a_run_that_stops_early_leaves_its_last_epoch_too(tmp_path, monkeypatch)
     ],
 )
 def test_early_stopping_waits_as_long_as_said(patience, losses, epochs, monkeypatch):
-    monkeypatch.setattr("snnx.train._fit.evaluate", scripted(losses))
+    monkeypatch.setattr("snnx.train._fit.score", scripted(losses))
     stopping = snnx.EarlyStopping(patience)
     result = fit(epochs=len(losses), validation=make_data(10, seed=3), callbacks=[stopping])
     assert len(result.history) == epochs
@@ -163,10 +163,10 @@ def test_early_stopping_waits_as_long_as_said(patience, losses, epochs, monkeypa
 def test_early_stopping_stops_a_resumed_run_where_it_would_have_stopped(monkeypatch):
     losses = [3.0, 2.0, 2.5, 2.2, 1.0, 0.5]
     settings = {"validation": make_data(10, seed=3), "callbacks": [snnx.EarlyStopping(2)]}
-    monkeypatch.setattr("snnx.train._fit.evaluate", scripted(losses))
+    monkeypatch.setattr("snnx.train._fit.score", scripted(losses))
     whole = fit(epochs=6, **settings)
     assert len(whole.history) == 4
-    monkeypatch.setattr("snnx.train._fit.evaluate", scripted(losses))
+    monkeypatch.setattr("snnx.train._fit.score", scripted(losses))
     half = fit(epochs=3, **settings)
     resumed = fit(epochs=6, resume=half, **settings)
     assert_same_bits(resumed.state, whole.state)

@@ -55,9 +55,6 @@ def test_every_bit_comes_back(tmp_path):
     read = load_checkpoint(path, make_tree(fill=False))
     assert jax.tree.structure(read) == jax.tree.structure(tree)
     assert_same_bits(read, tree)
-    assert [str(jax.random.key_impl(k)) for k in read["keys"]] == ["fry", "fry", "rbg"] or [
-        str(jax.random.key_impl(k)) for k in read["keys"]
-    ] == ["threefry2x32", "threefry2x32", "rbg"]
     np.testing.assert_array_equal(jax.random.normal(read["keys"][2], (3,)), jax.random.normal(tree["keys"][2], (3,)))
     assert isinstance(read["numpy"], np.ndarray)
     assert isinstance(read["nan"], jax.Array)
@@ -85,7 +82,7 @@ def test_there_is_no_pickle_in_a_checkpoint(tmp_path):
         entries = {name: file[name] for name in file.files}
     assert {entry.dtype for entry in entries.values()} == {np.dtype(np.uint8)}
     header = json.loads(entries["header"].tobytes())
-    assert header["meta"] == {"note": "ü"} == read_meta(path)["note"] * 0 or header["meta"] == read_meta(path)
+    assert header["meta"] == read_meta(path) == {"note": "ü"}
     assert (header["format"], header["version"], header["jax"]) == ("snnx-checkpoint", 1, jax.__version__)
     # The leaves are named by their paths, and lie there as plain bytes in the order of the header.
     number = header["order"].index("['single']")
@@ -180,14 +177,16 @@ def test_a_header_that_was_edited_is_refused(small_file):
     write_npz(small_file, **(entries | {"header": header_bytes(header)}))
     with pytest.raises(CheckpointError, match=r"its header does not agree with itself; the file was changed"):
         load_checkpoint(small_file, {"a": np.zeros((20, 2), np.float32), "b": np.zeros(3, np.int32)})
-    for missing in ("leaves", "version", "structure"):
+    header["leaves"]["['a']"]["shape"] = [40]
+    for missing in ("leaves", "version", "structure", "order", "meta"):
         write_npz(small_file, **(entries | {"header": header_bytes({k: v for k, v in header.items() if k != missing})}))
-        with pytest.raises(CheckpointError):
+        with pytest.raises(CheckpointError, match=r"the file was changed|written in version None"):
             read_meta(small_file)
-    del entries["leaf_1"]
-    write_npz(small_file, **entries)
-    with pytest.raises(CheckpointError):
+    write_npz(small_file, **{name: entry for name, entry in entries.items() if name != "leaf_1"})
+    with pytest.raises(CheckpointError, match=r"the file was changed"):
         load_checkpoint(small_file, LIKE)
+    write_npz(small_file, **entries)
+    load_checkpoint(small_file, LIKE)
 
 
 class Dangerous:
@@ -237,7 +236,7 @@ def test_a_folder_and_a_missing_file(tmp_path):
         load_checkpoint(tmp_path / "none.npz", LIKE)
     with pytest.raises(FileNotFoundError):
         read_meta(tmp_path / "none.npz")
-    with pytest.raises(CheckpointError, match="no whole checkpoint"):
+    with pytest.raises(OSError, match=tmp_path.name):
         read_meta(tmp_path)
 
 
@@ -342,6 +341,13 @@ def test_files_are_as_readable_as_any_other(tmp_path):
 # Going on
 
 
+@pytest.fixture
+def quick(monkeypatch):
+    """One step a segment; and what is written need not survive a power cut, for which a disk may take long."""
+    monkeypatch.setattr("snnx.train._fit.SEGMENT_SECONDS", 1e-9)
+    monkeypatch.setattr(os, "fsync", lambda handle: None)
+
+
 class Interrupt(AbstractCallback):
     """An interrupt (or power cut) when so many steps of so many epochs are done."""
 
@@ -369,12 +375,11 @@ def settings(**other):
     } | other
 
 
-PLACES = [(0, 1), (0, 2), (1, 0), (2, 1), (3, 0), (3, 2), (4, 0)]
+PLACES = [(0, 1), (1, 0), (2, 1), (3, 2), (4, 0)]
 
 
 @pytest.mark.parametrize("place", PLACES, ids=str)
-def test_an_interrupted_run_goes_on_as_if_nothing_had_been(place, tmp_path, monkeypatch):
-    monkeypatch.setattr("snnx.train._fit.SEGMENT_SECONDS", 1e-9)
+def test_an_interrupted_run_goes_on_as_if_nothing_had_been(place, tmp_path, quick):
     path = tmp_path / "checkpoint.npz"
     whole = fit(**settings())
     with pytest.raises(KeyboardInterrupt):
@@ -389,8 +394,7 @@ def test_an_interrupted_run_goes_on_as_if_nothing_had_been(place, tmp_path, monk
     assert json.loads(json.dumps(read_meta(path)["history"])) == list(resumed.history)
 
 
-def test_the_place_within_an_epoch_is_resumed_and_not_run_again(tmp_path, monkeypatch):
-    monkeypatch.setattr("snnx.train._fit.SEGMENT_SECONDS", 1e-9)
+def test_the_place_within_an_epoch_is_resumed_and_not_run_again(tmp_path, quick):
     path, places = tmp_path / "checkpoint.npz", []
 
     class Place(AbstractCallback):
@@ -403,21 +407,21 @@ def test_the_place_within_an_epoch_is_resumed_and_not_run_again(tmp_path, monkey
     assert places == [(1, 2)]
 
 
-def test_a_resumed_run_stops_early_where_it_would_have(tmp_path, monkeypatch):
+def test_a_resumed_run_stops_early_where_it_would_have(tmp_path, monkeypatch, quick):
     losses = [3.0, 2.0, 2.5, 2.2, 1.0, 0.5]
 
     def script():
         left = iter(losses)
-        return lambda model, data, **_: SimpleNamespace(accuracy=None, loss=next(left))
+        return lambda *arguments: SimpleNamespace(accuracy=None, loss=next(left))
 
     def callbacks(path):
         return [snnx.Checkpoint(path, every=0.0), snnx.EarlyStopping(2)]
 
-    monkeypatch.setattr("snnx.train._fit.evaluate", script())
+    monkeypatch.setattr("snnx.train._fit.score", script())
     whole = fit(**settings(epochs=6), callbacks=callbacks(tmp_path / "whole.npz"))
     assert (len(whole.history), whole.best_epoch) == (4, 2)
     scores = script()
-    monkeypatch.setattr("snnx.train._fit.evaluate", scores)
+    monkeypatch.setattr("snnx.train._fit.score", scores)
     path = tmp_path / "checkpoint.npz"
     with pytest.raises(KeyboardInterrupt):
         fit(**settings(epochs=6), callbacks=[*callbacks(path), Interrupt(3, 0)])
@@ -443,18 +447,16 @@ def test_a_resumed_run_stops_early_where_it_would_have(tmp_path, monkeypatch):
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
-def test_a_checkpoint_of_another_run_is_refused(other, message, tmp_path):
+def test_a_checkpoint_of_another_run_is_refused(other, message, tmp_path, quick):
     path = tmp_path / "checkpoint.npz"
     fit(**settings(epochs=1), callbacks=[snnx.Checkpoint(path)])
     before = path.read_bytes()
     with pytest.raises(CheckpointError, match=message):
-        fit(**settings(epochs=2), **{}, **{}, resume=path) if not other else fit(
-            **(settings(epochs=2) | other), callbacks=[snnx.Checkpoint(path)], resume=path
-        )
+        fit(**(settings(epochs=2) | other), callbacks=[snnx.Checkpoint(path)], resume=path)
     assert path.read_bytes() == before
 
 
-def test_a_missing_or_damaged_checkpoint_is_no_start(tmp_path):
+def test_a_missing_or_damaged_checkpoint_is_no_start(tmp_path, quick):
     with pytest.raises(FileNotFoundError):
         fit(**settings(), resume=tmp_path / "none.npz")
     path = tmp_path / "checkpoint.npz"

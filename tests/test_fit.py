@@ -530,14 +530,14 @@ def test_a_loss_that_is_not_finite_stops_the_run_before_it(monkeypatch):
 
 
 def scripted(scores):
-    """`evaluate`, with these (accuracy, loss) one after the other."""
+    """`score`, with these (accuracy, loss) one after the other."""
     left = iter(scores)
 
-    def evaluate(model, data, **settings):
+    def score(*arguments):
         accuracy, loss = next(left)
         return SimpleNamespace(accuracy=accuracy, loss=loss)
 
-    return evaluate
+    return score
 
 
 @pytest.mark.parametrize(
@@ -550,7 +550,7 @@ def scripted(scores):
 )
 def test_the_best_epoch_has_the_lowest_validation_loss(scores, best, monkeypatch):
     alone = fit(epochs=best[-1])
-    monkeypatch.setattr("snnx.train._fit.evaluate", scripted(scores))
+    monkeypatch.setattr("snnx.train._fit.score", scripted(scores))
     result = fit(epochs=len(scores), validation=make_data(10, seed=3))
     assert [record["best_epoch"] for record in result.history] == best
     assert result.best_epoch == best[-1]

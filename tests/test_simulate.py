@@ -12,7 +12,7 @@ import snnx
 from snnx._errors import DtypeError, ShapeError
 from snnx.cells import cell_dtype
 from snnx.inputs import Bits, Constant, Dense, pack_bits
-from snnx.layers import GaussianNoise, Recurrent, Sequential
+from snnx.layers import Recurrent, Sequential
 from snnx.neurons import ALIF, IF, LI, LIF, CubaLIF, ValueReset
 from snnx.parameters import Positive
 from snnx.reductions import Last, Max, Mean, Stack, Sum, Weighted
@@ -37,17 +37,22 @@ def make_net(*, recurrent=False):
     return snnx.cast(net, jnp.zeros(()).dtype)  # the same weights in either precision
 
 
-def make_input(seed=1, steps=STEPS, features=3):
-    return jnp.asarray(np.random.default_rng(seed).normal(0.4, 1.0, (steps, features)), float)
+def make_cell():
+    """A bare neuron with learned parameters, where a whole net would only take longer to compile."""
+    return LIF(tau=Positive(3.0), threshold=jnp.full(3, 0.8), v_leak=jnp.full(3, 0.1), reset=ValueReset(-0.1))
 
 
-WEIGHTS = np.random.default_rng(2).normal(size=(20, 2))
+def make_input(seed=14, steps=STEPS, features=3):
+    return jnp.asarray(np.random.default_rng(seed).normal(0.5, 1.2, (steps, features)), float)
+
+
+WEIGHTS = np.random.default_rng(2).normal(size=(20, 3))
 
 
 def loss_of(ys, state):
     """Something that depends on every output and on the whole final state."""
     floats = [x for x in jax.tree.leaves(state) if jnp.issubdtype(x.dtype, jnp.floating)]
-    return jnp.sum(jnp.asarray(WEIGHTS[: len(ys)], ys.dtype) * ys) + sum(jnp.sum(jnp.sin(x)) for x in floats)
+    return jnp.sum(jnp.asarray(WEIGHTS[: len(ys), : ys.shape[1]], ys.dtype) * ys) + sum(jnp.sum(jnp.sin(x)) for x in floats)
 
 
 def value_and_gradient(run, net, xs, *, jit=True):
@@ -99,26 +104,26 @@ def check_chunk(expected, tolerance, chunk, remat):
     assert_close(found, expected, tolerance)
 
 
-@pytest.mark.parametrize("chunk", [1, 2, 3, 4, 5, None])
+@pytest.mark.parametrize("chunk", [1, 2, 3, 4, 5])
 def test_every_chunk_size_gives_the_loops_outputs_and_gradients(by_loop, chunk, x64):
     check_chunk(by_loop, 1e-12, chunk, True)
 
 
-@pytest.mark.parametrize("chunk", [1, 3])
-def test_without_recomputation_it_is_the_same(by_loop, chunk, x64):
-    check_chunk(by_loop, 1e-12, chunk, False)
+def test_without_recomputation_it_is_the_same(by_loop, x64):
+    check_chunk(by_loop, 1e-12, 3, False)
 
 
-@pytest.mark.parametrize(("chunk", "remat"), [(1, True), (3, True), (2, False)])
+@pytest.mark.parametrize(("chunk", "remat"), [(1, True), (3, False)])
 def test_in_single_precision_it_is_the_same(by_loop, chunk, remat):
     check_chunk(by_loop, 1e-5, chunk, remat)
 
 
 def test_the_net_of_these_tests_spikes(x64):
-    for net in (make_net(), make_net(recurrent=True)):
-        spikes = simulate(net, make_input(), record=["1"])[2]["1"]
-        assert 0.1 < spikes.mean() < 0.5
-        assert (spikes.sum(0) > 0).sum() >= 3
+    parts = (make_net(), make_net(recurrent=True), make_cell())
+    for net, path in zip(parts, ("1", "1", ""), strict=True):
+        spikes = simulate(net, make_input(), record=[path])[2][path]
+        assert 0.1 < spikes.mean() < 0.5, spikes
+        assert (spikes.sum(0) > 0).sum() >= 2, spikes
 
 
 def test_forward_mode_is_reverse_mode(by_loop, x64):
@@ -158,15 +163,16 @@ def test_the_default_chunk_follows_the_largest_array():
 
 
 def test_a_batch_is_a_vmap_away_and_time_is_not_batch():
-    net = make_net()
+    cell = LI(tau=3.0)
     xs = jax.random.normal(jax.random.key(0), (STEPS, STEPS, 3))  # as many examples as steps
-    run = jax.jit(lambda x: simulate(net, x)[0])
+    run = jax.jit(lambda x: simulate(cell, x)[0])
     expected = np.stack([run(x) for x in xs])
-    np.testing.assert_allclose(jax.jit(jax.vmap(run))(xs), expected, rtol=1e-5, atol=1e-6)
-    time_major = jax.jit(jax.vmap(run, in_axes=1, out_axes=1))(xs.swapaxes(0, 1))
+    np.testing.assert_allclose(jax.vmap(run)(xs), expected, rtol=1e-5, atol=1e-6)
+    time_major = jax.vmap(run, in_axes=1, out_axes=1)(xs.swapaxes(0, 1))
     np.testing.assert_allclose(time_major.swapaxes(0, 1), expected, rtol=1e-5, atol=1e-6)
     assert np.abs(run(xs[:, 0]) - expected[0]).max() > 0.1  # the other axis is something else
 
+    net = make_net()
     with pytest.raises(ShapeError, match=r"layer 0 .Linear., given one step float32\[5, 3\].*got \(5, 3\)"):
         simulate(net, xs)  # a batch where one example is expected
     with pytest.raises(ShapeError, match=r"layer 0 .Linear., given one step float32\[\]"):
@@ -174,15 +180,15 @@ def test_a_batch_is_a_vmap_away_and_time_is_not_batch():
 
 
 def test_the_gradient_of_a_batch_is_the_sum_over_its_examples(x64):
-    net = make_net()
+    cell = make_cell()
     batch = jnp.stack([make_input(seed) for seed in range(3)])
-    arrays, rest = eqx.partition(net, eqx.is_inexact_array)
+    arrays, rest = eqx.partition(cell, eqx.is_inexact_array)
 
     def loss(arrays, x):
         return loss_of(*simulate(eqx.combine(arrays, rest), x, chunk=3))
 
     together = jax.jit(jax.grad(lambda a: jnp.sum(jax.vmap(loss, in_axes=(None, 0))(a, batch))))(arrays)
-    each = [loop(net, x)[1][0] for x in batch]
+    each = [loop(cell, x)[1][0] for x in batch]
     assert_close(together, jax.tree.map(lambda *g: sum(g), *each), 1e-12)
 
 
@@ -191,9 +197,12 @@ def test_the_gradient_of_a_batch_is_the_sum_over_its_examples(x64):
 
 @pytest.mark.parametrize(("truncate", "chunk"), [(2, None), (4, 2), (4, None)])
 def test_a_truncated_gradient_is_that_of_the_loop_with_cuts(truncate, chunk, x64):
-    net, xs = make_net(), make_input()
-    found = value_and_gradient(lambda n, x: simulate(n, x, truncate=truncate, chunk=chunk), net, xs)
-    assert_close(found, loop(net, xs, truncate), 1e-12)
+    cell, xs = make_cell(), make_input()
+    found = value_and_gradient(lambda c, x: simulate(c, x, truncate=truncate, chunk=chunk), cell, xs)
+    expected = loop(cell, xs, truncate)
+    assert_close(found, expected, 1e-12)
+    whole = loop(cell, xs)[1][1]
+    assert np.abs(expected[1][1][0] - whole[0]).max() > 1e-3
 
 
 def test_truncation_cuts_between_steps_and_not_before_the_first(x64):
@@ -210,19 +219,19 @@ def test_truncation_cuts_between_steps_and_not_before_the_first(x64):
 
 
 def test_a_burn_in_warms_the_state_and_nothing_else(x64):
-    net, xs = make_net(), make_input()
+    cell, xs = make_cell(), make_input()
 
-    def by_hand(net, xs):
-        _, state = by_steps(net, jax.lax.stop_gradient(xs[:3]))
+    def by_hand(cell, xs):
+        _, state = by_steps(cell, xs[:3])
         state = jax.lax.stop_gradient(state)
         ys = []
         for x in xs[3:]:
-            y, state = net(x, state)
+            y, state = cell(x, state)
             ys.append(y)
         return jnp.stack(ys), state
 
-    found = value_and_gradient(lambda n, x: simulate(n, x, burn_in=3), net, xs)
-    assert_close(found, value_and_gradient(by_hand, net, xs, jit=False), 1e-12)
+    found = value_and_gradient(lambda c, x: simulate(c, x, burn_in=3), cell, xs)
+    assert_close(found, value_and_gradient(by_hand, cell, xs, jit=False), 1e-12)
     np.testing.assert_array_equal(found[1][1][:3], 0)
 
 
@@ -240,21 +249,17 @@ def test_a_burn_in_counts_in_no_readout_record_or_mask(x64):
 # Masks.
 
 
-@pytest.mark.parametrize("chunk", [3, 8])
-def test_masked_steps_have_not_happened(chunk, x64):
+def test_masked_steps_have_not_happened(x64):
     """Holes and padding: outputs, state and gradient are those of the sequence without them."""
-    keys = jax.random.split(jax.random.key(5), 2)
-    net = Sequential(
-        [GaussianNoise(0.3), eqx.nn.Linear(3, 4, key=keys[0]), ALIF(tau=jnp.full(4, 3.0)), CubaLIF(refractory=1)]
-    )
-    xs = 3 * make_input(steps=8)
+    net = Sequential([jnp.tanh, ALIF(tau=jnp.full(3, 3.0), threshold=0.4), CubaLIF(refractory=1)])
+    xs = 2 * make_input(steps=8)
     live = np.array([True, False, True, True, False, True, True, False])
 
     def run(xs, mask=None):
         readout = (Stack(), Sum(), Mean(), Max(), Last(), Weighted.exponential())
-        taps = {"2.v": Mean(), "2": Stack(), "3.i": Last()}
-        ys, state, seen = simulate(net, xs, key=keys[1], mask=mask, readout=readout, record=taps, chunk=chunk)
-        total = sum(jnp.sum(jnp.cos(y)) for y in ys[1:]) + jnp.sum(seen["2.v"])
+        taps = {"1.v": Mean(), "1": Stack(), "2.i": Last()}
+        ys, state, seen = simulate(net, xs, mask=mask, readout=readout, record=taps, chunk=3)
+        total = sum(jnp.sum(jnp.cos(y)) for y in ys[1:]) + jnp.sum(seen["1.v"])
         return total, (ys, state, seen)
 
     gradient = jax.jit(jax.value_and_grad(run, has_aux=True))
@@ -265,9 +270,9 @@ def test_masked_steps_have_not_happened(chunk, x64):
     np.testing.assert_allclose(ys[0][live], short[0], rtol=1e-12)
     assert_close(ys[1:], short[1:], 1e-12)
     assert_close(state, end, 1e-12)
-    np.testing.assert_array_equal(seen["2"][~live], 0)
-    np.testing.assert_allclose(seen["2"][live], short_seen["2"], rtol=1e-12)
-    assert_close((seen["2.v"], seen["3.i"]), (short_seen["2.v"], short_seen["3.i"]), 1e-12)
+    np.testing.assert_array_equal(seen["1"][~live], 0)
+    np.testing.assert_allclose(seen["1"][live], short_seen["1"], rtol=1e-12)
+    assert_close((seen["1.v"], seen["2.i"]), (short_seen["1.v"], short_seen["2.i"]), 1e-12)
     np.testing.assert_array_equal(by_input[~live], 0)
     np.testing.assert_allclose(by_input[live], by_short, rtol=1e-9, atol=1e-12)
     assert short[0].sum() > 0
@@ -283,9 +288,9 @@ def test_a_recorded_state_stands_still_at_masked_steps():
 
 
 def test_what_lies_under_the_mask_does_not_matter(x64):
-    net, xs = make_net(), make_input()
+    cell, xs = make_cell(), make_input()
     mask = jnp.arange(STEPS) < 3
-    run = jax.jit(jax.value_and_grad(lambda x: loss_of(*simulate(net, x, mask=mask, chunk=2))))
+    run = jax.jit(jax.value_and_grad(lambda x: loss_of(*simulate(cell, x, mask=mask, chunk=2))))
     assert_close(run(xs.at[3:].set(1e6)), run(xs), 1e-12)
 
 
@@ -314,11 +319,10 @@ def test_readouts_are_numpys_reductions_of_the_outputs(x64):
         Stack(): ys,
     }
     reductions = (*readouts, Weighted(jnp.asarray(weights)))
-    for chunk in (2, 5):
-        found, _ = simulate(cell, xs, readout=reductions, chunk=chunk)
-        assert isinstance(found, tuple)
-        for a, b in zip(found, (*readouts.values(), weights @ ys), strict=True):
-            np.testing.assert_allclose(a, b, rtol=1e-12)
+    found, _ = jax.jit(lambda x: simulate(cell, x, readout=reductions, chunk=2))(xs)
+    assert isinstance(found, tuple)
+    for a, b in zip(found, (*readouts.values(), weights @ ys), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12)
     bare, _ = simulate(cell, xs, readout=Mean())
     np.testing.assert_allclose(bare, ys.mean(0), rtol=1e-12)
     single, _ = simulate(cell, xs, readout=(Mean(),))
@@ -444,7 +448,9 @@ def test_a_batch_of_compact_inputs_needs_a_vmap():
     cell = LIF()
     found = jax.vmap(lambda b: simulate(cell, b)[0])(batch)
     np.testing.assert_array_equal(found, [simulate(cell, jnp.asarray(s, float))[0] for s in spikes])
-    with pytest.raises(ShapeError, match=r"xs is a Bits of float32\[5, 5, 11\], expected one example \[5, 11\]; use jax"):
+    with pytest.raises(
+        ShapeError, match=r"xs is a Bits of float32\[5, 5, 11\], expected one example \[5, 11\]; use jax"
+    ):
         simulate(cell, batch)
 
 
@@ -460,23 +466,16 @@ def test_compact_inputs_become_the_cells_dtype(x64):
 
 
 def test_half_precision_runs_in_half_precision():
-    net, xs = make_net(), make_input(steps=5)
+    net, xs = make_net(), make_input()
     half = snnx.cast(net, "bfloat16")
     assert cell_dtype(half) == jnp.bfloat16
-
-    def total(net, xs):
-        ys, state, seen = simulate(net, xs, record=["1", "1.v"], chunk=2)
-        return jnp.sum(ys), (ys, state, seen)
-
-    run = eqx.filter_jit(eqx.filter_value_and_grad(total, has_aux=True))
-    (_, (ys, state, seen)), gradient = run(half, xs.astype(jnp.bfloat16))
+    run = eqx.filter_jit(lambda n, x: simulate(n, x, record=["1", "1.v"], chunk=2))
+    ys, state, seen = run(half, xs.astype(jnp.bfloat16))
     floats = [x for x in jax.tree.leaves((ys, state, seen)) if jnp.issubdtype(x.dtype, jnp.floating)]
     assert {x.dtype for x in floats} == {jnp.dtype("bfloat16")}
-    assert set(np.unique(seen["1"].astype(jnp.float32))) == {0.0, 1.0}
-    (_, (expected, _, single)), _ = run(net, xs)
+    expected, _, single = run(net, xs)
     np.testing.assert_array_equal(seen["1"].astype(jnp.float32), single["1"])
     np.testing.assert_allclose(ys.astype(jnp.float32), expected, atol=0.05)
-    assert all(jnp.isfinite(g).all() for g in jax.tree.leaves(gradient))
 
 
 def test_sums_of_half_precision_are_taken_in_single_precision():
@@ -505,7 +504,9 @@ def test_other_dtypes_are_refused(xs, words):
 def test_a_single_precision_model_refuses_double_precision_input():
     net = make_net()
     with jax.enable_x64(True):
-        with pytest.raises(DtypeError, match=r"float64\[5, 3\], but this cell computes in float32; .*or the model with"):
+        with pytest.raises(
+            DtypeError, match=r"float64\[5, 3\], but this cell computes in float32; .*or the model with"
+        ):
             simulate(net, make_input())
         ys, _ = jax.eval_shape(lambda x: simulate(net, x), make_input().astype("float32"))
         assert ys.dtype == jnp.float32

@@ -28,8 +28,9 @@ def _axes(ax: "Axes | None", width: float, height: float) -> "Axes":
 
 def _draw_raster(ax: "Axes", spikes: np.ndarray, dt: float) -> None:
     times, neurons = np.nonzero(spikes)
-    size = float(np.clip(160.0 / max(spikes.shape[1], 1), 0.5, 24.0))
-    ax.scatter(times * dt, neurons, s=size, marker="|", color="black", linewidths=0.9)
+    length = float(np.clip(150.0 / max(spikes.shape[1], 1), 1.6, 12.0))  # in points: about the height of a row
+    width = float(np.clip(200.0 / max(spikes.shape[0], 1), 0.9, 3.0))
+    ax.scatter(times * dt, neurons, s=length**2, marker="|", color="black", linewidths=width)
     ax.set_xlim(-0.5 * dt, (spikes.shape[0] - 0.5) * dt)
     ax.set_ylim(-0.5, spikes.shape[1] - 0.5)
 
@@ -65,39 +66,71 @@ def sample(
 
     **Arguments:** `inputs`: `[time, *shape]`; `spikes`: path to `[time, *shape]`, as recorded by `simulate`; `outputs`:
     `[time, classes]`; `classes`, `label`: the names, and the true class.
+    **Raises:** `ShapeError` if these do not fit together.
     """
-    figure = _figure(7.0, 2.2 * (len(spikes) + 2))
+    given, ys = np.asarray(inputs), np.asarray(outputs)
+    names = _sample_names(given, spikes, ys, classes)
+    figure = _figure(7.5, 2.2 * (len(spikes) + 2))
     rows = figure.subplots(len(spikes) + 2, 1, sharex=True)
-    given = np.asarray(inputs).reshape(np.shape(inputs)[0], -1)
-    picture = rows[0].imshow(given.T, aspect="auto", origin="lower", cmap="Greys", interpolation="nearest", vmin=0)
-    rows[0].set_ylabel("input channel")
-    figure.colorbar(picture, ax=rows[0], label="input", pad=0.01)
+    _draw_inputs(rows[0], given.reshape(given.shape[0], -1))
+    rows[0].set_title("input" if label is None else f"input, true class: {names[label]}")
     for ax, (path, trace) in zip(rows[1:-1], spikes.items(), strict=True):
-        raster(trace, ax=ax, title=f"spikes of {path or 'the model'}")
+        rate = float(np.mean(np.asarray(trace) != 0))
+        raster(trace, ax=ax, title=f"spikes of {path or 'the model'}: {rate:.3f} per neuron and step")
         ax.set_xlabel("")
-    _draw_outputs(rows[-1], np.asarray(outputs), classes, label)
-    rows[0].set_title("" if label is None or classes is None else f"true class: {classes[label]}")
+    _draw_outputs(rows[-1], ys, names, label)
     rows[-1].set_xlabel("time step")
     return figure
 
 
-def _draw_outputs(ax: "Axes", outputs: np.ndarray, classes: Sequence[str] | None, label: int | None) -> None:
+def _sample_names(
+    inputs: np.ndarray, spikes: Mapping[str, Any], outputs: np.ndarray, classes: Sequence[str] | None
+) -> list[str]:
+    """The names of the outputs, once all that is to be drawn fits together."""
+    if outputs.ndim != 2:
+        raise ShapeError(f"sample: outputs is {describe(outputs)}; expected [time, classes].")
+    for name, trace in {"outputs": outputs, **{f"spikes[{path!r}]": trace for path, trace in spikes.items()}}.items():
+        if np.shape(trace)[0] != inputs.shape[0]:
+            raise ShapeError(f"sample: inputs has {inputs.shape[0]} steps, but {name} has {np.shape(trace)[0]}.")
+    names = [str(i) for i in range(outputs.shape[1])] if classes is None else list(classes)
+    if len(names) != outputs.shape[1]:
+        raise ShapeError(f"sample: there are {len(names)} class names for {outputs.shape[1]} outputs.")
+    return names
+
+
+def _draw_inputs(ax: "Axes", inputs: np.ndarray) -> None:
+    """White is zero; currents below it have a colour of their own."""
+    largest = float(np.abs(inputs).max()) or 1.0
+    low, colors = (-largest, "RdBu_r") if inputs.min() < 0 else (0.0, "Greys")
+    picture = ax.imshow(
+        inputs.T, aspect="auto", origin="lower", cmap=colors, interpolation="nearest", vmin=low, vmax=largest
+    )
+    ax.set_ylabel("input channel")
+    # Beside its own row: a colorbar that the layout places would stand beyond the legend of the last one.
+    ax.figure.colorbar(picture, cax=ax.inset_axes((1.02, 0.0, 0.02, 1.0)))
+
+
+def _draw_outputs(ax: "Axes", outputs: np.ndarray, names: Sequence[str], label: int | None) -> None:
     highest = int(np.argmax(outputs.mean(axis=0)))
-    for index in range(outputs.shape[1]):
+    for index, name in enumerate(names):
         strong = index in (highest, label)
-        name = str(index) if classes is None else classes[index]
-        color = f"C{index % 10}"
         ax.plot(
-            outputs[:, index], color=color, linewidth=2.2 if strong else 0.9, alpha=1.0 if strong else 0.5, label=name
+            outputs[:, index],
+            color=f"C{index % 10}",
+            linestyle=("-", "--", ":", "-.")[index // 10 % 4],
+            linewidth=2.2 if strong else 0.9,
+            alpha=1.0 if strong else 0.5,
+            label=name,
         )
     ax.set_ylabel("readout")
+    ax.set_title(f"highest mean: {names[highest]}")
     ax.legend(
         title="class",
-        ncols=2,
+        ncols=-(-len(names) // 10),
         fontsize="x-small",
         title_fontsize="x-small",
         loc="center left",
-        bbox_to_anchor=(1.0, 0.5),
+        bbox_to_anchor=(1.01, 0.5),
     )
 
 
@@ -113,18 +146,23 @@ def learning_curve(history: Sequence[Mapping[str, Any]], *, best_epoch: int | No
     with_accuracy = any(record.get("accuracy") is not None for record in history)
     figure = _figure(9.0 if with_accuracy else 5.0, 3.4)
     rows = np.atleast_1d(figure.subplots(1, 2 if with_accuracy else 1))
+    marker = "." if len(epochs) <= 30 else None
     for ax, name, factor in zip(rows, ("loss", "accuracy"), (1.0, 100.0), strict=False):
         for key, text in ((name, "training"), (f"validation_{name}", "validation")):
             values = [record.get(key) for record in history]
             if any(v is not None for v in values):
-                ax.plot(epochs, [np.nan if v is None else factor * v for v in values], label=text)
+                ax.plot(epochs, [np.nan if v is None else factor * v for v in values], marker=marker, label=text)
         if best_epoch:
             ax.axvline(best_epoch, color="grey", linewidth=0.8, linestyle="--", label=f"best: epoch {best_epoch}")
         ax.set_xlabel("epoch")
+        ax.set_xlim(epochs[0] - 0.5, epochs[-1] + 0.5)
+        ax.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         ax.set_ylabel(name if factor == 1.0 else f"{name} (%)")
         ax.grid(alpha=0.3)
         ax.legend(frameon=False)
-    rows[0].set_yscale("log")
+    losses = [record.get(key) or 0.0 for record in history for key in ("loss", "validation_loss") if key in record]
+    if min(losses) > 0 and max(losses) > 10 * min(losses):
+        rows[0].set_yscale("log")
     return figure
 
 

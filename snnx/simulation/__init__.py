@@ -2,3 +2,5 @@
 
 from snnx.simulation._schedule import default_chunk as default_chunk
 from snnx.simulation._simulate import simulate as simulate
+
+__all__ = ["default_chunk", "simulate"]

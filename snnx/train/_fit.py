@@ -18,7 +18,7 @@ from snnx.parameters import trainable as trainable_by_default
 from snnx.surrogates import AbstractSurrogate
 from snnx.train._callbacks import AbstractCallback, Run
 from snnx.train._checkpoint import load_checkpoint, read_meta
-from snnx.train._evaluate import check_task, evaluate
+from snnx.train._evaluate import check_task, score
 from snnx.train._program import Fixed, Moving, Plan, Schedule, train_steps
 from snnx.train._progress import Progress
 from snnx.train._state import Totals, TrainState, copied
@@ -160,7 +160,7 @@ def fit(
             moving = eqx.tree_at(lambda m: (m.position, m.totals), moving, (jnp.zeros((), jnp.int32), Totals.zero()))
             if validation is not None:
                 model_now = eqx.combine(copied(moving.params), rest, static)
-                scored = evaluate(model_now, validation, loss=loss, batch_size=batch_size, chunk=chunk)
+                scored = score(model_now, validation, loss, batch_size, jax.random.key(0), chunk)
                 record |= {"validation_loss": scored.loss, "validation_accuracy": scored.accuracy}
                 if _better(record, history):
                     best, record["best_epoch"] = model_now, epoch
@@ -208,7 +208,7 @@ def _check(
             raise ValueError("fit: validation is not of the same kind as data: sample shape or classes differ.")
 
 
-def _check_kinds(optimizer: object, key: object, callbacks: Sequence[object]) -> None:
+def _check_kinds(optimizer: Any, key: Any, callbacks: Any) -> None:
     if not isinstance(optimizer, optax.GradientTransformation):
         hint = "use .gradient_transformation()" if isinstance(optimizer, optax.MultiSteps) else "e.g. optax.adam(1e-3)"
         raise TypeError(f"fit: optimizer is {describe(optimizer)}; expected an optax.GradientTransformation: {hint}.")
