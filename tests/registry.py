@@ -10,26 +10,30 @@ KEY = jax.random.key(7)
 WIDE = (4,)
 
 
-def _linear(fan_in, fan_out):
+def linear(fan_in, fan_out):
     return eqx.nn.Linear(fan_in, fan_out, key=jax.random.fold_in(KEY, fan_in * 31 + fan_out))
+
+
+def bump(x):
+    return jnp.exp(-x * x)
 
 
 # name -> (factory, shape of one input step)
 CELLS = {
-    "IF": (lambda: snnx.IF(), WIDE),
+    "IF": (lambda: snnx.IF(threshold=jnp.array(0.9), reset=snnx.NoReset()), WIDE),
     "LI": (lambda: snnx.LI(tau=snnx.Positive(jnp.full(4, 5.0))), WIDE),
     "LIF": (lambda: snnx.LIF(tau=jnp.array(5.0), refractory=2), WIDE),
-    "LIF, map": (lambda: snnx.LIF(tau=snnx.Positive(jnp.full((2, 1, 1), 5.0)), v_leak=0.1, r=2.0), (2, 3, 3)),
+    "LIF, map": (lambda: snnx.LIF(tau=snnx.Positive(jnp.full((2, 1, 1), 5.0)), v_leak=0.1, r=4.0), (2, 3, 3)),
     "LIF, random": (lambda: snnx.LIF(surrogate=snnx.StochasticEscape(4.0)), WIDE),
     "CubaLI": (lambda: snnx.CubaLI(tau_mem=jnp.full(4, 6.0), tau_syn=3.0), WIDE),
     "CubaLIF": (lambda: snnx.CubaLIF(tau_mem=6.0, tau_syn=jnp.array(3.0), method="exact"), WIDE),
-    "ALIF": (lambda: snnx.ALIF(tau=5.0, tau_a=20.0, strength=jnp.full(4, 0.5)), WIDE),
+    "ALIF": (lambda: snnx.ALIF(tau=5.0, strength=jnp.full(4, 0.5), reset=snnx.ValueReset(jnp.array(0.1))), WIDE),
     "AdLIF": (lambda: snnx.AdLIF(tau=5.0, tau_w=20.0, a=snnx.Bounded(2.0, 0.0, 5.0), coupling="symplectic"), WIDE),
     "GaussianNoise": (lambda: snnx.GaussianNoise(jnp.array(0.3)), WIDE),
-    "Sequential": (lambda: snnx.Sequential([_linear(4, 6), snnx.LIF(5.0), eqx.nn.Dropout(0.5), _linear(6, 3)]), WIDE),
-    "Residual": (lambda: snnx.Residual(snnx.Sequential([_linear(4, 4), snnx.LIF(5.0)])), WIDE),
-    "Parallel": (lambda: snnx.Parallel([_linear(4, 3), snnx.LIF(5.0)], join=snnx.Concat()), WIDE),
-    "Recurrent": (lambda: snnx.Recurrent(snnx.ALIF(tau=5.0), _linear(4, 4)), WIDE),
+    "Sequential": (lambda: snnx.Sequential([linear(4, 6), snnx.LIF(5.0), eqx.nn.Dropout(0.5), linear(6, 3)]), WIDE),
+    "Residual": (lambda: snnx.Residual(snnx.Sequential([linear(4, 4), snnx.LIF(5.0)])), WIDE),
+    "Parallel": (lambda: snnx.Parallel([linear(4, 3), snnx.LIF(5.0)], join=snnx.Concat()), WIDE),
+    "Recurrent": (lambda: snnx.Recurrent(snnx.ALIF(tau=5.0), linear(4, 4)), WIDE),
 }
 
 # Plain layers: name -> (factory, shape of one input step)
@@ -39,6 +43,27 @@ LAYERS = {
     "ThresholdNorm": (lambda: snnx.ThresholdNorm(4), WIDE),
     "Add": (lambda: snnx.Add(), WIDE),
     "Concat": (lambda: snnx.Concat(), WIDE),
+}
+
+SURROGATES = {
+    "ATan": lambda: snnx.ATan(jnp.array(2.0)),
+    "Arctan": lambda: snnx.Arctan(),
+    "Boxcar": lambda: snnx.Boxcar(width=1.0),
+    "Custom": lambda: snnx.Custom(bump),
+    "FastSigmoid": lambda: snnx.FastSigmoid(2.0),
+    "Gaussian": lambda: snnx.Gaussian(),
+    "LeakyGradient": lambda: snnx.LeakyGradient(),
+    "MultiGaussian": lambda: snnx.MultiGaussian(),
+    "PiecewiseQuadratic": lambda: snnx.PiecewiseQuadratic(),
+    "Sigmoid": lambda: snnx.Sigmoid(jnp.full(4, 4.0)),
+    "SlayerExponential": lambda: snnx.SlayerExponential(),
+    "SoftSign": lambda: snnx.SoftSign(),
+    "SparseFastSigmoid": lambda: snnx.SparseFastSigmoid(),
+    "StochasticEscape": lambda: snnx.StochasticEscape(),
+    "StraightThrough": lambda: snnx.StraightThrough(),
+    "SuperSpike": lambda: snnx.SuperSpike(),
+    "Tanh": lambda: snnx.Tanh(),
+    "Triangular": lambda: snnx.Triangular(),
 }
 
 LOSSES = {

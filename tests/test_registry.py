@@ -1,6 +1,7 @@
 """Every class of the registry against every property that its kind promises."""
 
 import copy
+import functools
 import inspect
 import io
 import pickle
@@ -10,181 +11,211 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from registry import CELLS, KEY, LAYERS, LOSSES, REDUCTIONS
+from registry import CELLS, KEY, LAYERS, LOSSES, REDUCTIONS, SURROGATES
 
 import snnx
-from snnx.cells import AbstractCell
+from snnx.cells import walk
 from snnx.losses import AbstractLoss
 from snnx.reductions import AbstractReduction
 
-STEPS = 9
-cells = pytest.mark.parametrize("name", CELLS)
+STEPS = 5
+DTYPES = ("float32", "bfloat16", "float64")
+every_cell = pytest.mark.parametrize("name", CELLS)
 
 
-def make(name, dtype=jnp.float32):
+def make(name):
     factory, shape = CELLS[name]
-    cell = snnx.cast(factory(), dtype) if dtype != jnp.float32 else factory()
-    xs = jax.random.normal(KEY, (STEPS, *shape)).astype(dtype) + jnp.asarray(0.5, dtype)
-    return cell, xs
+    xs = jax.random.normal(KEY, (3, STEPS, *shape)) + 0.6  # three examples
+    return factory(), xs
 
 
-def step_by_step(cell, xs, key=KEY, mask=None):
-    """The meaning of time: a Python loop over `__call__`."""
+def step_by_step(cell, xs, live=None):
+    """The meaning of time: the cell's own step at every live time step, one after the other; not compiled."""
     state, ys = cell.init_state(xs.shape[1:]), []
     for t, x in enumerate(xs):
-        y, new = cell(x, state, key=key)
-        if mask is not None and not mask[t]:
-            y, new = jnp.zeros_like(y), state
-        state = new
+        if live is None or live[t]:
+            y, state = cell(x, state, key=KEY)
+        else:
+            y = jnp.zeros_like(ys[0])
         ys.append(y)
     return jnp.stack(ys), state
 
 
-def assert_same(a, b, rtol=1e-5, atol=1e-5):
-    assert jax.tree.structure(a) == jax.tree.structure(b)
-    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
-        np.testing.assert_allclose(np.asarray(x, np.float64), np.asarray(y, np.float64), rtol=rtol, atol=atol)
+@functools.cache
+def steps_of(name):
+    """Outputs and final state of the three examples, step by step."""
+    cell, xs = make(name)
+    return [step_by_step(cell, x) for x in xs]
 
 
-def public(module, base):
+def assert_same(found, expected, **tolerance):
+    assert jax.tree.structure(found) == jax.tree.structure(expected)
+    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        assert a.dtype == b.dtype
+        np.testing.assert_allclose(a, b, **(tolerance or {"rtol": 1e-5, "atol": 1e-6}))
+
+
+def kinds(tree):
+    return jax.tree.map(lambda x: (x.shape, jnp.dtype(x.dtype)), tree)
+
+
+def public(module, base=eqx.Module):
+    """The public classes of a room that can be built and called or run."""
     found = (getattr(module, name) for name in module.__all__)
-    return {c.__name__ for c in found if inspect.isclass(c) and issubclass(c, base) and not inspect.isabstract(c)}
+    return {c for c in found if inspect.isclass(c) and issubclass(c, base) and not inspect.isabstract(c)}
+
+
+def built(factories):
+    """The types of all parts of what the registry builds, resets included."""
+    made = [factory() for factory in factories]
+    parts = [part for m in made for _, part in walk(m)]
+    return {type(part) for part in parts} | {type(part.reset) for part in parts if hasattr(part, "reset")}
 
 
 def test_nothing_public_is_missing():
-    built = {type(factory()).__name__ for factory, _ in [*CELLS.values(), *LAYERS.values()]}
-    layers = {
-        c.__name__
-        for c in (getattr(snnx.layers, n) for n in snnx.layers.__all__)
-        if inspect.isclass(c) and issubclass(c, eqx.Module) and "__call__" in dir(c) and not inspect.isabstract(c)
-    }
-    assert public(snnx.neurons, AbstractCell) | layers <= built
-    assert public(snnx.losses, AbstractLoss) <= {type(make()).__name__ for make in LOSSES.values()}
-    assert public(snnx.reductions, AbstractReduction) <= set(REDUCTIONS)
+    factories = [factory for factory, _ in [*CELLS.values(), *LAYERS.values()]]
+    found = built(factories)
+    assert public(snnx.neurons) <= found
+    assert {c for c in public(snnx.layers) if any("__call__" in vars(base) for base in c.__mro__)} <= found
+    assert public(snnx.surrogates) <= {type(factory()) for factory in SURROGATES.values()}
+    assert set(snnx.surrogates.__all__) - {"AbstractSurrogate"} == set(SURROGATES)
+    assert public(snnx.losses, AbstractLoss) <= {type(factory()) for factory in LOSSES.values()}
+    assert public(snnx.reductions, AbstractReduction) <= {type(factory()) for factory in REDUCTIONS.values()}
 
 
-@cells
-@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
-def test_outputs_and_state_keep_dtype_and_structure(name, dtype):
-    cell, xs = make(name, dtype)
-    before = cell.init_state(xs.shape[1:])
-    ys, after, _ = jax.jit(lambda xs: cell.over_time(xs, before, key=KEY))(xs)
-    assert ys.dtype == dtype
-    assert ys.shape[0] == STEPS
-    kinds = [jax.tree.map(lambda x: (x.shape, x.dtype), state) for state in (before, after)]
-    assert kinds[0] == kinds[1]
-    assert bool(jnp.all(jnp.isfinite(ys)))
+def test_a_name_begins_with_the_class_that_it_builds():
+    for name, entry in (CELLS | LAYERS).items():
+        assert type(entry[0]()).__name__ == name.split(",")[0]
+    for name, factory in SURROGATES.items():
+        assert type(factory()) is getattr(snnx.surrogates, name)
 
 
-@cells
-def test_double_precision(name, x64):
+# Cells.
+
+
+@every_cell
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_outputs_and_state_keep_dtype_shape_and_structure(name, dtype, x64):
     factory, shape = CELLS[name]
-    cell = snnx.cast(factory(), "float64")
-    xs = jnp.ones((3, *shape))
-    ys, _, _ = cell.over_time(xs, cell.init_state(shape), key=KEY)
-    assert ys.dtype == jnp.float64
+    cell = snnx.cast(factory(), dtype)
+    before = cell.init_state(shape)
+    xs = jax.ShapeDtypeStruct((STEPS, *shape), dtype)
+    y, after = jax.eval_shape(lambda x, s: cell(x[0], s, key=KEY), xs, before)
+    ys, end, tapped = jax.eval_shape(lambda x, s: cell.over_time(x, s, key=KEY, taps=("",)), xs, before)
+    assert kinds(before) == kinds(after) == kinds(end)
+    assert y.dtype == ys.dtype == dtype
+    assert ys.shape == tapped[""].shape == (STEPS, *y.shape)
+    assert {x.dtype for x in jax.tree.leaves(before) if jnp.issubdtype(x.dtype, jnp.floating)} <= {jnp.dtype(dtype)}
 
 
-@cells
-@pytest.mark.parametrize("masked", [False, True])
-def test_a_stretch_is_its_steps(name, masked):
+@every_cell
+def test_half_precision_is_finite_and_close(name):
+    factory, shape = CELLS[name]
+    x = jnp.linspace(-1.0, 2.0, int(np.prod(shape))).reshape(shape)
+    whole, half = factory(), snnx.cast(factory(), "bfloat16")
+    y, _ = half(x.astype(jnp.bfloat16), half.init_state(shape), key=KEY)
+    expected, _ = whole(x, whole.init_state(shape), key=KEY)
+    if "Noise" in name or "random" in name:  # draws of another precision are other draws
+        assert np.isfinite(np.asarray(y, np.float32)).all()
+    else:
+        np.testing.assert_allclose(y.astype(jnp.float32), expected, rtol=0.03, atol=0.03)
+
+
+@every_cell
+def test_a_compiled_batch_over_time_is_a_loop_of_steps(name):
+    """jit == eager, vmap == loop, one step == stretch of time; and what a tap sees is what came out."""
     cell, xs = make(name)
-    mask = np.arange(STEPS) % 4 != 1 if masked else None
-    ys, state, _ = jax.jit(lambda xs, m: cell.over_time(xs, cell.init_state(xs.shape[1:]), key=KEY, mask=m))(xs, mask)
-    want_ys, want_state = step_by_step(cell, xs, mask=mask)
-    assert_same(ys, want_ys)
-    assert_same(state, want_state)
+    state = cell.init_state(xs.shape[2:])
+    run = jax.jit(jax.vmap(lambda x: cell.over_time(x, state, key=KEY, taps=("",))))
+    ys, end, tapped = run(xs)
+    for i, expected in enumerate(steps_of(name)):
+        assert_same((ys[i], jax.tree.map(lambda leaf, i=i: leaf[i], end)), expected)
+    np.testing.assert_array_equal(tapped[""], ys)
+    if cell.spikes:
+        assert set(np.unique(ys)) == {0.0, 1.0}
 
 
-@cells
-def test_jit_and_vmap_change_nothing(name):
+@every_cell
+def test_one_step_of_a_batch_is_a_loop(name):
     cell, xs = make(name)
-
-    def run(xs):
-        return snnx.simulate(cell, xs, key=KEY, chunk=4)
-
-    batch = jnp.stack([xs, 0.5 * xs, xs[::-1]])
-    together = jax.jit(jax.vmap(run))(batch)
-    for i, one in enumerate(batch):
-        assert_same(jax.tree.map(lambda leaf, i=i: leaf[i], together), run(one))
+    start = cell.init_state(xs.shape[2:])
+    y, state = jax.vmap(lambda x: cell(x, start, key=KEY))(xs[:, 0])
+    for i, x in enumerate(xs):
+        assert_same((y[i], jax.tree.map(lambda leaf, i=i: leaf[i], state)), cell(x[0], start, key=KEY))
 
 
-@cells
-def test_gradient_is_finite_and_there(name):
+@every_cell
+def test_masked_steps_do_not_happen_and_gradients_are_finite_and_there(name):
     cell, xs = make(name)
-    params, static = eqx.partition(cell, eqx.is_inexact_array)
+    xs, live = xs[0], np.array([True, True, False, True, False])
+    arrays, rest = eqx.partition(cell, eqx.is_inexact_array)
 
-    def loss(params, xs):
-        ys, _ = snnx.simulate(eqx.combine(params, static), xs, key=KEY, chunk=4)
-        return jnp.sum(ys * jnp.arange(1.0, 1.0 + ys[0].size).reshape(ys.shape[1:])[None])
+    def loss(arrays, xs, mask):
+        cell = eqx.combine(arrays, rest)
+        ys, state, _ = cell.over_time(xs, cell.init_state(xs.shape[1:]), key=KEY, mask=mask)
+        return jnp.sum(ys * jnp.arange(1.0, 1.0 + ys.size).reshape(ys.shape)), (ys, state)
 
-    grads, grad_xs = jax.jit(jax.grad(loss, argnums=(0, 1)))(params, xs)
-    assert all(bool(jnp.all(jnp.isfinite(g))) for g in [grad_xs, *jax.tree.leaves(grads)])
-    assert float(jnp.abs(grad_xs).max()) > 0
-    assert all(float(jnp.abs(g).max()) > 0 for g in jax.tree.leaves(grads)), "a parameter without any gradient"
+    run = jax.jit(jax.value_and_grad(loss, argnums=(0, 1), has_aux=True))
+    (_, (ys, state)), (by_array, by_input) = run(arrays, xs, live)
+    assert_same((ys, state), step_by_step(cell, xs, live))
+    np.testing.assert_array_equal(ys[~live], 0)
+    np.testing.assert_array_equal(by_input[~live], 0)
 
-
-@cells
-def test_forward_mode_agrees_with_reverse_mode(name):
-    cell, xs = make(name)
-
-    def total(xs):
-        return jnp.sum(jnp.sin(snnx.simulate(cell, xs, key=KEY, chunk=4)[0]))
-
-    direction = jax.random.normal(jax.random.fold_in(KEY, 1), xs.shape)
-    _, forward = jax.jvp(total, (xs,), (direction,))
-    np.testing.assert_allclose(forward, jnp.vdot(jax.grad(total)(xs), direction), rtol=1e-4, atol=1e-5)
+    (_, (ys, state)), (by_array, by_input) = run(arrays, xs, np.ones(STEPS, bool))
+    assert_same((ys, state), steps_of(name)[0])
+    for gradient in [by_input, *jax.tree.leaves(by_array)]:
+        assert np.isfinite(gradient).all()
+        assert np.abs(gradient).max() > 0, "a parameter without any gradient"
 
 
-@pytest.mark.parametrize("name", [*CELLS, *LAYERS])
+@pytest.mark.parametrize("name", [*CELLS, *LAYERS, *SURROGATES])
 def test_survives_pickle_copy_and_file(name):
-    factory, _ = (CELLS | LAYERS)[name]
+    factory = SURROGATES[name] if name in SURROGATES else (CELLS | LAYERS)[name][0]
     module = factory()
     for again in (pickle.loads(pickle.dumps(module)), copy.deepcopy(module)):
-        assert_same(eqx.filter(again, eqx.is_array), eqx.filter(module, eqx.is_array), rtol=0, atol=0)
+        assert eqx.tree_equal(again, module)
     file = io.BytesIO()
     eqx.tree_serialise_leaves(file, module)
     file.seek(0)
-    zeros = jax.tree.map(lambda x: jnp.zeros_like(x) if eqx.is_array(x) else x, module)
-    again = eqx.tree_deserialise_leaves(file, zeros)
-    assert_same(eqx.filter(again, eqx.is_array), eqx.filter(module, eqx.is_array), rtol=0, atol=0)
+    blank = jax.tree.map(lambda x: jnp.zeros_like(x) if eqx.is_array(x) else x, module)
+    assert eqx.tree_equal(eqx.tree_deserialise_leaves(file, blank), module)
+
+
+# Plain layers, surrogates, losses.
 
 
 @pytest.mark.parametrize("name", LAYERS)
-def test_layers_over_a_stretch_are_their_steps(name):
+def test_a_layer_over_a_stretch_is_its_steps_with_a_finite_gradient(name):
     factory, shape = LAYERS[name]
-    model = snnx.Sequential([factory()])
+    layer, model = factory(), snnx.Sequential([factory()])
     xs = jax.random.normal(KEY, (STEPS, *shape))
-    ys, _ = snnx.simulate(model, xs)
-    np.testing.assert_allclose(ys, jnp.stack([factory()(x) for x in xs]), rtol=1e-5, atol=1e-5)
+    state = model.init_state(shape)
+    ys, _, _ = jax.jit(lambda x: model.over_time(x, state))(xs)
+    np.testing.assert_allclose(ys, jnp.stack([layer(x) for x in xs]), rtol=1e-5, atol=1e-6)
+    batch = jax.vmap(lambda x: model(x, state)[0])(xs)
+    np.testing.assert_allclose(batch, ys, rtol=1e-5, atol=1e-6)
+    gradient = jax.grad(lambda x: jnp.sum(layer(x) ** 2))(xs[0])
+    assert np.isfinite(gradient).all()
+    assert gradient.any()
+    for dtype in ("float32", "bfloat16"):
+        half = snnx.cast(layer, dtype)
+        assert jax.eval_shape(half, jax.ShapeDtypeStruct(shape, dtype)).dtype == dtype
+
+
+@pytest.mark.parametrize("name", SURROGATES)
+def test_a_surrogate_works_in_a_neuron(name):
+    cell = snnx.LIF(surrogate=SURROGATES[name]())
+    start, x = cell.init_state((4,)), jnp.array([-1.0, 0.8, 1.1, 1.4])
+    spikes, slope = jax.value_and_grad(lambda x: jnp.sum(cell(x, start, key=KEY)[0]))(x)
+    assert 0 < spikes < 4
+    expected = cell.surrogate.derivative(x - 1.0)
+    np.testing.assert_allclose(slope, expected, rtol=1e-6)
+    assert np.isfinite(expected).all()
+    assert expected.any()
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_loss_does_not_depend_on_the_chunk_and_has_a_gradient(name):
+def test_a_loss_can_be_pickled_and_copied(name):
     loss = LOSSES[name]()
-    model = snnx.Sequential([eqx.nn.Linear(4, 3, key=KEY), snnx.LIF(5.0)])
-    model = eqx.tree_at(lambda m: m[0].weight, model, 2.0 * model[0].weight)
-    xs = jax.random.normal(KEY, (STEPS, 4)) + 0.5
-    target = {"MSE": jnp.zeros(3), "TraceMSE": jnp.zeros((STEPS, 3)), "VanRossum": jnp.zeros((STEPS, 3))}.get(name, 1)
-
-    def of(weight, chunk):
-        changed = eqx.tree_at(lambda m: m[0].weight, model, weight)
-        reduced, _, record = snnx.simulate(changed, xs, readout=loss.readout, record=loss.taps(changed), chunk=chunk)
-        return loss(reduced, target, record=record)
-
-    values = [jax.value_and_grad(of)(model[0].weight, chunk) for chunk in (1, 4, STEPS)]
-    for other in values[1:]:
-        assert_same(values[0], other)
-    value, grad = values[0]
-    assert value.shape == ()
-    assert bool(jnp.isfinite(value))
-    assert float(jnp.abs(grad).max()) > 0
-    copy.deepcopy(loss), pickle.dumps(loss)
-
-
-def test_spikes_are_zeros_and_ones():
-    for name, (factory, _) in CELLS.items():
-        cell, xs = make(name)
-        if factory().spikes:
-            ys, _ = snnx.simulate(cell, 3.0 * xs, key=KEY)
-            assert set(np.unique(ys)) == {0.0, 1.0}, name
+    for again in (pickle.loads(pickle.dumps(loss)), copy.deepcopy(loss)):
+        assert eqx.tree_equal(again, loss)

@@ -39,15 +39,33 @@ class Config:
     seed: int = 0
 
     @staticmethod
-    def from_json(stored: dict[str, Any]) -> "Config":
-        """The settings of a `config.json`; other entries of the file (versions) are left alone."""
-        names = {field.name for field in dataclasses.fields(Config)}
-        missing = names - stored.keys()
+    def from_json(stored: Any) -> "Config":
+        """The settings of a `config.json`; other entries of the file (versions) are left alone.
+
+        **Raises:** `ValueError` for settings that are missing, of another type, or name what does not exist.
+        """
+        default = dataclasses.asdict(Config()) | {"hidden": list(Config().hidden)}
+        missing = default.keys() - (stored.keys() if isinstance(stored, dict) else set())
         if missing:
             raise ValueError(f"config.json lacks {', '.join(sorted(missing))}; it is not of this version of snnx.")
-        known: dict[str, Any] = {n: stored[n] for n in names}
-        known["hidden"] = tuple(stored["hidden"])
-        return Config(**known)
+        settings = {name: stored[name] for name in default}
+        for name, value in settings.items():
+            if not _alike(value, default[name]):
+                raise ValueError(f"config.json: {name} is {value!r}, expected something like {default[name]!r}.")
+        for name, what, known in (
+            ("dataset", "data set", DATASETS),
+            ("neuron", "neuron", NEURONS),
+            ("surrogate", "surrogate", SURROGATES),
+        ):
+            settings[name] = named(what, settings[name], known)
+        return Config(**settings | {"hidden": tuple(settings["hidden"])})
+
+
+def _alike(value: Any, example: Any) -> bool:
+    """Whether a value has the type of an example; a list, whether its items have that of the example's first."""
+    if isinstance(value, list) and isinstance(example, list):
+        return all(_alike(item, example[0]) for item in value)
+    return type(value) is type(example)
 
 
 def named(what: str, name: str, known: dict[str, Any]) -> str:
@@ -76,6 +94,8 @@ def make_task(config: Config) -> Task:
     key_data, key_split, key_model, key_fit = jax.random.split(jax.random.key(config.seed), 4)
     data = DATASETS[config.dataset](config.steps, encoding=config.encoding, key=key_data)
     train, valid, test = data.split((0.7, 0.1, 0.2), key=key_split)
+    if config.batch_size > len(train):
+        raise ValueError(f"the batch size is {config.batch_size}, but there are {len(train)} examples to train on.")
     updates = config.epochs * -(-len(train) // config.batch_size)
     return Task(
         model=make_model(config, data.sample_shape[0], len(data.classes or ()), key_model),

@@ -185,6 +185,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"snnx: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\nsnnx: interrupted; the run folder named above goes on with: snnx train --resume RUN", file=sys.stderr)
+        again = f"; go on with: snnx train --resume {args.folder}" if hasattr(args, "folder") else ""
+        print(f"\nsnnx: interrupted{again}", file=sys.stderr)
         return 130
     return 0

@@ -21,12 +21,9 @@ def train(args: argparse.Namespace, started: float) -> None:
         raise MissingExtraError(
             "the pictures need matplotlib; run: pip install 'snnx[plot]', or leave them out with --no-pictures"
         )
-    if args.resume:
-        folder, config = pathlib.Path(args.resume), read_config(args.resume)
-    else:
-        config = args.config
-        folder = new_folder(config, args.run)
+    config = read_config(args.resume) if args.resume else args.config
     task = make_task(config)
+    folder = args.folder = pathlib.Path(args.resume) if args.resume else new_folder(config, args.run)
     checkpoint = folder / CHECKPOINT
     _say_hello(config, task, folder)
     result = fit(
