@@ -1,6 +1,6 @@
 """What `import snnx` costs over `import jax, equinox`: the median of several fresh processes.
 
-    python benchmarks/import_time.py [--rounds 7]
+python benchmarks/import_time.py [--rounds 7]
 """
 
 import argparse

@@ -52,7 +52,9 @@ def make_model(seed: int = 0, *, tau: object = TAU, surrogate: object = None, be
     first = eqx.nn.Linear(FEATURES, HIDDEN, key=key_in)
     first = eqx.tree_at(lambda layer: layer.weight, first, 2.0 * first.weight)
     lif = snnx.LIF(tau=tau, threshold=THRESHOLD, surrogate=surrogate or snnx.ATan())
-    return snnx.Sequential([first, lif, *between, eqx.nn.Linear(HIDDEN, CLASSES, key=key_out), snnx.LI(tau=READOUT_TAU)])
+    return snnx.Sequential(
+        [first, lif, *between, eqx.nn.Linear(HIDDEN, CLASSES, key=key_out), snnx.LI(tau=READOUT_TAU)]
+    )
 
 
 def fit(model: object = None, data: SpikeDataset | None = None, **settings: object) -> snnx.FitResult:

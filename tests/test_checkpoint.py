@@ -258,7 +258,11 @@ LEARNED = {"tau": jnp.full(HIDDEN, TAU)}
         (LEARNED, {"tau": jnp.asarray(TAU)}, r"\.layers\[1\]\.tau is float32\[7\] in the file, but float32\[\] in"),
         ({}, {"tau": 5.0}, r"\.layers\[1\]\.tau is 4.0 in the file, but 5.0 in the model given"),
         (LEARNED, {"tau": snnx.Positive(jnp.full(HIDDEN, TAU))}, r"\.layers\[1\]\.tau:class is absent in the file"),
-        ({}, {"surrogate": snnx.SuperSpike(2.0)}, r"\.layers\[1\]\.surrogate:class is ATan in the file, but SuperSpike"),
+        (
+            {},
+            {"surrogate": snnx.SuperSpike(2.0)},
+            r"\.layers\[1\]\.surrogate:class is ATan in the file, but SuperSpike",
+        ),
         ({}, {"surrogate": snnx.ATan(3.0)}, r"\.layers\[1\]\.surrogate\.slope is 2.0 in the file, but 3.0"),
         ({"between": (sine,)}, {"between": (cosine,)}, r"\.layers\[2\] is sine in the file, but cosine in the model"),
         ({"between": (sine,)}, {}, r"\.layers\[2\]:class is absent in the file, but Linear in the model"),
@@ -284,9 +288,17 @@ def test_another_model_is_refused_by_path(saved, given, message, tmp_path):
         (snnx.LIF(), snnx.IF(), r":class is LIF in the file, but IF"),
         ([jnp.zeros(2)], [jnp.zeros(2, jnp.bfloat16)], r"\[0\] is float32\[2\] in the file, but bfloat16\[2\]"),
         ([jnp.zeros(2)], [jnp.zeros(2, jnp.int32)], r"\[0\] is float32\[2\] in the file, but int32\[2\]"),
-        ({"k": jax.random.key(0)}, {"k": jax.random.key(0, impl="rbg")}, r"\['k'\] is a key \(.*\) in .* a key \(rbg\)"),
+        (
+            {"k": jax.random.key(0)},
+            {"k": jax.random.key(0, impl="rbg")},
+            r"\['k'\] is a key \(.*\) in .* a key \(rbg\)",
+        ),
         ({"k": jax.random.key(0)}, {"k": jnp.zeros(2, jnp.uint32)}, r"\['k'\] is a key \(.*\) in .*, but uint32\[2\]"),
-        ({"a": jnp.zeros(2)}, {"b": jnp.zeros(2)}, r"\['b'\] is absent in the file, but float32\[2\] in the model given"),
+        (
+            {"a": jnp.zeros(2)},
+            {"b": jnp.zeros(2)},
+            r"\['b'\] is absent in the file, but float32\[2\] in the model given",
+        ),
         ({"a": jnp.zeros(2), "b": 1}, {"a": jnp.zeros(2)}, r"\['b'\] is 1 in the file, but absent in the model given"),
     ],
 )
@@ -468,56 +480,66 @@ def test_a_missing_or_damaged_checkpoint_is_no_start(tmp_path, quick):
 
 # kill -9
 
+# The command line, but with a checkpoint after every step, so that many are cut short.
+PROGRAM = """
+import sys
+import snnx.cli._train as train
+import snnx.train._fit
+from snnx.cli import main
+from snnx.train import Checkpoint
+sys.modules["snnx.train._fit"].SEGMENT_SECONDS = 1e-9
+train.Checkpoint = lambda path, every: Checkpoint(path, every=0.0)
+sys.exit(main(["train", "--no-pictures", "--quiet", *sys.argv[1:]]))
+"""
 
-def command(*arguments):
-    return [sys.executable, "-m", "snnx", "train", *map(str, arguments)]
+
+def start(*arguments):
+    return subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, *map(str, arguments)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
+
+
+def wait_for_writes(path, count, process):
+    """Until the file has been replaced so many times, or the process is done."""
+    seen, changes, begin = None, -1, time.monotonic()
+    while changes < count and process.poll() is None and time.monotonic() - begin < 120:
+        now = path.stat().st_mtime_ns if path.exists() else None
+        changes, seen = changes + (now != seen), now
+        time.sleep(0.001)
 
 
 def leaves_of(path):
-    """The arrays of a checkpoint and the figures of its epochs, whatever their times."""
+    """The arrays of a checkpoint, what they are called, and the figures of the epochs, whatever their times."""
     with np.load(path, allow_pickle=False) as file:
         entries = {name: file[name].tobytes() for name in file.files}
     header = json.loads(entries.pop("header"))
-    history = header["meta"].get("history", [])
-    return entries, header["leaves"], without_times(history)
+    return entries, header["leaves"], without_times(header["meta"].get("history", []))
 
 
 @pytest.mark.slow
 def test_a_run_killed_again_and_again_ends_as_if_it_had_not_been(tmp_path):
-    flags = ("digits", "--steps", 2, "--hidden", 8, "--epochs", 60, "--no-pictures", "--quiet", "--run")
+    flags = ("digits", "--steps", 2, "--hidden", 8, "--epochs", 6, "--run")
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    subprocess.run(command(*flags, whole), check=True, capture_output=True, timeout=300)
-    rng, kills, resume = random.Random(0), 0, []
-    for attempt in range(12):
-        process = subprocess.Popen(
-            command("--resume", killed, "--no-pictures", "--quiet") if resume else command(*flags, killed),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-        )
-        if attempt < 6:
-            # Wait for the run to have written something of its own, then a moment more.
-            checkpoint, start = killed / "checkpoint.npz", time.monotonic()
-            seen = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
-            while process.poll() is None and time.monotonic() - start < 120:
-                if checkpoint.exists() and checkpoint.stat().st_mtime_ns != seen:
-                    break
-                time.sleep(0.02)
-            time.sleep(rng.uniform(0.0, 1.5))
-            if process.poll() is None:
-                process.send_signal(signal.SIGKILL)
-                kills += 1
+    process = start(*flags, whole)
+    _, error = process.communicate(timeout=300)
+    assert process.returncode == 0, error.decode()
+    rng, epochs = random.Random(0), []
+    for attempt in range(4):
+        process = start("--resume", killed) if attempt else start(*flags, killed)
+        wait_for_writes(killed / "checkpoint.npz", rng.randrange(10, 30) if attempt else 0, process)
+        time.sleep(rng.uniform(0.0, 0.05))
+        process.send_signal(signal.SIGKILL)
         _, error = process.communicate(timeout=300)
-        resume = [killed]
-        if process.returncode == 0:
-            break
         assert process.returncode == -signal.SIGKILL, error.decode()
-    assert process.returncode == 0
-    assert kills >= 2
+        epochs.append(len(read_meta(killed / "checkpoint.npz")["history"]))
+    assert epochs == sorted(epochs)
+    assert 0 < epochs[-1] < 6
+    process = start("--resume", killed)
+    _, error = process.communicate(timeout=300)
+    assert process.returncode == 0, error.decode()
     for name in ("model.npz", "checkpoint.npz"):
         assert leaves_of(killed / name) == leaves_of(whole / name)
-    logs = [
-        without_times(map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())) for folder in (killed, whole)
-    ]
-    assert logs[0] == logs[1]
-    assert len(logs[0]) == 60
+    logs = [[json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()] for run in (killed, whole)]
+    assert without_times(logs[0]) == without_times(logs[1])
+    assert len(logs[0]) == 6
     assert (killed / "test.json").read_text() == (whole / "test.json").read_text()

@@ -93,7 +93,9 @@ def test_digits_as_rates_fire_as_often_as_pixels_are_bright():
 
 
 def test_digits_refuse_what_they_cannot_do():
-    with pytest.raises(ValueError, match=r"no encoding 'latncy'. Did you mean 'latency'\? Known: current, latency, rate"):
+    with pytest.raises(
+        ValueError, match=r"no encoding 'latncy'. Did you mean 'latency'\? Known: current, latency, rate"
+    ):
         digits(encoding="latncy")
     with pytest.raises(ValueError, match=r"encoding='rate' draws random spikes and needs a key"):
         digits(encoding="rate")
@@ -360,9 +362,13 @@ def test_counts_are_no_spikes():
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 1e300])  # the last one is beyond float32
 def test_currents_that_are_not_finite_are_refused(bad):
-    with pytest.raises(ValueError, match=r"from_currents: values holds values that are not finite, first at \(1, 2, 3\)"):
+    with pytest.raises(
+        ValueError, match=r"from_currents: values holds values that are not finite, first at \(1, 2, 3\)"
+    ):
         from_currents(spoilt(CURRENTS, bad), LABELS, sample_shape=(FEATURES,))
-    with pytest.raises(ValueError, match=r"from_constant: values holds values that are not finite, first at \(1, 2, 3\)"):
+    with pytest.raises(
+        ValueError, match=r"from_constant: values holds values that are not finite, first at \(1, 2, 3\)"
+    ):
         from_constant(spoilt(CURRENTS, bad), LABELS, steps=2)
 
 

@@ -16,7 +16,9 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 def examples():
     for page in PAGES:
-        for number, code in enumerate(re.findall(r"<!-- example -->\n```python\n(.*?)```", page.read_text(), re.DOTALL)):
+        for number, code in enumerate(
+            re.findall(r"<!-- example -->\n```python\n(.*?)```", page.read_text(), re.DOTALL)
+        ):
             yield pytest.param(code, id=f"{page.stem}-{number}")
 
 

@@ -22,9 +22,7 @@ def test_latency_is_one_spike_at_the_time_that_the_value_says():
     np.testing.assert_array_equal(latency(values, 5), expected)
 
 
-@given(
-    st.lists(st.floats(0, 1, width=32, allow_subnormal=False), min_size=6, max_size=6), st.sampled_from([1, 2, 7])
-)
+@given(st.lists(st.floats(0, 1, width=32, allow_subnormal=False), min_size=6, max_size=6), st.sampled_from([1, 2, 7]))
 def test_latency_fires_once_the_earlier_the_larger(values, steps):
     spikes = np.asarray(latency(jnp.asarray(values, jnp.float32), steps))
     assert spikes.shape == (steps, len(values))

@@ -73,7 +73,9 @@ class Target(snnx.losses.AbstractLoss):
 @pytest.mark.parametrize("size", SIZES)
 def test_every_example_is_scored_once_in_its_place(size):
     targets = np.random.default_rng(0).permutation(EXAMPLES).astype(np.float32)
-    data = eqx.tree_at(lambda d: d.targets, make_regression(), jnp.repeat(jnp.asarray(targets)[:, None], CLASSES, axis=1))
+    data = eqx.tree_at(
+        lambda d: d.targets, make_regression(), jnp.repeat(jnp.asarray(targets)[:, None], CLASSES, axis=1)
+    )
     scored = snnx.evaluate(make_model(), data, loss=Target(), batch_size=size)
     np.testing.assert_array_equal(scored.losses, targets)
     assert scored.loss == (EXAMPLES - 1) / 2
@@ -96,7 +98,6 @@ def test_a_sentence_for_people():
         f"accuracy {100 * scored.accuracy:.2f} %, loss {scored.loss:.4f} on 23 examples;"
         f" spikes per neuron and step: 1: {scored.spike_rates['1']:.3f}"
     )
-
 
 
 def test_a_bare_neuron_has_a_rate_too():
@@ -124,7 +125,7 @@ def test_random_models_are_decided_by_the_key():
 
 
 def test_scoring_leaves_the_model_alone_and_is_compiled_once():
-    make = lambda: make_model(seed=2, tau=jnp.full(HIDDEN, TAU), between=(eqx.nn.Dropout(0.5),))  # noqa: E731
+    make = lambda: make_model(seed=2, tau=jnp.full(HIDDEN, TAU), between=(eqx.nn.Dropout(0.5),))
     model, data = make(), make_data(19)
     before = TRACES["score_examples"]
     first = snnx.evaluate(model, data, batch_size=4)

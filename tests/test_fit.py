@@ -237,7 +237,13 @@ def first_batches(key, epochs, monkeypatch):
     monkeypatch.setattr("snnx.train._fit.SEGMENT_SECONDS", 1e-9)
     seen = Positions()
     result = fit(
-        make_model(), numbered_data(), loss=Visited(), optimizer=optax.sgd(0.0), epochs=epochs, key=key, callbacks=[seen]
+        make_model(),
+        numbered_data(),
+        loss=Visited(),
+        optimizer=optax.sgd(0.0),
+        epochs=epochs,
+        key=key,
+        callbacks=[seen],
     )
     # Every epoch every example once: the sum of all powers of two, in floats that hold it exactly.
     assert [round(record["loss"] * EXAMPLES) for record in result.history] == [2**EXAMPLES - 1] * epochs
@@ -318,7 +324,9 @@ def test_training_compiles_once():
         first = call(make_data(29), epochs=4)
     with traced(0):
         call(make_data(29), epochs=2, key=jax.random.key(1))
-        call(make_data(29), epochs=3, resume=call(make_data(29), epochs=2, key=jax.random.key(1)), key=jax.random.key(1))
+        call(
+            make_data(29), epochs=3, resume=call(make_data(29), epochs=2, key=jax.random.key(1)), key=jax.random.key(1)
+        )
     with traced(0):  # data are arguments: others of the same shape need no compiling, and train another model
         other = call(make_data(29, seed=1), epochs=4)
         assert differs(first.model, other.model)
@@ -556,7 +564,9 @@ def test_the_best_epoch_has_the_lowest_validation_loss(scores, best, monkeypatch
     assert result.best_epoch == best[-1]
     assert_same_bits(eqx.filter(result.model, eqx.is_array), eqx.filter(alone.model, eqx.is_array))
     assert_same_bits(eqx.filter(result.state.best, eqx.is_array), eqx.filter(alone.model, eqx.is_array))
-    assert [record["validation_loss"] for record in result.history] == pytest.approx([s[1] for s in scores], nan_ok=True)
+    assert [record["validation_loss"] for record in result.history] == pytest.approx(
+        [s[1] for s in scores], nan_ok=True
+    )
 
 
 def test_validation_scores_the_model_of_each_epoch_and_changes_nothing():
@@ -614,7 +624,10 @@ def test_a_result_of_another_run_is_refused():
         {"optimizer": optax.sgd(0.1)},
         {"model": make_model(between=(eqx.nn.Dropout(0.1),))},
     ):
-        with traced(0), pytest.raises(ValueError, match=r"fit: resume is the result of another model, optimizer or val"):
+        with (
+            traced(0),
+            pytest.raises(ValueError, match=r"fit: resume is the result of another model, optimizer or val"),
+        ):
             fit(epochs=2, resume=result, **other)
 
 
@@ -635,7 +648,11 @@ def another_shape():
     ("settings", "error", "message"),
     [
         ({"model": eqx.nn.Linear(FEATURES, CLASSES, key=jax.random.key(0))}, TypeError, r"expected a cell"),
-        ({"model": make_model(between=(lambda x: x[1:],))}, ShapeError, r"layer 3 \(Linear\), given one step float32\[6\]"),
+        (
+            {"model": make_model(between=(lambda x: x[1:],))},
+            ShapeError,
+            r"layer 3 \(Linear\), given one step float32\[6\]",
+        ),
         ({"data": make_arrays()[0]}, TypeError, r"fit: data is ndarray; expected a SpikeDataset"),
         ({"data": another_shape()}, ShapeError, r"layer 0 \(Linear\), given one step float32\[10\]"),
         ({"data": one_more_class()}, ShapeError, r"fit: .*shape \(3,\), but the data set has 4 classes"),

@@ -89,7 +89,7 @@ def test_the_net_is_the_peers_net(name, frozen, x64):
 
     def loss(weights, xs):
         model = eqx.tree_at(lambda m: (m[0].weight, m[2].weight), net, weights)
-        spikes, _, seen = jax.vmap(lambda x: snnx.simulate(model, x, record=["1", "1.v", "3.v"]))(xs)
+        spikes, _, seen = jax.vmap(lambda x: snnx.simulate(model, x, record=["1", "1.v", "3.v"], chunk=10))(xs)
         value = jnp.einsum("btk,k->", spikes, readout) + 0.1 * jnp.sum(seen["3.v"][:, -1] ** 2)
         return value, (spikes, seen)
 

@@ -175,10 +175,14 @@ def test_a_learning_curve_has_loss_and_accuracy(tmp_path):
     epochs = [1, 2, 3]
     best = {"best: epoch 2": ([2, 2], [0, 1])}
     assert curves(loss) == {"training": (epochs, [1.0, 0.5, 0.125]), "validation": (epochs, [2.0, 1.0, 0.25])} | best
-    assert curves(accuracy) == {
-        "training": (epochs, [50.0, 75.0, 100.0]),
-        "validation": (epochs, [25.0, 37.5, 50.0]),
-    } | best
+    assert (
+        curves(accuracy)
+        == {
+            "training": (epochs, [50.0, 75.0, 100.0]),
+            "validation": (epochs, [25.0, 37.5, 50.0]),
+        }
+        | best
+    )
     assert (loss.get_ylabel(), accuracy.get_ylabel()) == ("loss", "accuracy (%)")
     assert (loss.get_xlabel(), loss.get_yscale()) == ("epoch", "log")
 

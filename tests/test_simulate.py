@@ -52,7 +52,9 @@ WEIGHTS = np.random.default_rng(2).normal(size=(20, 3))
 def loss_of(ys, state):
     """Something that depends on every output and on the whole final state."""
     floats = [x for x in jax.tree.leaves(state) if jnp.issubdtype(x.dtype, jnp.floating)]
-    return jnp.sum(jnp.asarray(WEIGHTS[: len(ys), : ys.shape[1]], ys.dtype) * ys) + sum(jnp.sum(jnp.sin(x)) for x in floats)
+    return jnp.sum(jnp.asarray(WEIGHTS[: len(ys), : ys.shape[1]], ys.dtype) * ys) + sum(
+        jnp.sum(jnp.sin(x)) for x in floats
+    )
 
 
 def value_and_gradient(run, net, xs, *, jit=True):
@@ -153,7 +155,7 @@ def test_a_state_carries_a_run_on(x64):
 
 
 def test_the_default_chunk_follows_the_largest_array():
-    assert default_chunk(LIF(), 1000) == 16
+    assert default_chunk(LIF(), 1000) == 8
     assert default_chunk(LIF(), 5) == 5
     assert default_chunk({"wide": jnp.zeros((1000, 1000))}, 1000) == 50
     assert default_chunk({"wide": jnp.zeros((1000, 1000))}, 30) == 30

@@ -16,7 +16,7 @@ from snnx.layers._initialise import draw, fans, has_weights, positive, with_weig
 from snnx.layers._kernel import kernel_sums, refuse_if
 from snnx.layers._recurrent import Recurrent
 from snnx.layers._sequential import Sequential
-from snnx.neurons import AbstractNeuron, AbstractSpiking
+from snnx.neurons import AbstractNeuron, Spiking
 from snnx.parameters import value
 
 _Model = TypeVar("_Model")
@@ -201,7 +201,7 @@ def _free_membrane(neuron: AbstractNeuron, layer: PyTree) -> tuple[Array, Array,
             )
     shape = np.broadcast_shapes((1,) * axes, *own.values())
     total, energy, rest = kernel_sums(neuron, shape)
-    threshold = value(neuron.threshold) if isinstance(neuron, AbstractSpiking) else rest + 1.0
+    threshold = value(neuron.threshold) if isinstance(neuron, Spiking) else rest + 1.0
     # A convolution has the same weights at every place: where parameters differ by place, their mean counts.
     total, energy, above_rest = (
         x.reshape(shape[0], -1).mean(axis=1) for x in (total, energy, jnp.broadcast_to(threshold - rest, shape))

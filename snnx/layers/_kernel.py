@@ -7,7 +7,7 @@ from jax.core import Tracer
 from jaxtyping import Array, Float, PyTree
 
 from snnx.cells import Shape, cast, cell_dtype, replace
-from snnx.neurons import AbstractNeuron, AbstractSpiking, NoReset
+from snnx.neurons import AbstractNeuron, NoReset, Spiking
 from snnx.surrogates import Boxcar
 
 _FAR = 1e30  # a threshold that is never reached; finite, because 0 * inf is no number
@@ -30,7 +30,7 @@ def kernel_sums(
     """
     name, dtype = type(neuron).__name__, jnp.promote_types(cell_dtype(neuron), jnp.float32)
     free = cast(neuron, dtype)
-    if isinstance(free, AbstractSpiking):
+    if isinstance(free, Spiking):
         free = replace(free, threshold=_FAR, reset=NoReset(), surrogate=Boxcar())
     at_rest = free.init_state(shape)
     if not hasattr(at_rest, "v"):

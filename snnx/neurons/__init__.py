@@ -8,14 +8,16 @@ from snnx.neurons._cuba import CubaLI as CubaLI
 from snnx.neurons._cuba import CubaLIF as CubaLIF
 from snnx.neurons._cuba import CubaLIFState as CubaLIFState
 from snnx.neurons._cuba import CubaLIState as CubaLIState
+from snnx.neurons._fire import Clock as Clock
+from snnx.neurons._fire import Spiking as Spiking
+from snnx.neurons._fire import fire as fire
+from snnx.neurons._fire import init_clock as init_clock
 from snnx.neurons._li import LI as LI
 from snnx.neurons._li import LIState as LIState
 from snnx.neurons._lif import IF as IF
 from snnx.neurons._lif import LIF as LIF
 from snnx.neurons._lif import LIFState as LIFState
 from snnx.neurons._neuron import AbstractNeuron as AbstractNeuron
-from snnx.neurons._neuron import AbstractSpiking as AbstractSpiking
-from snnx.neurons._neuron import Clock as Clock
 from snnx.neurons._reset import AbstractReset as AbstractReset
 from snnx.neurons._reset import NoReset as NoReset
 from snnx.neurons._reset import SubtractReset as SubtractReset
@@ -28,11 +30,13 @@ __all__ = [
     "LIF",
     "AbstractNeuron",
     "AbstractReset",
-    "AbstractSpiking",
     "AdLIF",
     "CubaLI",
     "CubaLIF",
     "NoReset",
+    "Spiking",
     "SubtractReset",
     "ValueReset",
+    "fire",
+    "init_clock",
 ]

@@ -1,4 +1,4 @@
-from typing import Literal
+from typing import ClassVar, Literal
 
 import equinox as eqx
 import numpy as np
@@ -8,7 +8,8 @@ from jaxtyping import Array, Float, Key
 
 from snnx.cells import Shape
 from snnx.neurons._discretise import Method, gain, relaxation
-from snnx.neurons._neuron import AbstractSpiking, Clock, check_common, check_euler, check_numbers
+from snnx.neurons._fire import Clock, fire, init_clock
+from snnx.neurons._neuron import AbstractNeuron, check_common, check_euler, check_numbers
 from snnx.neurons._reset import AbstractReset, SubtractReset
 from snnx.parameters import Parameter, value
 from snnx.surrogates import AbstractSurrogate, ATan
@@ -24,7 +25,7 @@ class AdLIFState(eqx.Module):
     clock: Clock
 
 
-class AdLIF(AbstractSpiking):
+class AdLIF(AbstractNeuron):
     r"""Adaptive leaky integrate-and-fire neuron: a second variable that follows the membrane and its spikes.
 
     $$ \tau \frac{dv}{dt} = (v_\text{leak} - v) + r x - w, \qquad
@@ -61,6 +62,8 @@ class AdLIF(AbstractSpiking):
     (2022); Baronig et al., Advancing spatio-temporal processing through adaptation in spiking neural networks, Nature
     Communications 16 (2025; arXiv 2408.07517).
     """
+
+    spikes: ClassVar[bool] = True
 
     tau: Parameter = 20.0
     tau_w: Parameter = 100.0
@@ -106,7 +109,7 @@ class AdLIF(AbstractSpiking):
         return named | {"v_leak": self.v_leak} | ({} if self.r is None else {"r": self.r})
 
     def init_state(self, shape: Shape) -> AdLIFState:
-        return AdLIFState(v=self.zeros(shape, self.v_leak), w=self.zeros(shape), clock=self.init_clock(shape))
+        return AdLIFState(v=self.zeros(shape, self.v_leak), w=self.zeros(shape), clock=init_clock(self, shape))
 
     def coefficients(self) -> tuple:
         lam = relaxation(self.tau, self.dt, self.method)
@@ -118,7 +121,7 @@ class AdLIF(AbstractSpiking):
         lam, g, lam_w = coefficients
         v_leak = self.read(self.v_leak)
         v = state.v + lam * (v_leak - state.v - state.w) + g * x
-        spikes, v, clock = self.fire(v, state.v, state.clock, key)
+        spikes, v, clock = fire(self, v, state.v, state.clock, key)
         followed = state.v if self.coupling == "explicit" else v
         w = state.w + lam_w * (self.read(self.a) * (followed - v_leak) + self.read(self.b) * spikes - state.w)
         return spikes, AdLIFState(v, w, clock)

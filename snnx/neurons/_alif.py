@@ -1,10 +1,13 @@
+from typing import ClassVar
+
 import equinox as eqx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Key
 
 from snnx.cells import Shape
 from snnx.neurons._discretise import Method, gain, relaxation
-from snnx.neurons._neuron import AbstractSpiking, Clock, check_common, check_euler, check_numbers
+from snnx.neurons._fire import Clock, fire, init_clock
+from snnx.neurons._neuron import AbstractNeuron, check_common, check_euler, check_numbers
 from snnx.neurons._reset import AbstractReset, SubtractReset
 from snnx.parameters import Parameter
 from snnx.surrogates import AbstractSurrogate, ATan
@@ -18,7 +21,7 @@ class ALIFState(eqx.Module):
     clock: Clock
 
 
-class ALIF(AbstractSpiking):
+class ALIF(AbstractNeuron):
     r"""Leaky integrate-and-fire neuron whose threshold rises with its own spikes.
 
     $$ v \leftarrow v + \lambda (v_\text{leak} - v) + g x, \qquad s = H(v - \vartheta - \beta a), $$
@@ -42,6 +45,8 @@ class ALIF(AbstractSpiking):
     Communications 11 (2020); Bellec et al., Long short-term memory and learning-to-learn in networks of spiking neurons,
     NeurIPS 2018.
     """
+
+    spikes: ClassVar[bool] = True
 
     tau: Parameter = 20.0
     tau_a: Parameter = 200.0
@@ -68,7 +73,7 @@ class ALIF(AbstractSpiking):
         return named | {"v_leak": self.v_leak} | ({} if self.r is None else {"r": self.r})
 
     def init_state(self, shape: Shape) -> ALIFState:
-        return ALIFState(v=self.zeros(shape, self.v_leak), a=self.zeros(shape), clock=self.init_clock(shape))
+        return ALIFState(v=self.zeros(shape, self.v_leak), a=self.zeros(shape), clock=init_clock(self, shape))
 
     def coefficients(self) -> tuple:
         lam = relaxation(self.tau, self.dt, self.method)
@@ -80,6 +85,6 @@ class ALIF(AbstractSpiking):
         lam, g, lam_a = coefficients
         v = state.v + lam * (self.read(self.v_leak) - state.v) + g * x
         raised = self.read(self.threshold) + self.read(self.strength) * state.a
-        spikes, v, clock = self.fire(v, state.v, state.clock, key, threshold=raised)
+        spikes, v, clock = fire(self, v, state.v, state.clock, key, threshold=raised)
         a = state.a - lam_a * state.a + spikes
         return spikes, ALIFState(v, a, clock)

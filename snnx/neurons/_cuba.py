@@ -1,10 +1,13 @@
+from typing import ClassVar
+
 import equinox as eqx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Key
 
 from snnx.cells import Shape
 from snnx.neurons._discretise import Method, exact_pair_gain, gain, relaxation
-from snnx.neurons._neuron import AbstractNeuron, AbstractSpiking, Clock, check_common, check_euler, check_numbers
+from snnx.neurons._fire import Clock, fire, init_clock
+from snnx.neurons._neuron import AbstractNeuron, check_common, check_euler, check_numbers
 from snnx.neurons._reset import AbstractReset, SubtractReset
 from snnx.parameters import Parameter
 from snnx.surrogates import AbstractSurrogate, ATan
@@ -42,7 +45,7 @@ def _pair_parameters(neuron: "CubaLI | CubaLIF") -> dict[str, Parameter]:
     return named | {name: p for name, p in optional.items() if p is not None}
 
 
-class CubaLIF(AbstractSpiking):
+class CubaLIF(AbstractNeuron):
     r"""Leaky integrate-and-fire neuron with a synapse whose current decays exponentially.
 
     $$ \tau_s \frac{di}{dt} = -i + w_\text{in} x, \qquad \tau_m \frac{dv}{dt} = (v_\text{leak} - v) + r i $$
@@ -67,6 +70,8 @@ class CubaLIF(AbstractSpiking):
     (1999) for the exact step.
     """
 
+    spikes: ClassVar[bool] = True
+
     tau_mem: Parameter = 20.0
     tau_syn: Parameter = 10.0
     threshold: Parameter = 1.0
@@ -89,7 +94,7 @@ class CubaLIF(AbstractSpiking):
         return _pair_parameters(self) | {"threshold": self.threshold}
 
     def init_state(self, shape: Shape) -> CubaLIFState:
-        return CubaLIFState(v=self.zeros(shape, self.v_leak), i=self.zeros(shape), clock=self.init_clock(shape))
+        return CubaLIFState(v=self.zeros(shape, self.v_leak), i=self.zeros(shape), clock=init_clock(self, shape))
 
     def coefficients(self) -> tuple:
         return _pair_coefficients(self)
@@ -100,7 +105,7 @@ class CubaLIF(AbstractSpiking):
         lam_syn, g_syn, lam_mem, g_mem = coefficients
         i = state.i - lam_syn * state.i + g_syn * x
         v = state.v + lam_mem * (self.read(self.v_leak) - state.v) + g_mem * i
-        spikes, v, clock = self.fire(v, state.v, state.clock, key)
+        spikes, v, clock = fire(self, v, state.v, state.clock, key)
         return spikes, CubaLIFState(v, i, clock)
 
 

@@ -1,10 +1,13 @@
+from typing import ClassVar
+
 import equinox as eqx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Key
 
 from snnx.cells import Shape
 from snnx.neurons._discretise import Method, gain, relaxation
-from snnx.neurons._neuron import AbstractSpiking, Clock, check_common, check_euler, check_numbers
+from snnx.neurons._fire import Clock, fire, init_clock
+from snnx.neurons._neuron import AbstractNeuron, check_common, check_euler, check_numbers
 from snnx.neurons._reset import AbstractReset, SubtractReset
 from snnx.parameters import Parameter
 from snnx.surrogates import AbstractSurrogate, ATan
@@ -17,7 +20,7 @@ class LIFState(eqx.Module):
     clock: Clock
 
 
-class LIF(AbstractSpiking):
+class LIF(AbstractNeuron):
     r"""Leaky integrate-and-fire neuron.
 
     $$ \tau \frac{dv}{dt} = (v_\text{leak} - v) + r x $$
@@ -49,6 +52,8 @@ class LIF(AbstractSpiking):
     Source: Gerstner & Kistler, Spiking Neuron Models (2002), ch. 4.
     """
 
+    spikes: ClassVar[bool] = True
+
     tau: Parameter = 20.0
     threshold: Parameter = 1.0
     r: Parameter | None = None
@@ -70,7 +75,7 @@ class LIF(AbstractSpiking):
         return named if self.r is None else named | {"r": self.r}
 
     def init_state(self, shape: Shape) -> LIFState:
-        return LIFState(v=self.zeros(shape, self.v_leak), clock=self.init_clock(shape))
+        return LIFState(v=self.zeros(shape, self.v_leak), clock=init_clock(self, shape))
 
     def coefficients(self) -> "tuple[float | Array, float | Array]":
         lam = relaxation(self.tau, self.dt, self.method)
@@ -81,11 +86,11 @@ class LIF(AbstractSpiking):
     ) -> tuple[Array, LIFState]:
         lam, g = coefficients
         v = state.v + lam * (self.read(self.v_leak) - state.v) + g * x
-        spikes, v, clock = self.fire(v, state.v, state.clock, key)
+        spikes, v, clock = fire(self, v, state.v, state.clock, key)
         return spikes, LIFState(v, clock)
 
 
-class IF(AbstractSpiking):
+class IF(AbstractNeuron):
     r"""Integrate-and-fire neuron, without leak.
 
     $$ \frac{dv}{dt} = r x; \qquad v \leftarrow v + g x, \quad
@@ -99,6 +104,8 @@ class IF(AbstractSpiking):
 
     Source: Lapicque, J. Physiol. Pathol. Gen. 9 (1907); NIR's `IF` for the meaning of `r`.
     """
+
+    spikes: ClassVar[bool] = True
 
     threshold: Parameter = 1.0
     r: Parameter | None = None
@@ -116,7 +123,7 @@ class IF(AbstractSpiking):
         return {"threshold": self.threshold} | ({} if self.r is None else {"r": self.r})
 
     def init_state(self, shape: Shape) -> LIFState:
-        return LIFState(v=self.zeros(shape), clock=self.init_clock(shape))
+        return LIFState(v=self.zeros(shape), clock=init_clock(self, shape))
 
     def coefficients(self) -> "float | Array":
         return self.read(gain(self.r, self.dt))
@@ -125,5 +132,5 @@ class IF(AbstractSpiking):
         self, x: Array, state: LIFState, coefficients: "float | Array", key: Key[Array, ""] | None
     ) -> tuple[Array, LIFState]:
         v = state.v + coefficients * x
-        spikes, v, clock = self.fire(v, state.v, state.clock, key)
+        spikes, v, clock = fire(self, v, state.v, state.clock, key)
         return spikes, LIFState(v, clock)

@@ -2,14 +2,13 @@
 
 import abc
 import math
-from typing import ClassVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.core import Tracer
 from jax.typing import DTypeLike
-from jaxtyping import Array, Bool, Int, Key, PyTree
+from jaxtyping import Array, Bool, Key, PyTree
 
 from snnx._errors import ShapeError, check_float, describe
 from snnx.cells import (
@@ -23,6 +22,7 @@ from snnx.cells import (
     zero_where_masked,
 )
 from snnx.neurons._discretise import METHODS, Method
+from snnx.neurons._fire import Spiking
 from snnx.neurons._reset import AbstractReset
 from snnx.parameters import Parameter, check_number, check_parameter_shape, check_positive, value
 from snnx.surrogates import AbstractSurrogate
@@ -31,8 +31,8 @@ from snnx.surrogates import AbstractSurrogate
 class AbstractNeuron(AbstractCell):
     """A cell whose step is `coefficients` (once) and `step` (at every time step), element by element.
 
-    To write a neuron with a threshold, take these two methods and `init_state`, as `LIF` does; for anything else take
-    `AbstractCell`.
+    To write a neuron with a threshold, take these methods and `init_state`, and `fire`, as `LIF` does; for anything else
+    take `AbstractCell`.
     """
 
     dt: eqx.AbstractVar[float]
@@ -96,76 +96,6 @@ class AbstractNeuron(AbstractCell):
             )
 
 
-class Clock(eqx.Module):
-    """Counters that some neurons keep: steps taken (for fresh noise), and steps of refractoriness left."""
-
-    step: Int[Array, ""] | None
-    refractory: Int[Array, "*shape"] | None
-
-
-class AbstractSpiking(AbstractNeuron):
-    """A neuron with a threshold."""
-
-    spikes: ClassVar[bool] = True
-
-    threshold: eqx.AbstractVar[Parameter]
-    reset: eqx.AbstractVar[AbstractReset]
-    surrogate: eqx.AbstractVar[AbstractSurrogate]
-    refractory: eqx.AbstractVar[int]
-
-    def init_clock(self, shape: Shape) -> Clock:
-        """The counters before the first step, only those that the neuron needs, after checking the reset's shapes."""
-        for name, parameter in self.reset.parameters().items():
-            check_parameter_shape(f"{type(self).__name__}: {type(self.reset).__name__}", name, parameter, shape)
-        return Clock(
-            step=jnp.zeros((), jnp.int32) if self.surrogate.needs_key else None,
-            refractory=jnp.zeros(shape, jnp.int32) if self.refractory else None,
-        )
-
-    def fire(
-        self,
-        v: Array,
-        held: Array,
-        clock: Clock,
-        key: Key[Array, ""] | None,
-        threshold: "float | Array | None" = None,
-    ) -> tuple[Array, Array, Clock]:
-        r"""Threshold, spike, reset, refractoriness: the second half of every spiking neuron's step.
-
-        $$ s = H(v - \vartheta), \quad v \leftarrow \text{reset}(v, s, \vartheta) $$
-
-        For `refractory` steps after the step of a spike the neuron is silent and its membrane stays at `held`, the
-        value before the step.
-
-        **Arguments:** `v`: the membrane after leak and input; `held`: before them; `threshold`: where it moves
-        (the reset subtracts the neuron's own).
-        **Returns:** spikes, the membrane after the reset, the counters.
-        """
-        own = self.read(self.threshold)
-        resting = None if clock.refractory is None else clock.refractory > 0
-        if resting is not None:
-            v = jnp.where(resting, held, v)
-        distance = v - (own if threshold is None else threshold)
-        if clock.step is None:
-            spikes = self.surrogate(distance)
-        elif key is None:
-            raise ValueError(
-                f"{type(self).__name__}: its surrogate {type(self.surrogate).__name__} is random and needs a key; pass"
-                " key=jax.random.key(...)."
-            )
-        else:
-            spikes = self.surrogate(distance, key=jax.random.fold_in(key, clock.step))
-        if resting is not None:
-            spikes = jnp.where(resting, jnp.zeros_like(spikes), spikes)
-        return spikes, self.reset(v, spikes, own), self._tick(clock, spikes)
-
-    def _tick(self, clock: Clock, spikes: Array) -> Clock:
-        step, refractory = clock.step, clock.refractory
-        if refractory is not None:
-            refractory = jnp.where(spikes > 0, self.refractory, jnp.maximum(refractory - 1, 0))
-        return Clock(None if step is None else step + 1, refractory)
-
-
 def check_common(neuron: AbstractNeuron) -> None:
     """Refuse a `dt` that is no positive number, an unknown `method`, and, of spiking neurons, parts of a wrong kind."""
     where = type(neuron).__name__
@@ -176,7 +106,7 @@ def check_common(neuron: AbstractNeuron) -> None:
     method: Method = getattr(neuron, "method", "exponential")
     if method not in METHODS:
         raise ValueError(f"{where}: method must be one of {', '.join(map(repr, METHODS))}, got {method!r}.")
-    if isinstance(neuron, AbstractSpiking):
+    if isinstance(neuron, Spiking):
         check_number(where, "threshold", neuron.threshold)
         if not isinstance(neuron.reset, AbstractReset):
             raise TypeError(f"{where}: reset is {neuron.reset!r}; expected an object such as snnx.SubtractReset().")

@@ -1,6 +1,7 @@
 """What happens between epochs, and between the segments of a long one."""
 
 import csv
+import glob
 import io
 import json
 import os
@@ -63,6 +64,8 @@ class Checkpoint(AbstractCallback):
         self._last, self._place = 0.0, (-1, -1)
 
     def before(self, run: Run) -> None:
+        for part in self.path.parent.glob(f".{glob.escape(self.path.name)}.*.part"):  # of a process that was killed
+            part.unlink(missing_ok=True)
         self._write(run)
 
     def after_segment(self, run: Run) -> None:

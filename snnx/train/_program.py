@@ -70,7 +70,10 @@ def _examples(
 ) -> tuple[Array, Array | None, dict[str, Array]]:
     """Loss, class scores and mean rates (at the paths asked for) of every example. The only vmap over examples."""
     wanted = {path: r if isinstance(r, tuple) else (r,) for path, r in loss.taps(model).items()}
-    record = {path: wanted.get(path, ()) + ((Mean(),) if path in rates_of else ()) for path in dict.fromkeys((*wanted, *rates_of))}
+    record = {
+        path: wanted.get(path, ()) + ((Mean(),) if path in rates_of else ())
+        for path in dict.fromkeys((*wanted, *rates_of))
+    }
 
     def one(example: SpikeDataset, key: Array) -> tuple:
         reduced, _, seen = simulate(
