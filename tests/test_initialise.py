@@ -1,4 +1,4 @@
-"""Initial weights: the kernel of the membrane in closed form, and free membranes simulated in NumPy with the weights."""
+"""Initial weights: the kernel of the membrane in closed form, and free membranes in NumPy with these weights."""
 
 import math
 
