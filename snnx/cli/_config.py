@@ -48,7 +48,7 @@ class Config:
         missing = default.keys() - (stored.keys() if isinstance(stored, dict) else set())
         if missing:
             raise ValueError(f"config.json lacks {', '.join(sorted(missing))}; it is not of this version of snnx.")
-        settings = {name: stored[name] for name in default}
+        settings: dict[str, Any] = {name: stored[name] for name in default}
         for name, value in settings.items():
             if not _alike(value, default[name]):
                 raise ValueError(f"config.json: {name} is {value!r}, expected something like {default[name]!r}.")
@@ -58,7 +58,8 @@ class Config:
             ("surrogate", "surrogate", SURROGATES),
         ):
             settings[name] = named(what, settings[name], known)
-        return Config(**settings | {"hidden": tuple(settings["hidden"])})
+        hidden = tuple(settings.pop("hidden"))
+        return Config(hidden=hidden, **settings)
 
 
 def _alike(value: Any, example: Any) -> bool:
