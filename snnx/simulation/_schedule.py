@@ -2,7 +2,7 @@
 
 `benchmarks/simulate.py` on 2 CPU cores, one training step (see benchmarks/README.md for the tables):
 
-- 128-64-64-20, T=128, B=256: all chunks from 8 to 32 steps take the same time within the noise; 8 steps need 8 MB of
+- 128-64-64-20, T=128, B=256: chunks from 8 to 32 steps take the same time within 5 %; 8 steps need 8 MB of
   temporaries, 16 need 13, 32 need 23, the naive scan 34. Hence `NARROW_CHUNK`.
 - One layer of 3072 x 3072, T=500, B=16: the weights do not fit into the cache, so that every chunk reads them anew;
   larger chunks read them less often. Hence `WIDE_CHUNK` above `WIDE_LAYER` weights.
