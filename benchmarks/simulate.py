@@ -86,10 +86,10 @@ def naive_from_batch(model, xs):
     return naive_outputs(model, jnp.swapaxes(xs, 0, 1))
 
 
-def snnx_outputs(chunk, remat=True):
+def snnx_outputs(chunk, keep=None):
     def outputs(model, xs):
         def one(x):
-            return snnx.simulate(model, x, chunk=chunk, remat=remat, readout=snnx.Mean())[0]
+            return snnx.simulate(model, x, chunk=chunk, keep=keep, readout=snnx.Mean())[0]
 
         return jax.vmap(one)(xs)
 
@@ -150,6 +150,7 @@ def measure(name, rounds):
     schedules = {"naive": naive_outputs, "naive, [batch, time]": naive_from_batch} | {
         f"K={k}": snnx_outputs(k) for k in sorted({*work["chunks"], default})
     }
+    schedules |= {f"K={default}, {keep}": snnx_outputs(default, keep) for keep in ("borders", "membranes")}
     schedules["default"] = snnx_outputs(None)
     time_major = jnp.swapaxes(xs, 0, 1).copy()  # what the naive scan likes best
     runners = [

@@ -90,6 +90,7 @@ from snnx.reductions import Stack as Stack
 from snnx.reductions import Sum as Sum
 from snnx.reductions import Weighted as Weighted
 from snnx.simulation import default_chunk as default_chunk
+from snnx.simulation import default_keep as default_keep
 from snnx.simulation import simulate as simulate
 from snnx.surrogates import AbstractSurrogate as AbstractSurrogate
 from snnx.surrogates import Arctan as Arctan
@@ -207,6 +208,7 @@ __all__ = [
     "cast",
     "data",
     "default_chunk",
+    "default_keep",
     "encoding",
     "evaluate",
     "fit",

@@ -333,7 +333,7 @@ def test_training_compiles_once():
     with traced(1):
         call(make_data(29), batch_size=7)
     with traced(1):
-        chunked = call(make_data(29), chunk=2, remat=False, epochs=4)
+        chunked = call(make_data(29), chunk=2, keep="all", epochs=4)
     whole, cut = (jax.tree.leaves(eqx.filter(r.model, eqx.is_array)) for r in (first, chunked))
     for got, expected in zip(cut, whole, strict=True):
         np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-6)

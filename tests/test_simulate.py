@@ -16,7 +16,7 @@ from snnx.layers import Recurrent, Sequential
 from snnx.neurons import ALIF, IF, LI, LIF, CubaLIF, ValueReset
 from snnx.parameters import Positive
 from snnx.reductions import Last, Max, Mean, Stack, Sum, Weighted
-from snnx.simulation import default_chunk, simulate
+from snnx.simulation import default_chunk, default_keep, simulate
 
 STEPS = 5
 
@@ -101,23 +101,24 @@ def by_loop():
         return loop(make_net(), make_input())
 
 
-def check_chunk(expected, tolerance, chunk, remat):
-    found = value_and_gradient(lambda n, x: simulate(n, x, chunk=chunk, remat=remat), make_net(), make_input())
+def check_chunk(expected, tolerance, chunk, keep):
+    found = value_and_gradient(lambda n, x: simulate(n, x, chunk=chunk, keep=keep), make_net(), make_input())
     assert_close(found, expected, tolerance)
 
 
 @pytest.mark.parametrize("chunk", [1, 2, 3, 4, 5])
 def test_every_chunk_size_gives_the_loops_outputs_and_gradients(by_loop, chunk, x64):
-    check_chunk(by_loop, 1e-12, chunk, True)
+    check_chunk(by_loop, 1e-12, chunk, "borders")
 
 
-def test_without_recomputation_it_is_the_same(by_loop, x64):
-    check_chunk(by_loop, 1e-12, 3, False)
+@pytest.mark.parametrize("keep", ["membranes", "all"])
+def test_whatever_is_kept_it_is_the_same(by_loop, keep, x64):
+    check_chunk(by_loop, 1e-12, 3, keep)
 
 
-@pytest.mark.parametrize(("chunk", "remat"), [(1, True), (3, False)])
-def test_in_single_precision_it_is_the_same(by_loop, chunk, remat):
-    check_chunk(by_loop, 1e-5, chunk, remat)
+@pytest.mark.parametrize(("chunk", "keep"), [(1, "borders"), (2, "membranes"), (3, "all")])
+def test_in_single_precision_it_is_the_same(by_loop, chunk, keep):
+    check_chunk(by_loop, 1e-5, chunk, keep)
 
 
 def test_the_net_of_these_tests_spikes(x64):
@@ -159,6 +160,40 @@ def test_the_default_chunk_follows_the_largest_array():
     assert default_chunk(LIF(), 5) == 5
     assert default_chunk({"wide": jnp.zeros((1000, 1000))}, 1000) == 50
     assert default_chunk({"wide": jnp.zeros((1000, 1000))}, 30) == 30
+
+
+def products(net, keep):
+    """How many products the gradient of a net by its arrays takes, as traced: one chunk after the other, one program."""
+    arrays, rest = eqx.partition(net, eqx.is_inexact_array)
+    xs = make_input(steps=4)
+
+    def loss(arrays):
+        return jnp.sum(simulate(eqx.combine(arrays, rest), xs, chunk=2, keep=keep)[0])
+
+    return str(jax.make_jaxpr(jax.grad(loss))(arrays)).count("dot_general")
+
+
+def test_with_kept_membranes_no_product_is_computed_twice():
+    net = Sequential([eqx.nn.Linear(3, 4, key=jax.random.key(0)), LIF(), eqx.nn.Linear(4, 2, key=jax.random.key(1))])
+    assert products(net, "all") == products(net, "membranes") == 5  # two forward, two by the weights, one by the spikes
+    assert products(net, "borders") == 6
+    learned = eqx.tree_at(lambda m: m.layers[1], net, LIF(tau=Positive(jnp.full(4, 5.0))))
+    assert products(learned, "membranes") == 5
+
+
+def test_membranes_are_kept_where_a_neuron_has_many_inputs():
+    def make(fan_in):
+        return Sequential([eqx.nn.Linear(fan_in, 2, key=jax.random.key(0)), LIF(tau=jnp.full((2,), 5.0))])
+
+    assert default_keep(make(255)) == "borders"
+    assert default_keep(make(256)) == "membranes"
+    assert default_keep(eqx.nn.Conv2d(32, 2, 3, key=jax.random.key(0))) == "membranes"  # 288
+    assert default_keep(LIF(tau=jnp.full((2, 30, 30), 5.0))) == "borders"  # a feature map sums over nothing
+
+
+def test_what_to_keep_is_one_of_three():
+    with pytest.raises(ValueError, match="keep is 'none', expected one of 'borders', 'membranes', 'all'"):
+        simulate(LIF(), make_input(), keep="none")
 
 
 # Batches.

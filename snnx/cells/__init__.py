@@ -9,6 +9,10 @@ from snnx.cells._cell import keep_where as keep_where
 from snnx.cells._cell import read_taps as read_taps
 from snnx.cells._cell import scan_over_time as scan_over_time
 from snnx.cells._cell import zero_where_masked as zero_where_masked
+from snnx.cells._keep import KEEPS as KEEPS
+from snnx.cells._keep import Keep as Keep
+from snnx.cells._keep import keep_marked as keep_marked
+from snnx.cells._keep import mark_kept as mark_kept
 from snnx.cells._paths import find as find
 from snnx.cells._paths import spiking_paths as spiking_paths
 from snnx.cells._paths import taps_of_child as taps_of_child

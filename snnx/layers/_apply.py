@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Key, PyTree
 
 from snnx._errors import ShapeError, describe
+from snnx.cells import mark_kept
 
 
 def _is_plain_linear(layer: PyTree) -> bool:
@@ -64,8 +65,9 @@ def apply_stretch(layer: PyTree, *xs: Array, key: Key[Array, ""] | None = None) 
     """A plain callable at every step of a stretch of time, at once; the key is the same at every step."""
     if _is_plain_linear(layer):
         _check_linear(layer, *(jax.ShapeDtypeStruct(x.shape[1:], x.dtype) for x in xs))
-        return _affine(layer, *xs)
-    return jax.vmap(lambda *x: apply_step(layer, *x, key=key))(*xs)
+        return mark_kept(_affine(layer, *xs))
+    ys = jax.vmap(lambda *x: apply_step(layer, *x, key=key))(*xs)
+    return mark_kept(ys) if isinstance(layer, (eqx.nn.Linear, eqx.nn.Conv, eqx.nn.ConvTranspose)) else ys
 
 
 def check_part(where: str, name: str, part: PyTree) -> None:

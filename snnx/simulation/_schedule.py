@@ -1,20 +1,26 @@
-"""How time is cut: the one place for the rule, with the measurements that it comes from.
+"""How time is cut, and what is kept for the backward pass: the one place for the rules, with their measurements.
 
-`benchmarks/simulate.py` on 2 CPU cores, one training step (see benchmarks/README.md for the tables):
+`benchmarks/simulate.py` on 2 CPU cores, one training step (benchmarks/README.md has the tables):
 
-- 128-64-64-20, T=128, B=256: chunks from 8 to 32 steps take the same time within 5 %; 8 steps need 8 MB of
-  temporaries, 16 need 13, 32 need 23, the naive scan 34. Hence `NARROW_CHUNK`.
+- 128-64-64-20, T=128, B=256: chunks of 8 to 32 steps take the same time within 15 %; 8 steps need 8 MB of temporaries,
+  16 need 13, 32 need 23, the naive scan 34. Hence `NARROW_CHUNK`.
 - One layer of 3072 x 3072, T=500, B=16: the weights do not fit into the cache, so that every chunk reads them anew;
   larger chunks read them less often. Hence `WIDE_CHUNK` above `WIDE_LAYER` weights.
+- Keeping the membranes saves the second computation of every product. With 128 inputs to a neuron that gains less than
+  10 % of the time and takes three times the memory; with 256 to 3072 inputs it gains 20 to 30 %, and the whole still
+  takes less memory than the naive scan, or (3072) a fifth more. Hence `KEEP_FAN_IN`.
 """
 
 import equinox as eqx
 import jax
 from jaxtyping import PyTree
 
+from snnx.cells import AbstractCell, Keep, walk
+
 NARROW_CHUNK = 8
 WIDE_CHUNK = 50
 WIDE_LAYER = 1_000_000
+KEEP_FAN_IN = 256
 
 
 def default_chunk(cell: PyTree, steps: int) -> int:
@@ -22,5 +28,21 @@ def default_chunk(cell: PyTree, steps: int) -> int:
 
     At most `steps`. `simulate(..., chunk=...)` and `fit(..., chunk=...)` override it; results do not depend on it.
     """
-    largest = max((x.size for x in jax.tree.leaves(cell) if eqx.is_array(x)), default=0)
+    largest = max((x.size for x in _weights(cell)), default=0)
     return min(steps, WIDE_CHUNK if largest >= WIDE_LAYER else NARROW_CHUNK)
+
+
+def default_keep(cell: PyTree) -> Keep:
+    """What the backward pass keeps where nothing is said: `"membranes"` where a neuron has 256 inputs or more through
+    one layer of weights, else only the states at the `"borders"` of the chunks.
+
+    `simulate(..., keep=...)` and `fit(..., keep=...)` override it; results do not depend on it.
+    """
+    fan_in = max((x.size // max(x.shape[0], 1) for x in _weights(cell)), default=0)
+    return "membranes" if fan_in >= KEEP_FAN_IN else "borders"
+
+
+def _weights(cell: PyTree) -> list[jax.Array]:
+    """The arrays of the layers that are no cells: a neuron's own may have axes enough, but nothing is summed over them."""
+    layers = [part for _, part in walk(cell) if not isinstance(part, AbstractCell)]
+    return [x for x in jax.tree.leaves(layers) if eqx.is_inexact_array(x) and x.ndim > 1]

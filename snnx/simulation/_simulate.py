@@ -1,5 +1,5 @@
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import jax
@@ -7,10 +7,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Key, PyTree
 
 from snnx._errors import ShapeError, check_float, describe, unknown_name
-from snnx.cells import AbstractCell, State, Taps, cell_dtype, walk
+from snnx.cells import KEEPS, AbstractCell, Keep, State, Taps, cell_dtype, keep_marked, walk
 from snnx.inputs import AbstractInputs
 from snnx.reductions import AbstractReduction, Stack
-from snnx.simulation._schedule import default_chunk
+from snnx.simulation._schedule import default_chunk, default_keep
 
 Reductions = AbstractReduction | tuple[AbstractReduction, ...]
 Record = Mapping[str, Reductions] | Iterable[str] | str
@@ -28,7 +28,7 @@ def simulate(
     readout: "Reductions" = Stack(),
     record: "Record | None" = None,
     chunk: int | None = None,
-    remat: bool = True,
+    keep: Keep | None = None,
     truncate: int | None = None,
     burn_in: int = 0,
 ) -> Any:
@@ -36,7 +36,7 @@ def simulate(
 
     Time is cut into chunks. Within a chunk a container runs layer by layer, each layer over all steps of the chunk;
     chunks follow one another in a scan, and in the backward pass each chunk is computed again from the state at its
-    start, so that only those states are kept. The result, and its gradient, are the same for every `chunk`.
+    start, so that little more than those states is kept (`keep`). The result, and its gradient, are the same for every `chunk`.
 
     ```python
     ys, state = snnx.simulate(model, xs)                                   # xs: [time, *features], one example
@@ -55,7 +55,9 @@ def simulate(
     - `record`: paths to parts (`"3"`, `"3.neuron"`: their outputs) and fields of their state (`"3.v"`), as a list, or as
         a dict from path to reduction (or to a tuple of reductions, which gives a tuple).
     - `chunk`: steps per chunk; by default from the sizes, see `default_chunk`. It need not divide the time.
-    - `remat`: whether the backward pass recomputes each chunk rather than keeping what is inside.
+    - `keep`: what is kept for the backward pass, rather than computed again: the states at the `"borders"` of the chunks
+        (least memory); besides them the `"membranes"`, so that no product of weights is computed twice; or `"all"`. By
+        default from the sizes, see `default_keep`.
     - `truncate`: no gradient flows through the state across every `truncate`-th step (truncated backpropagation).
     - `burn_in`: the first steps only warm the state up: no output, no gradient.
 
@@ -71,7 +73,7 @@ def simulate(
     taps = _reductions_by_path(cell, record)
     if not isinstance(burn_in, int) or not 0 <= burn_in < steps:
         raise ValueError(f"simulate: burn_in is {burn_in!r}, expected a number of steps from 0 to {steps - 1}.")
-    run = functools.partial(_run, cell, key=key, chunk=chunk, remat=remat, truncate=truncate)
+    run = functools.partial(_run, cell, key=key, chunk=chunk, keep=keep, truncate=truncate)
     if burn_in:
         warm_up = None if mask is None else mask[:burn_in]
         _, state = run(_stretch(xs, 0, burn_in), state, mask=warm_up, outs={})
@@ -161,6 +163,13 @@ def _chunk_size(cell: AbstractCell, steps: int, chunk: int | None, truncate: int
     return max(n for n in range(1, min(size, truncate) + 1) if truncate % n == 0)
 
 
+def _policy(keep: Keep) -> Callable[..., Any] | None:
+    """The rule of `jax.checkpoint` for what to keep; None where all is kept."""
+    if keep not in KEEPS:
+        raise ValueError(f"simulate: keep is {keep!r}, expected one of {', '.join(map(repr, KEEPS))}, or None.")
+    return {"borders": jax.checkpoint_policies.nothing_saveable, "membranes": keep_marked, "all": None}[keep]
+
+
 def _run(
     cell: AbstractCell,
     xs: "Array | AbstractInputs",
@@ -169,7 +178,7 @@ def _run(
     key: Key[Array, ""] | None,
     mask: Array | None,
     chunk: int | None,
-    remat: bool,
+    keep: Keep | None,
     truncate: int | None,
     outs: dict[tuple[str, int], AbstractReduction],
 ) -> tuple[dict[tuple[str, int], Array], State]:
@@ -179,6 +188,7 @@ def _run(
     count, rest = divmod(steps, size)
     taps: Taps = tuple(dict.fromkeys(path for path, _ in outs if path != _OWN))
     dtype = cell_dtype(cell)
+    policy = _policy(default_keep(cell) if keep is None else keep)
 
     def traces(xs: PyTree, state: State, mask: Array | None) -> tuple[dict[str, Array], State]:
         dense = xs.dense(dtype) if isinstance(xs, AbstractInputs) else xs
@@ -207,12 +217,13 @@ def _run(
         count, rest = 0, steps
     if count:
         one_chunk = functools.partial(advance, size=size)
-        body = jax.checkpoint(one_chunk, prevent_cse=False) if remat else one_chunk
+        body = one_chunk if policy is None else jax.checkpoint(one_chunk, prevent_cse=False, policy=policy)
         carry, stacked = jax.lax.scan(body, carry, size * jnp.arange(count, dtype=jnp.int32))
         stacks.append(jax.tree.map(lambda s: s.reshape(-1, *s.shape[2:]), stacked))
     if rest:
         the_rest = functools.partial(advance, start=steps - rest, size=rest)
-        carry, stacked = jax.checkpoint(the_rest)(carry) if remat and count else the_rest(carry)
+        again = policy is not None and count > 0
+        carry, stacked = (jax.checkpoint(the_rest, policy=policy) if again else the_rest)(carry)
         stacks.append(stacked)
     state, reduced = carry
     together = jax.tree.map(lambda *parts: parts[0] if len(parts) == 1 else jnp.concatenate(parts), *stacks)

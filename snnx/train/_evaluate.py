@@ -79,7 +79,7 @@ def score(
         Static(static),
         Static(loss_static),
         min(batch_size, len(data)),
-        Schedule(chunk, False, None),
+        Schedule(chunk, "all", None),
         arrays,
         loss_arrays,
         data,

@@ -12,6 +12,7 @@ from jaxtyping import Array, Key, PyTree
 
 from snnx._errors import CheckpointError, NonFiniteError, describe
 from snnx._intern import Static
+from snnx.cells import Keep
 from snnx.data import SpikeDataset
 from snnx.losses import AbstractLoss
 from snnx.parameters import trainable as trainable_by_default
@@ -57,7 +58,7 @@ def fit(
     trainable: Callable[[PyTree], PyTree] = trainable_by_default,
     callbacks: Sequence[AbstractCallback] = (),
     chunk: int | None = None,
-    remat: bool = True,
+    keep: Keep | None = None,
     truncate: int | None = None,
     resume: "str | os.PathLike | FitResult | None" = None,
     progress: bool = True,
@@ -84,7 +85,7 @@ def fit(
     - `trainable`: from a model to a PyTree of bools: which arrays are moved; by default every array of floats that is
         not in a `Frozen`.
     - `callbacks`: `Checkpoint(path)`, `EarlyStopping(patience)`, `LogFile(path)`, ...
-    - `chunk`, `remat`, `truncate`: as in `simulate`.
+    - `chunk`, `keep`, `truncate`: as in `simulate`.
     - `resume`: the path of a checkpoint, or a `FitResult`: goes on where that left off, bit for bit, given the same
         key, data, batch size and optimiser.
     - `progress`: whether to show it.
@@ -108,7 +109,7 @@ def fit(
     state, history = _initial_state(model, optimizer, trainable, key, validation, resume, settings)
     params, rest, static = _partition(state.model, trainable)
     loss_arrays, loss_static = eqx.partition(loss, eqx.is_array)
-    schedule = Schedule(chunk, remat, truncate)
+    schedule = Schedule(chunk, keep, truncate)
     plan = Plan(Static(static), Static(loss_static), Static(optimizer.update), batch_size, schedule)
     fixed = Fixed(rest, loss_arrays, state.key, state.epoch, data)
     moving = copied(Moving(params, state.opt_state, state.position, state.totals, jnp.asarray(-1, jnp.int32)))

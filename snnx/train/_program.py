@@ -11,7 +11,7 @@ import optax
 from jaxtyping import Array, Float, Int, Key, PyTree
 
 from snnx._intern import Static
-from snnx.cells import spiking_paths
+from snnx.cells import Keep, spiking_paths
 from snnx.data import SpikeDataset
 from snnx.losses import AbstractLoss
 from snnx.reductions import Mean
@@ -26,7 +26,7 @@ class Schedule(NamedTuple):
     """How `simulate` cuts time."""
 
     chunk: int | None
-    remat: bool
+    keep: Keep | None
     truncate: int | None
 
 
