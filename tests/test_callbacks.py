@@ -52,7 +52,7 @@ class Noted(AbstractCallback):
 
 
 def test_callbacks_are_called_in_their_order(monkeypatch):
-    monkeypatch.setattr("snnx.train._fit.SEGMENT_SECONDS", 1e-9)
+    monkeypatch.setattr("snnx.train._epochs.SEGMENT_SECONDS", 1e-9)
     noted, other = Noted(), Noted()
     fit(epochs=2, callbacks=[noted, other])
     epoch = [("segment", 0, 1), ("segment", 0, 2), ("epoch", 1, 0), ("stop", 1, 0)]
@@ -117,7 +117,7 @@ class Written(AbstractCallback):
 )
 def test_a_checkpoint_is_written_as_often_as_said_and_at_the_end(every, places, tmp_path, monkeypatch):
     clock = Clock()
-    monkeypatch.setattr("snnx.train._fit.SEGMENT_SECONDS", 1e-9)
+    monkeypatch.setattr("snnx.train._epochs.SEGMENT_SECONDS", 1e-9)
     monkeypatch.setattr("snnx.train._callbacks.time", clock)
     path = tmp_path / "run" / "checkpoint.npz"
     written = Written(path, clock, 4.0)

@@ -356,7 +356,7 @@ def test_files_are_as_readable_as_any_other(tmp_path):
 @pytest.fixture
 def quick(monkeypatch):
     """One step a segment; and what is written need not survive a power cut, for which a disk may take long."""
-    monkeypatch.setattr("snnx.train._fit.SEGMENT_SECONDS", 1e-9)
+    monkeypatch.setattr("snnx.train._epochs.SEGMENT_SECONDS", 1e-9)
     monkeypatch.setattr(os, "fsync", lambda handle: None)
 
 

@@ -234,7 +234,7 @@ def numbered_data():
 
 def first_batches(key, epochs, monkeypatch):
     """Who is in the first batch of every epoch."""
-    monkeypatch.setattr("snnx.train._fit.SEGMENT_SECONDS", 1e-9)
+    monkeypatch.setattr("snnx.train._epochs.SEGMENT_SECONDS", 1e-9)
     seen = Positions()
     result = fit(
         make_model(),
@@ -389,7 +389,7 @@ def test_segments_leave_no_trace(monkeypatch):
 
     whole, cut = Counted(), Counted()
     expected = fit(epochs=3, validation=make_data(10, seed=3), callbacks=[whole])
-    monkeypatch.setattr("snnx.train._fit.SEGMENT_SECONDS", 1e-9)
+    monkeypatch.setattr("snnx.train._epochs.SEGMENT_SECONDS", 1e-9)
     with traced(0):
         got = fit(epochs=3, validation=make_data(10, seed=3), callbacks=[cut])
     assert cut.segments == 3 * (BATCHES - 1)
@@ -492,7 +492,7 @@ def test_an_update_that_is_not_finite_stops_the_run_before_it(bad, at, monkeypat
     optimizer = exploding(bad, at)
     with pytest.raises(NonFiniteError, match=rf"not finite in epoch {epoch + 1}, step {position + 1}\.") as caught:
         fit(optimizer=optimizer, epochs=4)
-    monkeypatch.setattr("snnx.train._fit.SEGMENT_SECONDS", 1e-9)
+    monkeypatch.setattr("snnx.train._epochs.SEGMENT_SECONDS", 1e-9)
     stop = Explosion(epoch, position)
     with pytest.raises(KeyboardInterrupt):
         fit(optimizer=optimizer, epochs=4, callbacks=[stop])
@@ -527,7 +527,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_before_it(monkeypatch):
     seed = next(seed for seed in range(100) if place(seed) == 1)
     with pytest.raises(NonFiniteError, match=r"epoch 1, step 2\. The parameters are as they were") as caught:
         fit(data=data, loss=Fragile(), key=jax.random.key(seed))
-    monkeypatch.setattr("snnx.train._fit.SEGMENT_SECONDS", 1e-9)
+    monkeypatch.setattr("snnx.train._epochs.SEGMENT_SECONDS", 1e-9)
     stop = Explosion(0, 1)
     with pytest.raises(KeyboardInterrupt):
         fit(data=data, loss=Fragile(), key=jax.random.key(seed), callbacks=[stop])

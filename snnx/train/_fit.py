@@ -1,4 +1,3 @@
-import math
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -10,21 +9,20 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Key, PyTree
 
-from snnx._errors import CheckpointError, NonFiniteError, describe
+from snnx._errors import CheckpointError, describe
 from snnx._intern import Static
 from snnx.cells import Keep
 from snnx.data import SpikeDataset
 from snnx.losses import AbstractLoss
 from snnx.parameters import trainable as trainable_by_default
 from snnx.surrogates import AbstractSurrogate
-from snnx.train._callbacks import AbstractCallback, Run
+from snnx.train._callbacks import AbstractCallback
 from snnx.train._checkpoint import load_checkpoint, read_meta
-from snnx.train._evaluate import check_task, score
-from snnx.train._program import Fixed, Moving, Plan, Schedule, train_steps
+from snnx.train._epochs import Epochs
+from snnx.train._evaluate import Evaluation, check_task, score
+from snnx.train._program import Fixed, Moving, Plan, Schedule
 from snnx.train._progress import Progress
 from snnx.train._state import Totals, TrainState, copied
-
-SEGMENT_SECONDS = 10.0
 
 
 class FitResult(eqx.Module):
@@ -99,7 +97,6 @@ def fit(
     begin = time.perf_counter()
     _check(model, data, loss, epochs, batch_size, validation)
     _check_kinds(optimizer, key, callbacks)
-    steps = -(-len(data) // batch_size)
     settings = {
         "epochs": epochs,
         "batch_size": batch_size,
@@ -110,75 +107,31 @@ def fit(
     params, rest, static = _partition(state.model, trainable)
     loss_arrays, loss_static = eqx.partition(loss, eqx.is_array)
     schedule = Schedule(chunk, keep, truncate)
-    plan = Plan(Static(static), Static(loss_static), Static(optimizer.update), batch_size, schedule)
-    fixed = Fixed(rest, loss_arrays, state.key, state.epoch, data)
-    moving = copied(Moving(params, state.opt_state, state.position, state.totals, jnp.asarray(-1, jnp.int32)))
-    best, epoch = state.best, int(state.epoch)
 
-    def snapshot() -> TrainState:
-        # A copy: what is in `moving` is donated to the next segment.
-        now = copied(moving)
-        model = eqx.combine(now.params, rest, static)
-        return TrainState(
-            model, now.opt_state, state.key, jnp.asarray(epoch, jnp.int32), now.position, now.totals, best
-        )
+    def validate(model: PyTree) -> Evaluation:
+        assert validation is not None
+        return score(model, validation, loss, batch_size, jax.random.key(0), chunk)
 
-    def run() -> Run:
-        return Run(snapshot(), tuple(history), settings)
-
-    for callback in callbacks:
-        callback.before(run())
-    start_compile = time.perf_counter()
-    moving = jax.block_until_ready(train_steps(plan, moving, fixed, jnp.array(moving.position, copy=True)))
-    compile_seconds = time.perf_counter() - start_compile
-    per_step = None
-    with Progress(progress, epochs, steps, len(data), epoch * steps + int(moving.position)) as bar:
+    run = Epochs(
+        Plan(Static(static), Static(loss_static), Static(optimizer.update), batch_size, schedule),
+        Fixed(rest, loss_arrays, state.key, state.epoch, data),
+        copied(Moving(params, state.opt_state, state.position, state.totals, jnp.asarray(-1, jnp.int32))),
+        state,
+        history=history,
+        settings=settings,
+        callbacks=callbacks,
+        validate=None if validation is None else validate,
+    )
+    run.tell("before")
+    compile_seconds = run.compile()
+    done = run.epoch * run.steps + int(state.position)
+    with Progress(progress, epochs, run.steps, len(data), done) as bar:
         bar.compiled(compile_seconds)
-        stopped = any(callback.stop(run()) for callback in callbacks)
-        while epoch < epochs and not stopped:
-            fixed = eqx.tree_at(lambda f: f.epoch, fixed, jnp.asarray(epoch, jnp.int32))
-            begin_epoch, position = time.perf_counter(), int(moving.position)
-            first = position
-            while position < steps:
-                # The first segment is one step, to learn how long a step takes; then about ten seconds each.
-                size = 1 if per_step is None else max(1, int(SEGMENT_SECONDS / per_step))
-                begin_segment = time.perf_counter()
-                moving = train_steps(plan, moving, fixed, jnp.asarray(min(position + size, steps), jnp.int32))
-                reached, failed = int(moving.position), int(moving.failed)
-                if failed >= 0:
-                    raise _not_finite(snapshot(), epoch, failed)
-                per_step = max((time.perf_counter() - begin_segment) / (reached - position), 1e-7)
-                position = reached
-                bar.update(epoch, position, history[-1] if history else None)
-                if position < steps:
-                    for callback in callbacks:
-                        callback.after_segment(run())
-            seconds = time.perf_counter() - begin_epoch
-            record = _record(
-                epoch + 1, moving.totals, seconds, samples_per_second=len(data) * (steps - first) / steps / seconds
-            )
-            epoch += 1
-            moving = eqx.tree_at(lambda m: (m.position, m.totals), moving, (jnp.zeros((), jnp.int32), Totals.zero()))
-            if validation is not None:
-                model_now = eqx.combine(copied(moving.params), rest, static)
-                scored = score(model_now, validation, loss, batch_size, jax.random.key(0), chunk)
-                record |= {"validation_loss": scored.loss, "validation_accuracy": scored.accuracy}
-                if _better(record, history):
-                    best, record["best_epoch"] = model_now, epoch
-                else:
-                    record["best_epoch"] = history[-1]["best_epoch"]
-            else:
-                record["best_epoch"] = epoch
-            history.append(record)
-            bar.update(epoch, 0, record)
-            for callback in callbacks:
-                callback.after_epoch(run())
-            stopped = any(callback.stop(run()) for callback in callbacks)
-    for callback in callbacks:
-        callback.after(run())
-    final = snapshot()
+        run.run(bar)
+    run.tell("after")
+    final = run.snapshot()
     return FitResult(
-        model=eqx.nn.inference_mode(final.model if best is None else best),
+        model=eqx.nn.inference_mode(final.model if final.best is None else final.best),
         state=final,
         history=tuple(history),
         best_epoch=history[-1]["best_epoch"] if history else 0,
@@ -280,32 +233,3 @@ def _refuse_slopes(params: PyTree) -> None:
                 " cannot train: its gradient through the spike is zero by definition. Give a number, or"
                 " snnx.Frozen(array) to anneal it by hand."
             )
-
-
-def _record(epoch: int, totals: Totals, seconds: float, samples_per_second: float) -> dict[str, Any]:
-    accuracy = float(totals.correct / totals.examples)
-    return {
-        "epoch": epoch,
-        "loss": float(totals.loss / totals.examples),
-        "accuracy": None if accuracy != accuracy else accuracy,
-        "seconds": seconds,
-        "samples_per_second": samples_per_second,
-    }
-
-
-def _better(record: dict[str, Any], history: list[dict[str, Any]]) -> bool:
-    """Whether an epoch's validation loss is the lowest so far. (Accuracy is a coarse number on a small split.)"""
-    if not history:
-        return True
-    best = history[history[-1]["best_epoch"] - 1]["validation_loss"]
-    return math.isnan(best) or record["validation_loss"] < best
-
-
-def _not_finite(state: TrainState, epoch: int, position: int) -> NonFiniteError:
-    error = NonFiniteError(
-        f"fit: loss or update is not finite in epoch {epoch + 1}, step {position + 1}. The parameters are as they were"
-        " before that step (error.state.model). Try a smaller learning rate, optax.clip_by_global_norm, or another"
-        " surrogate."
-    )
-    error.state = state
-    return error

@@ -1,0 +1,151 @@
+"""The host's side of a run: epochs cut into segments, and what happens between them."""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import PyTree
+
+from snnx._errors import NonFiniteError
+from snnx.train._callbacks import AbstractCallback, Run
+from snnx.train._evaluate import Evaluation
+from snnx.train._program import Fixed, Moving, Plan, train_steps
+from snnx.train._progress import Progress
+from snnx.train._state import Totals, TrainState, copied
+
+SEGMENT_SECONDS = 10.0
+
+
+class Epochs:
+    """A run under way: what it trains is on the device, the figures of its finished epochs are here.
+
+    `moving` belongs to the compiled program, which is given it and gives it back; whoever else looks at it gets a copy.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        fixed: Fixed,
+        moving: Moving,
+        state: TrainState,
+        *,
+        history: list[dict[str, Any]],
+        settings: dict[str, Any],
+        callbacks: Sequence[AbstractCallback],
+        validate: Callable[[PyTree], Evaluation] | None,
+    ):
+        self.plan, self.fixed, self.moving = plan, fixed, moving
+        self.epoch, self.best, self.history, self.settings = int(state.epoch), state.best, history, settings
+        self.callbacks, self.validate = callbacks, validate
+        self.steps = -(-len(fixed.data) // plan.batch_size)
+        self._seconds_per_step: float | None = None
+
+    def run(self, bar: Progress) -> None:
+        """All epochs that are left, or those until a callback stops."""
+        stopped = self._stopped()
+        while self.epoch < self.settings["epochs"] and not stopped:
+            self._finish_epoch(self._run_epoch(bar))
+            bar.update(self.epoch, 0, self.history[-1])
+            self.tell("after_epoch")
+            stopped = self._stopped()
+
+    def compile(self) -> float:
+        """Compile the program by running it for no step; returns the seconds that this took."""
+        start = time.perf_counter()
+        self._advance(int(self.moving.position))
+        jax.block_until_ready(self.moving)
+        return time.perf_counter() - start
+
+    def snapshot(self) -> TrainState:
+        """The state as it is now, in arrays of its own."""
+        now = copied(self.moving)
+        epoch = jnp.asarray(self.epoch, jnp.int32)
+        return TrainState(self._model(now), now.opt_state, self.fixed.key, epoch, now.position, now.totals, self.best)
+
+    def tell(self, event: str) -> None:
+        """Call the method of this name of every callback."""
+        for callback in self.callbacks:
+            getattr(callback, event)(self._seen())
+
+    def _seen(self) -> Run:
+        return Run(self.snapshot(), tuple(self.history), self.settings)
+
+    def _stopped(self) -> bool:
+        return any(callback.stop(self._seen()) for callback in self.callbacks)
+
+    def _model(self, moving: Moving) -> PyTree:
+        return eqx.combine(moving.params, self.fixed.rest, self.plan.model.value)
+
+    def _advance(self, stop: int) -> None:
+        self.moving = train_steps(self.plan, self.moving, self.fixed, jnp.asarray(stop, jnp.int32))
+
+    def _run_epoch(self, bar: Progress) -> dict[str, Any]:
+        """The rest of the current epoch, segment by segment; returns its figures."""
+        self.fixed = eqx.tree_at(lambda f: f.epoch, self.fixed, jnp.asarray(self.epoch, jnp.int32))
+        begin, first = time.perf_counter(), int(self.moving.position)
+        position = first
+        while position < self.steps:
+            # The first segment is one step, to learn how long a step takes; then about ten seconds each.
+            size = 1 if self._seconds_per_step is None else max(1, int(SEGMENT_SECONDS / self._seconds_per_step))
+            begin_segment = time.perf_counter()
+            self._advance(min(position + size, self.steps))
+            reached, failed = int(self.moving.position), int(self.moving.failed)
+            if failed >= 0:
+                raise _not_finite(self.snapshot(), self.epoch, failed)
+            self._seconds_per_step = max((time.perf_counter() - begin_segment) / (reached - position), 1e-7)
+            position = reached
+            bar.update(self.epoch, position, self.history[-1] if self.history else None)
+            if position < self.steps:
+                self.tell("after_segment")
+        seconds = time.perf_counter() - begin
+        examples = len(self.fixed.data) * (self.steps - first) / self.steps
+        return _record(self.epoch + 1, self.moving.totals, seconds, examples / seconds)
+
+    def _finish_epoch(self, record: dict[str, Any]) -> None:
+        """Score the validation split, if there is one, and note the epoch's figures."""
+        self.epoch += 1
+        start = (jnp.zeros((), jnp.int32), Totals.zero())
+        self.moving = eqx.tree_at(lambda m: (m.position, m.totals), self.moving, start)
+        record["best_epoch"] = self.epoch
+        if self.validate is not None:
+            model = self._model(copied(self.moving))
+            scored = self.validate(model)
+            record |= {"validation_loss": scored.loss, "validation_accuracy": scored.accuracy}
+            if _better(record, self.history):
+                self.best = model
+            else:
+                record["best_epoch"] = self.history[-1]["best_epoch"]
+        self.history.append(record)
+
+
+def _record(epoch: int, totals: Totals, seconds: float, samples_per_second: float) -> dict[str, Any]:
+    accuracy = float(totals.correct / totals.examples)
+    return {
+        "epoch": epoch,
+        "loss": float(totals.loss / totals.examples),
+        "accuracy": None if math.isnan(accuracy) else accuracy,
+        "seconds": seconds,
+        "samples_per_second": samples_per_second,
+    }
+
+
+def _better(record: dict[str, Any], history: list[dict[str, Any]]) -> bool:
+    """Whether an epoch's validation loss is the lowest so far. (Accuracy is a coarse number on a small split.)"""
+    if not history:
+        return True
+    best = history[history[-1]["best_epoch"] - 1]["validation_loss"]
+    return math.isnan(best) or record["validation_loss"] < best
+
+
+def _not_finite(state: TrainState, epoch: int, position: int) -> NonFiniteError:
+    error = NonFiniteError(
+        f"fit: loss or update is not finite in epoch {epoch + 1}, step {position + 1}. The parameters are as they were"
+        " before that step (error.state.model). Try a smaller learning rate, optax.clip_by_global_norm, or another"
+        " surrogate."
+    )
+    error.state = state
+    return error
