@@ -115,3 +115,17 @@ def differs(a: object, b: object) -> bool:
     """Whether any array of two PyTrees differs."""
     pairs = zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
     return any(not np.array_equal(x, y) for x, y in pairs if eqx.is_inexact_array(x))
+
+
+def scored(loss, accuracy=None):
+    """An `Evaluation` with this loss and accuracy, of no examples."""
+    return snnx.Evaluation(
+        loss=loss,
+        accuracy=accuracy,
+        examples=0,
+        spike_rates={},
+        predictions=None,
+        confusion=None,
+        losses=np.zeros(0),
+        seconds=0.0,
+    )

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from small import EXAMPLES, assert_same_bits, fit, make_data
+from small import EXAMPLES, assert_same_bits, fit, make_data, scored
 
 import snnx
 from snnx._errors import MissingExtraError
@@ -21,7 +21,7 @@ from snnx.train._progress import Progress, sentence
 def scripted(losses):
     """`score`, with these losses one after the other."""
     left = iter(losses)
-    return lambda *arguments: SimpleNamespace(accuracy=0.5, loss=next(left))
+    return lambda *arguments: scored(next(left), 0.5)
 
 
 class Noted(AbstractCallback):

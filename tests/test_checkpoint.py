@@ -12,7 +12,6 @@ import subprocess
 import sys
 import time
 import zipfile
-from types import SimpleNamespace
 
 import equinox as eqx
 import jax
@@ -20,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from small import HIDDEN, TAU, assert_same_bits, fit, make_data, make_model
+from small import HIDDEN, TAU, assert_same_bits, fit, make_data, make_model, scored
 
 import snnx
 from snnx._errors import CheckpointError
@@ -424,7 +423,7 @@ def test_a_resumed_run_stops_early_where_it_would_have(tmp_path, monkeypatch, qu
 
     def script():
         left = iter(losses)
-        return lambda *arguments: SimpleNamespace(accuracy=None, loss=next(left))
+        return lambda *arguments: scored(next(left))
 
     def callbacks(path):
         return [snnx.Checkpoint(path, every=0.0), snnx.EarlyStopping(2)]
@@ -484,10 +483,10 @@ def test_a_missing_or_damaged_checkpoint_is_no_start(tmp_path, quick):
 PROGRAM = """
 import sys
 import snnx.cli._train as train
-import snnx.train._fit
+import snnx.train._epochs
 from snnx.cli import main
 from snnx.train import Checkpoint
-sys.modules["snnx.train._fit"].SEGMENT_SECONDS = 1e-9
+sys.modules["snnx.train._epochs"].SEGMENT_SECONDS = 1e-9
 train.Checkpoint = lambda path, every: Checkpoint(path, every=0.0)
 sys.exit(main(["train", "--no-pictures", "--quiet", *sys.argv[1:]]))
 """

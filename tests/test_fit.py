@@ -1,7 +1,6 @@
 """Training: against a loop written by hand, and against what a training loop must never do."""
 
 import contextlib
-from types import SimpleNamespace
 
 import equinox as eqx
 import jax
@@ -27,6 +26,7 @@ from small import (
     make_model,
     make_regression,
     numpy_cross_entropy,
+    scored,
 )
 
 import snnx
@@ -543,7 +543,7 @@ def scripted(scores):
 
     def score(*arguments):
         accuracy, loss = next(left)
-        return SimpleNamespace(accuracy=accuracy, loss=loss)
+        return scored(loss, accuracy)
 
     return score
 

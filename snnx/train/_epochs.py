@@ -36,7 +36,7 @@ class Epochs:
         history: list[dict[str, Any]],
         settings: dict[str, Any],
         callbacks: Sequence[AbstractCallback],
-        validate: Callable[[PyTree], Evaluation] | None,
+        validate: Callable[[PyTree], Evaluation | None],
     ):
         self.plan, self.fixed, self.moving = plan, fixed, moving
         self.epoch, self.best, self.history, self.settings = int(state.epoch), state.best, history, settings
@@ -106,20 +106,21 @@ class Epochs:
         return _record(self.epoch + 1, self.moving.totals, seconds, examples / seconds)
 
     def _finish_epoch(self, record: dict[str, Any]) -> None:
-        """Score the validation split, if there is one, and note the epoch's figures."""
+        """Score the validation split, if there is one, and note the epoch's figures and the best epoch so far."""
         self.epoch += 1
         start = (jnp.zeros((), jnp.int32), Totals.zero())
         self.moving = eqx.tree_at(lambda m: (m.position, m.totals), self.moving, start)
-        record["best_epoch"] = self.epoch
-        if self.validate is not None:
-            model = self._model(copied(self.moving))
-            scored = self.validate(model)
+        model = self._model(copied(self.moving))
+        scored = self.validate(model)
+        if scored is None:
+            best_epoch = self.epoch
+        else:
             record |= {"validation_loss": scored.loss, "validation_accuracy": scored.accuracy}
             if _better(record, self.history):
-                self.best = model
+                self.best, best_epoch = model, self.epoch
             else:
-                record["best_epoch"] = self.history[-1]["best_epoch"]
-        self.history.append(record)
+                best_epoch = self.history[-1]["best_epoch"]
+        self.history.append(record | {"best_epoch": best_epoch})
 
 
 def _record(epoch: int, totals: Totals, seconds: float, samples_per_second: float) -> dict[str, Any]:

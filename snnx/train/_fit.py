@@ -108,9 +108,8 @@ def fit(
     loss_arrays, loss_static = eqx.partition(loss, eqx.is_array)
     schedule = Schedule(chunk, keep, truncate)
 
-    def validate(model: PyTree) -> Evaluation:
-        assert validation is not None
-        return score(model, validation, loss, batch_size, jax.random.key(0), chunk)
+    def validate(model: PyTree) -> Evaluation | None:
+        return None if validation is None else score(model, validation, loss, batch_size, jax.random.key(0), chunk)
 
     run = Epochs(
         Plan(Static(static), Static(loss_static), Static(optimizer.update), batch_size, schedule),
@@ -120,7 +119,7 @@ def fit(
         history=history,
         settings=settings,
         callbacks=callbacks,
-        validate=None if validation is None else validate,
+        validate=validate,
     )
     run.tell("before")
     compile_seconds = run.compile()
