@@ -11,7 +11,7 @@ The rooms of the house, from the ground up:
 - `snnx.simulation`: time.
 - `snnx.encoding`, `snnx.losses`, `snnx.metrics`, `snnx.data`: what goes in, and what is asked of what comes out.
 - `snnx.train`: training, evaluation, checkpoints.
-- `snnx.plot`: pictures (extra `plot`; imported when asked for).
+- `snnx.plot`: pictures (extra `plot`; matplotlib is imported when one is drawn).
 """
 
 from snnx import data as data
@@ -19,6 +19,7 @@ from snnx import encoding as encoding
 from snnx import losses as losses
 from snnx import metrics as metrics
 from snnx import neurons as neurons
+from snnx import plot as plot
 from snnx import surrogates as surrogates
 from snnx import train as train
 from snnx._errors import CheckpointError as CheckpointError
@@ -221,6 +222,7 @@ __all__ = [
     "metrics",
     "neurons",
     "pack_bits",
+    "plot",
     "save_checkpoint",
     "simulate",
     "spiking_paths",

@@ -4,6 +4,7 @@ import difflib
 from collections.abc import Iterable
 from typing import Any, NoReturn
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import PyTree
 
@@ -33,10 +34,20 @@ class NonFiniteError(FloatingPointError):
     state: object = None
 
 
-def unknown_name(where: str, what: str, name: str, known: Iterable[str]) -> str:
-    """The sentence for a name that does not exist, with the nearest one that does."""
+class UnknownNameError(ValueError):
+    """There is no part, field or setting of that name. The message lists those that there are."""
+
+
+def check_key(where: str, key: Any) -> None:
+    """Refuse what is not one typed key."""
+    if not hasattr(key, "dtype") or not jnp.issubdtype(key.dtype, jax.dtypes.prng_key) or key.shape != ():
+        raise TypeError(f"{where}: key is {describe(key)}; expected one key: jax.random.key(0).")
+
+
+def unknown_name(where: str, what: str, name: str, known: Iterable[str], meant: Iterable[str] = ()) -> str:
+    """The sentence for a name that does not exist, with the nearest one that does, or the one that was surely meant."""
     names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    near = list(meant) or difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     return f"{where}: there is no {what} {name!r}.{hint} Known: {', '.join(names)}."
 
@@ -45,6 +56,7 @@ def missing_extra(what: str, package: str, extra: str, cause: ImportError) -> No
     """Raise `MissingExtraError` for `what`, which needs `package` from the extra `extra`."""
     raise MissingExtraError(
         f"{what} needs the package {package!r}, which is not installed; run: pip install 'snnx[{extra}]'"
+        f" (in a clone: pip install '.[{extra}]')"
     ) from cause
 
 

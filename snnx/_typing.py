@@ -96,7 +96,10 @@ def checked(function: Callable[_Parameters, _Result]) -> Callable[_Parameters, _
 
     @functools.wraps(function)
     def wrapper(*args: _Parameters.args, **kwargs: _Parameters.kwargs) -> _Result:
-        bound = signature.bind(*args, **kwargs).arguments
+        try:
+            bound = signature.bind(*args, **kwargs).arguments
+        except TypeError as error:
+            raise TypeError(f"{where}: {error}; it takes {signature}.") from None
         with jaxtyped("context"):
             seen: dict[str, Any] = {}
             for name, value in bound.items():

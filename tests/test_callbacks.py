@@ -14,6 +14,7 @@ from small import EXAMPLES, assert_same_bits, fit, make_data, scored
 
 import snnx
 from snnx._errors import MissingExtraError
+from snnx.data import fingerprint
 from snnx.train import AbstractCallback, duration, load_checkpoint, read_meta
 from snnx.train._progress import Progress, sentence
 
@@ -127,7 +128,9 @@ def test_a_checkpoint_is_written_as_often_as_said_and_at_the_end(every, places, 
     meta = read_meta(path)
     assert meta["config"] == {"who": "me"}
     assert meta["history"] == list(result.history)
-    assert meta["settings"] == {"epochs": 2, "batch_size": 8, "examples": EXAMPLES, "validation": 0}
+    expected = {"epochs": 2, "batch_size": 8, "examples": EXAMPLES, "validation": 0}
+    expected |= {"data": fingerprint(make_data()), "loss": "CrossEntropy(readout=Mean())"}
+    assert meta["settings"] == expected
     assert [p.name for p in path.parent.iterdir()] == ["checkpoint.npz"]
 
 
@@ -271,7 +274,7 @@ def test_durations_and_sentences():
     assert sentence(figures) == "loss 0.5123  acc 87.5 %"
     assert sentence(figures | {"accuracy": None}) == "loss 0.5123"
     valid = {"validation_loss": 1.0, "validation_accuracy": 0.5}
-    assert sentence(figures | valid) == "loss 0.5123  acc 87.5 %  valid 1.0000  50.0 %"
+    assert sentence(figures | valid) == "loss 0.5123  acc 87.5 %  valid 1.000  50.0 %"
 
 
 def test_progress_is_a_line_now_and_then_where_there_is_no_terminal(capsys):
@@ -279,10 +282,23 @@ def test_progress_is_a_line_now_and_then_where_there_is_no_terminal(capsys):
     out, err = capsys.readouterr()
     assert out == ""
     last = err.splitlines()[-1]
-    assert re.fullmatch(r"epoch 2/2  loss \d\.\d{4}  acc \d+\.\d %  [\d,]+ samples/s", last)
-    assert f"loss {result.history[-1]['loss']:.4f}" in last
+    assert re.fullmatch(r"epoch 2/2  loss \d\.\d{3}  acc \d+\.\d %  [\d,]+ samples/s", last)
+    assert f"loss {result.history[-1]['loss']:#.4g}" in last
     fit(epochs=2, progress=False)
     assert capsys.readouterr() == ("", "")
+
+
+def test_lines_come_at_the_first_epoch_and_at_every_tenth_of_them(monkeypatch, capsys):
+    clock = SimpleNamespace(now=0.0)
+    monkeypatch.setattr("snnx.train._progress.time", SimpleNamespace(perf_counter=lambda: clock.now))
+    with Progress(True, epochs=40, steps=2, examples=10, done=0) as bar:
+        bar.compiled(0.1)
+        for epoch in range(41):
+            clock.now += 40.0 if epoch == 30 else 0.1  # an epoch that takes long is said too
+            bar.update(epoch, 0, {"loss": 123.456})
+            bar.update(epoch, 1, {"loss": 123.456})
+    said = [line.split()[1] for line in capsys.readouterr().err.splitlines()]
+    assert said == [f"{epoch}/40" for epoch in sorted({1, 30, *range(4, 41, 4)})]
 
 
 def test_progress_is_a_bar_on_a_terminal(monkeypatch, capsys):
@@ -305,4 +321,4 @@ def test_the_time_left_is_that_of_the_steps_left(monkeypatch, capsys):
         clock.now += 8.0
         bar.update(4, 0, {"loss": 1.0, "accuracy": None})  # eight steps in eight seconds; 24 are left
     lines = capsys.readouterr().err.splitlines()
-    assert lines == ["compiled in 5.0 s", "epoch 4/10  loss 1.0000  25 samples/s  0:24 left"]
+    assert lines == ["compiled in 5.0 s", "epoch 4/10  loss 1.000  25 samples/s  0:24 left"]

@@ -13,7 +13,7 @@ import pytest
 from numpy_reference import run
 
 import snnx
-from snnx.cells import AbstractCell, cast, cell_dtype, find, replace, spiking_paths, walk, with_dt
+from snnx.cells import AbstractCell, cast, cell_dtype, find, refused_parameters, replace, spiking_paths, walk, with_dt
 from snnx.layers import Flatten, GaussianNoise, Parallel, Recurrent, Residual, Sequential
 from snnx.neurons import IF, LI, LIF, AdLIF, CubaLIF, ValueReset
 from snnx.parameters import Frozen, Positive
@@ -284,7 +284,7 @@ def test_cast_to_double_precision_and_back(x64):
 
 
 def test_what_cast_refuses():
-    for bad in (int, "int8", jnp.uint8, bool, "complex64"):
+    for bad in (int, "int8", jnp.uint8, bool, "complex64", "float31", "half a float"):
         with pytest.raises(ValueError, match=r"cast: dtype is .*expected a float dtype such as 'bfloat16'"):
             cast(LIF(), bad)
     with pytest.raises(ValueError, match="cast: float64 needs jax.config.update"):
@@ -329,3 +329,67 @@ def test_a_model_is_a_tree_that_maps_pickles_and_stacks(x64):
     same = {"threshold": 1.0, "r": None, "v_leak": 0.0, "reset": "subtract", "refractory": 0, "method": "exponential"}
     for one, tau in zip(found, (3.0, 8.0), strict=True):
         np.testing.assert_array_equal(one, run("LIF", xs, tau=tau, dt=1.0, **same)["y"])
+
+
+class Own(AbstractCell):
+    """A cell that breaks the contract in the way that it is told to."""
+
+    step: object = eqx.field(static=True)
+
+    def init_state(self, shape):
+        return QuadraticState(v=jnp.zeros(shape), spikes=jnp.zeros(shape))
+
+    def __call__(self, x, state, *, key=None):
+        return self.step(x, state)
+
+
+class Keyless(AbstractCell):
+    def init_state(self, shape):
+        return None
+
+    def __call__(self, x, state):
+        return x, state
+
+
+@pytest.mark.parametrize(
+    ("step", "error", "message"),
+    [
+        (lambda x, s: x, TypeError, r"Own: __call__ returns .*; expected a tuple of two: output, new state"),
+        (lambda x, s: (x, s, x), TypeError, r"Own: __call__ returns tuple; expected a tuple of two"),
+        (
+            lambda x, s: (x, s.v),
+            TypeError,
+            r"Own: the state that __call__ returns is float32\[3\], expected QuadraticState\( ?v=float32\[3\].*as init_state",
+        ),
+        (
+            lambda x, s: (x, QuadraticState(v=s.v[:1], spikes=s.spikes)),
+            ValueError,
+            r"Own: the state that __call__ returns has v float32\[1\], but init_state made it float32\[3\]",
+        ),
+        (
+            lambda x, s: (x, QuadraticState(v=s.v, spikes=s.spikes.astype(int))),
+            ValueError,
+            r"__call__ returns has spikes int32\[3\], but init_state made it float32\[3\]",
+        ),
+    ],
+)
+def test_a_cell_of_ones_own_is_held_to_the_contract(step, error, message):
+    with pytest.raises(error, match=message):
+        snnx.simulate(Own(step), jnp.ones((4, 3)))
+    with pytest.raises(error, match=rf"layer 1 \(Own\).*{message}"):
+        snnx.simulate(Sequential([LIF(), Own(step)]), jnp.ones((4, 3)))
+
+
+def test_a_cell_takes_a_key():
+    with pytest.raises(
+        TypeError, match=r"Keyless: __call__ takes no key; expected __call__\(self, x, state, \*, key=None\)"
+    ):
+        snnx.simulate(Keyless(), jnp.ones((4, 3)))
+
+
+def test_what_training_moved_out_of_range_is_found():
+    model = Sequential([linear(3, 4), LIF(tau=jnp.asarray(2.0)), Recurrent(LIF(tau=jnp.full(4, 3.0)), linear(4, 4))])
+    assert refused_parameters(model) == ""
+    moved = eqx.tree_at(lambda m: (m.layers[1].tau, m.layers[2].neuron.tau), model, (jnp.asarray(-1.0), jnp.zeros(4)))
+    said = refused_parameters(moved)
+    assert re.search(r"Part 1: LIF: tau .*-1.* Part 2.neuron: LIF: tau ", said)

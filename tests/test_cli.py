@@ -19,6 +19,7 @@ import pytest
 import snnx
 from snnx.cli import _train as cli_train
 from snnx.cli import main
+from snnx.cli._arguments import make_parser
 from snnx.cli._config import NEURONS, SURROGATES, Config, make_model, make_task
 from snnx.train import AbstractCallback, load_checkpoint, read_meta
 
@@ -136,7 +137,7 @@ def test_a_run_says_what_it_does(run):
     assert f"{TEST_EXAMPLES} to test" in lines[0]
     assert "64 channels x 4 steps (current), seed 0" in out
     assert f"run folder {folder}" in out
-    accuracy = f"test accuracy {100 * scores['accuracy']:.2f} % ({right} of 359), loss {scores['loss']:.4f}"
+    accuracy = f"test accuracy {100 * scores['accuracy']:.2f} % ({right} of 359), loss {scores['loss']:#.4g}"
     assert accuracy in lines
     assert f"spikes per neuron and step, layer 1 (LIF): {scores['spike_rates']['1']:.4f}" in lines
     assert re.search(
@@ -180,7 +181,7 @@ def test_evaluate_gives_the_scores_of_the_run(run):
     assert (code, err) == (0, "")
     lines = out.splitlines()
     assert lines[0].startswith(f"test accuracy {100 * scores['accuracy']:.2f} % (")
-    assert lines[0].endswith(f"loss {scores['loss']:.4f}")
+    assert lines[0].endswith(f"loss {scores['loss']:#.4g}")
     assert f"layer 1 (LIF): {scores['spike_rates']['1']:.4f}" in lines[1]
     table = [line.split() for line in lines[-10:]]
     assert lines[-11].split() == list("0123456789")
@@ -225,10 +226,32 @@ def test_an_interrupted_run_goes_on_and_ends_as_the_other(run, tmp_path, monkeyp
             for entry in got.files:
                 if entry != "header":  # which holds times
                     np.testing.assert_array_equal(got[entry], expected[entry])
-    # Once more: nothing is left to do, and the result is there again.
-    before = (folder / "model.npz").read_bytes()
-    assert call("train", "--resume", folder, "--quiet", "--no-pictures")[0] == 0
-    assert (folder / "model.npz").read_bytes() == before
+    done = 1 if "going on at epoch 2 of 2" in out else 0  # a checkpoint is written every other second
+    assert f"going on at epoch {done + 1} of 2 in {folder}" in out
+
+
+def test_a_finished_run_is_not_trained_again(run, monkeypatch):
+    folder, said = run
+    before = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
+    with monkeypatch.context() as patch:
+        patch.setattr(cli_train, "fit", None)
+        code, out, err = call("train", "--resume", folder)
+    assert (code, err) == (0, "")
+    assert out.splitlines()[0] == f"{folder}: already finished: 2 of 2 epochs"
+    assert out.splitlines()[1:] == [line for line in said.splitlines() if line.startswith(("test acc", "spikes per"))]
+    assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == before
+
+
+def test_a_run_that_lacks_its_last_files_gets_them(run, tmp_path):
+    folder = copy_of(run[0], tmp_path)
+    for name in ("test.json", "raster.png"):
+        before = (folder / name).read_bytes()
+        (folder / name).unlink()
+        code, out, err = call("train", "--resume", folder, "--quiet")
+        assert (code, err) == (0, "")
+        assert f"all of 2 epochs are trained; what comes after them is left to do in {folder}" in out
+        assert name.endswith(".png") or (folder / name).read_bytes() == before
+        assert names_in(folder) == FILES | PICTURES
 
 
 def test_what_is_no_run_does_not_go_on_after_an_interrupt(run, monkeypatch):
@@ -248,6 +271,15 @@ def test_a_run_killed_before_its_first_checkpoint_starts_anew(run, tmp_path):
     assert call("train", "--resume", folder, "--quiet", "--no-pictures")[0] == 0
     assert names_in(folder) == FILES
     assert (folder / "test.json").read_text() == (whole / "test.json").read_text()
+
+
+def test_a_reader_that_has_seen_enough_is_left_alone(run):
+    """`snnx evaluate RUN | head -1`: no traceback, and the exit code that a closed pipe gives."""
+    command = [sys.executable, "-m", "snnx", "evaluate", str(run[0])]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 141
 
 
 # Choices
@@ -295,7 +327,9 @@ def test_info_names_versions_devices_and_extras(monkeypatch):
         assert re.search(rf"^  {name} +{re.escape(importlib.metadata.version(name))}$", out, re.M)
     assert re.search(r"^  cpu:0 ", out, re.M)
     assert re.search(r"^  plot +installed$", out, re.M)
-    assert re.search(r"^  data +missing tonic, h5py: pip install 'snnx\[data\]'$", out, re.M)
+    assert re.search(
+        r"^  data +missing tonic, h5py: pip install 'snnx\[data\]' \(in a clone: pip install '.\[data\]'\)$", out, re.M
+    )
     assert str(jax.config.jax_compilation_cache_dir) in out
 
 
@@ -319,6 +353,10 @@ def _extras_of_pyproject():
 
     text = (Path(snnx.__file__).parents[1] / "pyproject.toml").read_text()
     return tomllib.loads(text)["project"]["optional-dependencies"]
+
+
+def test_the_version_is_said():
+    assert call("--version") == (0, f"snnx {snnx.__version__}\n", "")
 
 
 def test_the_module_runs_as_a_program():
@@ -350,7 +388,7 @@ def test_help_explains_every_flag():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], r"required: command"),
+        ([], r"name a command: train, evaluate or info"),
         (["trian"], r"there is no command 'trian'\. Did you mean 'train'\? Known: evaluate, info, train"),
         (["train"], r"name a data set \(snnx train digits\), or a run to go on with"),
         (["train", "digit"], r"there is no data set 'digit'\. Did you mean 'digits'\?"),
@@ -369,11 +407,17 @@ def test_help_explains_every_flag():
         (["train", "digits", "--learning-rate", "fast"], r"--learning-rate: expected a number > 0, got 'fast'"),
         (["train", "digits", "--seed", "-1"], r"--seed: expected a whole number from 0 to 4294967295, got '-1'"),
         (["train", "digits", "--seed", "4294967296"], r"--seed: expected a whole number from 0 to 4294967295"),
-        (["train", "digits", "--epoch-count", "3"], r"unrecognized arguments: --epoch-count 3"),
+        (["train", "digits", "--epoch-count", "3"], r"there is no option --epoch-count\. Did you mean --epochs\?"),
         (["train", "--resume", "x", "--epochs", "3"], r"--resume takes all settings from the run; leave out: epochs"),
         (["train", "digits", "--resume", "x", "--run", "y"], r"leave out: dataset, run"),
         (["train", "--resume", "x", "--batch-size", "3", "--seed", "1"], r"leave out: batch-size, seed"),
         (["evaluate"], r"required: RUN"),
+        (["train", "digits", "--lr", "1"], r"there is no option --lr\. Did you mean --learning-rate\?"),
+        (["train", "--lerning-rate=1"], r"there is no option --lerning-rate\. Did you mean --learning-rate\?"),
+        (["train", "digits", "--batch_size", "3"], r"there is no option --batch_size\. Did you mean --batch-size\?"),
+        (["--sed", "3"], r"^snnx: there is no option --sed\.\nSee: snnx --help"),
+        (["train", "digits", "more"], r"there is no place for 'more'"),
+        (["evaluate", "run", "more"], r"there is no place for 'more'"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -411,28 +455,38 @@ def test_a_run_is_not_written_over(run):
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path):
-    for arguments in (["train", "--resume", tmp_path], ["evaluate", tmp_path], ["evaluate", tmp_path / "none"]):
-        line = refused(*arguments)
-        assert f"{arguments[-1]} holds no run: there is no config.json in it" in line
+    none, file = tmp_path / "none", tmp_path / "file"
+    for arguments in (["train", "--resume"], ["evaluate"]):
+        assert f"{tmp_path} holds no run: there is no config.json in it" in refused(*arguments, tmp_path)
+        assert f"there is no folder {none}; name that of a run" in refused(*arguments, none)
     assert not list(tmp_path.iterdir())
+    file.write_text("no folder")
+    assert f"{file} is a file; name the folder of a run" in refused("evaluate", file)
 
 
 def test_a_folder_that_cannot_be_written_is_refused(tmp_path):
     (tmp_path / "file").write_text("not a folder")
-    assert str(tmp_path / "file") in refused(*TINY, "--run", tmp_path / "file" / "run")
+    wanted = tmp_path / "file" / "run"
+    line = refused(*TINY, "--run", wanted)
+    assert f"the run folder {wanted} cannot be made: " in line
+    assert "name another with --run FOLDER" in line
+    assert "there is a file of that name" in refused(*TINY, "--run", tmp_path / "file")
 
 
 def test_a_batch_larger_than_the_data_leaves_no_folder(tmp_path):
     line = refused(*TINY, "--batch-size", 5000, "--run", tmp_path / "run")
-    assert re.search(r"the batch size is 5000, but there are 12\d\d examples to train on", line)
+    assert re.search(
+        r"--batch-size is 5000, but there are 12\d\d examples to train on; take --batch-size 12\d\d or less", line
+    )
     assert not (tmp_path / "run").exists()
 
 
 def test_training_that_explodes_says_where(tmp_path):
     line = refused(*TINY, "--learning-rate", "1e30", "--run", tmp_path / "run")
-    assert re.search(
-        r"fit: loss or update is not finite in epoch 1, step [2-9]\. The parameters are as they were", line
-    )
+    assert re.search(r"training diverged in epoch 1, step [2-9]: the loss or an update is not finite", line)
+    again = f"snnx train digits --hidden 16 --steps 4 --epochs 2 --learning-rate 1e+29 --run {tmp_path / 'run-2'}"
+    assert line.endswith(again)
+    assert make_parser().parse_args(again.split()[1:]).learning_rate == 1e29
 
 
 @pytest.mark.parametrize(
@@ -479,7 +533,7 @@ def test_settings_that_were_damaged_are_refused(change, message, run, tmp_path):
 def test_without_matplotlib_pictures_are_refused_before_the_work(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     line = refused(*TINY, "--run", tmp_path / "run")
-    assert "the pictures need matplotlib; run: pip install 'snnx[plot]', or leave them out with --no-pictures" in line
+    assert "the pictures need matplotlib; run: pip install 'snnx[plot]' (in a clone: pip install '.[plot]'), or" in line
     assert not (tmp_path / "run").exists()
     assert call(*TINY, "--run", tmp_path / "run", "--no-pictures")[0] == 0
     assert names_in(tmp_path / "run") == FILES

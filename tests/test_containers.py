@@ -503,7 +503,9 @@ def test_a_width_of_one_is_not_broadcast():
         jnp.ones(1),
         state,
     )
-    fails(ValueError, r"layer 0 \(LIF\), given one step float32\[1\]", simulate, model, jnp.ones((3, 1)), state)
+    lone = Sequential([LIF()])
+    pattern = r"simulate: state has \['0'\]\.v float32\[4\], but init_state made it float32\[1\]"
+    fails(ValueError, pattern, simulate, lone, jnp.ones((3, 1)), lone.init_state((4,)))
     fails(
         ValueError,
         r"layer 1 \(Linear\), given one step float32\[1\]: .* \(4,\), got \(1,\)",
@@ -621,7 +623,10 @@ def test_a_state_that_is_not_the_models_is_named():
     )
     pattern = r"Sequential: state is LIFState.*expected a dict from part to state; make it with init_state"
     fails(ValueError, pattern, model, jnp.ones(4), LIF().init_state((4,)))
-    fails(ValueError, pattern, simulate, model, jnp.ones((3, 4)), LIF().init_state((4,)))
+    pattern = (
+        r"simulate: state is LIFState\(v=float32\[4\].*expected {1: LIFState\(v=float32\[4\].*as init_state makes it"
+    )
+    fails(TypeError, pattern, simulate, model, jnp.ones((3, 4)), LIF().init_state((4,)))
 
 
 def test_a_wrong_dtype_is_named():
@@ -675,3 +680,75 @@ def test_a_container_can_be_indexed_and_measured():
     assert NETWORK[2] is NETWORK.layers[2]
     assert isinstance(NETWORK[-1], LI)
     assert isinstance(NETWORK, AbstractCell)
+
+
+def test_an_array_stands_in_one_place():
+    shared = linear(4, 4, K[0])
+    for make in (
+        lambda: Sequential([shared, LIF(), shared]),
+        lambda: Parallel([shared, shared], Add()),
+    ):
+        pattern = r"parts \w+ and \w+ are one and the same Linear, but arrays that stand in two places.*eqx.nn.Shared"
+        with pytest.raises(ValueError, match=pattern):
+            make()
+    neuron = LIF()  # holds constants only
+    assert len(Sequential([shared, neuron, linear(4, 4, K[1]), neuron])) == 4
+    # The way that the sentence names: one weight, used twice, learned once.
+    twin = Sequential([shared, LIF(), linear(4, 4, K[1])])
+    tied = eqx.nn.Shared(twin, lambda m: m.layers[2].weight, lambda m: m.layers[0].weight)
+    xs = pulses((4,))
+    grads = eqx.filter_grad(lambda t: simulate(t(), xs)[0].sum())(tied)
+    first, second = (eqx.filter_grad(lambda m: simulate(m, xs)[0].sum())(tied()).layers[i].weight for i in (0, 2))
+    close(grads.pytree.layers[0].weight, first + second)
+
+
+def test_what_a_linear_layer_cannot_take_comes_with_a_hint():
+    layer = linear(4, 2, K[0])
+    fails(
+        ValueError,
+        r"\(4,\), got \(2, 4\); one example has no batch axis, jax.vmap adds one",
+        simulate,
+        Sequential([layer]),
+        jnp.ones((STEPS, 2, 4)),
+    )
+    fails(
+        ValueError,
+        r"got \(1, 2, 2\); .* feature maps need snnx.Flatten\(\) before a Linear",
+        simulate,
+        Sequential([layer]),
+        jnp.ones((STEPS, 1, 2, 2)),
+    )
+    fails(
+        ValueError,
+        r"got \(\); one example is \[time, \*features\], and a single step goes into the cell itself",
+        simulate,
+        Sequential([layer]),
+        jnp.ones(4),
+    )
+    stack = eqx.filter_vmap(lambda key: Sequential([linear(4, 2, key)]))(jax.random.split(K[0], 3))
+    fails(
+        ValueError,
+        r"has weights float32\[3, 2, 4\]: a stack of models\? eqx.filter_vmap runs them",
+        simulate,
+        stack,
+        jnp.ones((STEPS, 4)),
+    )
+
+
+def test_a_sentence_in_pieces_is_put_together():
+    model = Sequential([eqx.nn.Conv2d(1, 2, 3, key=K[0])])
+    with pytest.raises(ValueError, match=r"layer 0 \(Conv2d\), given one step float32\[8, 8\]: ") as caught:
+        simulate(model, jnp.ones((STEPS, 8, 8)))
+    assert "('" not in str(caught.value)
+    assert "\n" not in str(caught.value).split("-----")[0].strip()
+
+
+def test_a_sequential_takes_one_list_and_numbers():
+    layers = [linear(4, 2, K[0]), LIF()]
+    for wrong in (lambda: Sequential(*layers), lambda: Sequential(layers[1])):
+        with pytest.raises(
+            TypeError, match=r"Sequential: expected one list of layers: snnx.Sequential\(\[first, second"
+        ):
+            wrong()
+    with pytest.raises(TypeError, match=r"Sequential: index is str '1'; expected a number: model\[1\]"):
+        Sequential(layers)["1"]

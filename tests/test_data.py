@@ -15,7 +15,7 @@ from small import CLASSES, FEATURES, STEPS, make_arrays, make_data, make_mask
 
 import snnx
 from snnx._errors import DtypeError, ShapeError
-from snnx.data import digits, from_constant, from_currents, from_spikes
+from snnx.data import digits, fingerprint, from_constant, from_currents, from_spikes
 from snnx.inputs import Bits, Constant, Dense
 
 FILES = Path(snnx.data.__file__).parent / "files"
@@ -218,8 +218,11 @@ def test_subset_refuses_indices_that_are_none():
     for indices in ([], [0.0, 1.0], np.ones(6, bool), [[0, 1]], 3):
         with pytest.raises(ValueError, match=r"subset: indices is .*; expected a list of at least one whole number"):
             data.subset(indices)
-    with pytest.raises(IndexError, match=r"from 6 to 6"):
+    with pytest.raises(IndexError, match=r"example: index is 6, but there are 6 examples"):
         data.example(6)
+    with pytest.raises(IndexError, match=r"example: index is -7, but there are 6 examples"):
+        data.example(-7)
+    np.testing.assert_array_equal(data.example(-1), data.example(5))
 
 
 def rows(data):
@@ -232,9 +235,10 @@ def rows(data):
 
 def numbered(n, classes=CLASSES):
     """A data set whose examples are all different: their number stands in the spikes."""
-    spikes = np.array([[[i >> bit & 1 for bit in range(10)]] for i in range(n)])
+    spikes = np.array([[[i >> bit & 1 for bit in range(10)]] * 2 for i in range(n)])
     labels = np.random.default_rng(0).integers(0, classes, n)
-    return from_spikes(spikes, labels, sample_shape=(10,), mask=np.arange(n)[:, None] % 2 == 0), labels
+    mask = np.stack([np.full(n, True), np.arange(n) % 2 == 0], axis=1)
+    return from_spikes(spikes, labels, sample_shape=(10,), mask=mask), labels
 
 
 def numbers_of(part):
@@ -252,7 +256,7 @@ def test_a_split_is_disjoint_complete_and_stratified(fractions):
     for part, numbers, fraction in zip(parts, found, fractions, strict=True):
         # Every row kept its label and mask on the way.
         np.testing.assert_array_equal(part.targets, labels[numbers])
-        np.testing.assert_array_equal(part.mask[:, 0], numbers % 2 == 0)
+        np.testing.assert_array_equal(part.mask[:, 1], numbers % 2 == 0)
         assert part.classes == data.classes
         counts = collections.Counter(labels[numbers].tolist())
         for label in range(CLASSES):
@@ -269,7 +273,7 @@ def test_a_split_follows_from_the_key():
 
 
 def test_regression_data_are_split_too():
-    values = np.arange(40.0).reshape(40, 1)
+    values = np.arange(40.0).reshape(40, 1) + 0.5
     data = from_constant(values, values[:, 0], steps=2)
     train, test = data.split((0.75, 0.25), key=jax.random.key(0))
     assert (len(train), len(test)) == (30, 10)
@@ -302,8 +306,8 @@ def spoilt(values, bad):
 @pytest.mark.parametrize(
     ("targets", "error", "message"),
     [
-        ([0, 1, 2, 3], ValueError, r"the label at 3 is 3, but there are 3 classes: 0 to 2"),
-        ([0, -1, 2, 1], ValueError, r"the label at 1 is -1, but there are 3 classes"),
+        ([0, 1, 2, 3], ValueError, r"the label at 3 is 3, but labels go from 0 to 2, the number of classes less one"),
+        ([0, -1, 2, 1], ValueError, r"the label at 1 is -1, but labels go from 0 to 2"),
         ([0.0, 1.0, 2.0, 1.0], DtypeError, r"targets is float64\[4\], but labels of classes are whole numbers"),
         ([True, False, True, True], DtypeError, r"targets is bool\[4\]; expected whole numbers"),
         (["a", "b", "c", "a"], DtypeError, r"expected whole numbers \(labels\) or floats"),
@@ -327,10 +331,11 @@ def test_labels_that_are_none_are_refused(targets, error, message):
 @pytest.mark.parametrize(
     ("targets", "error", "message"),
     [
+        ([0.0, 1.0, 2.0, 1.0], DtypeError, r"holds whole numbers only. Labels .*astype\(int\).* targets\[:, None\]"),
         ([0.0, np.nan, 1.0, 2.0], ValueError, r"targets holds values that are not finite, first at \(1,\)"),
         ([[0.0], [1.0], [np.inf], [2.0]], ValueError, r"targets holds values that are not finite, first at \(2, 0\)"),
         ([0.0, 1e300, 0.0, 0.0], ValueError, r"targets holds values that are not finite, first at \(1,\)"),
-        ([0.0, 1.0], ShapeError, r"targets is float32\[2\], but there are 4 examples"),
+        ([0.0, 1.5], ShapeError, r"targets is float32\[2\], but there are 4 examples"),
         (0.5, ShapeError, r"targets is float32\[\], but there are 4 examples"),
     ],
 )
@@ -402,3 +407,48 @@ def test_a_mask_is_one_bool_an_example_and_step(mask):
     for make, values in ((from_spikes, SPIKES), (from_currents, CURRENTS)):
         with pytest.raises(ShapeError, match=rf"mask is .*, expected bool\[4, {STEPS}\]: examples, time"):
             make(values, LABELS, sample_shape=(FEATURES,), mask=mask)
+
+
+def test_a_data_set_is_made_of_a_layout_and_a_time_step():
+    data = make_data()
+    with pytest.raises(
+        TypeError, match=r"SpikeDataset: inputs is .*; expected a layout such as snnx.Bits. From arrays:"
+    ):
+        snnx.SpikeDataset(jnp.ones((4, STEPS, FEATURES)), jnp.zeros(4, int))
+    for dt in (0, -1.0, float("nan"), float("inf"), "1"):
+        with pytest.raises(ValueError, match=r"SpikeDataset: dt must be a positive number, got"):
+            data.with_dt(dt)
+    fine = data.with_dt(1e-3)
+    assert (fine.dt, fine.classes) == (1e-3, data.classes)
+    np.testing.assert_array_equal(fine.inputs.packed, data.inputs.packed)
+
+
+def test_a_mask_leaves_a_step_of_every_example():
+    mask = make_mask(4)
+    mask[2] = False
+    for make, values in ((from_spikes, SPIKES), (from_currents, CURRENTS)):
+        with pytest.raises(ValueError, match=r"mask leaves no step of example 2; take the example out"):
+            make(values, LABELS, sample_shape=(FEATURES,), mask=mask)
+
+
+def test_taking_is_compiled_and_stays_inside():
+    data = make_data(n=6)
+    np.testing.assert_array_equal(
+        jax.jit(lambda i: data.take(i).targets)(jnp.array([5, 0, 9])), data.targets[jnp.array([5, 0, 5])]
+    )
+
+
+def test_data_sets_are_told_apart():
+    data = make_data()
+    assert fingerprint(data) == fingerprint(make_data())
+    labels = data.targets.at[-1].set((data.targets[-1] + 1) % CLASSES)
+    others = [
+        make_data(seed=1),
+        make_data(masked=True),
+        data.subset(range(len(data) - 1)),
+        data.subset(range(len(data) - 1, -1, -1)),
+        data.with_dt(2.0),
+        snnx.SpikeDataset(data.inputs, labels, data.mask, data.classes, data.dt),
+        snnx.SpikeDataset(Bits(data.inputs.packed ^ 1, (FEATURES,)), data.targets, data.mask, data.classes, data.dt),
+    ]
+    assert len({fingerprint(other) for other in [data, *others]}) == len(others) + 1

@@ -34,7 +34,7 @@ def test_latency_fires_once_the_earlier_the_larger(values, steps):
 
 def test_encoders_keep_shape_and_dtype():
     values = jnp.full((2, 3, 4), 0.5, jnp.bfloat16)
-    for spikes in (latency(values, 6), rate(jax.random.key(0), values, 6)):
+    for spikes in (latency(values, 6), rate(values, 6, key=jax.random.key(0))):
         assert (spikes.shape, spikes.dtype) == ((6, 2, 3, 4), jnp.bfloat16)
         assert set(np.unique(np.float32(spikes))) <= {0.0, 1.0}
     assert latency(jnp.float32(0.5), 3).shape == (3,)
@@ -43,7 +43,7 @@ def test_encoders_keep_shape_and_dtype():
 def test_rates_are_the_values():
     values = jnp.array([0.0, 0.1, 0.5, 0.9, 1.0])
     steps = 20_000
-    spikes = np.asarray(rate(jax.random.key(1), values, steps))
+    spikes = np.asarray(rate(values, steps, key=jax.random.key(1)))
     np.testing.assert_array_equal(spikes[:, [0, 4]].mean(axis=0), [0.0, 1.0])
     for channel, p in enumerate([0.1, 0.5, 0.9], start=1):
         assert abs(spikes[:, channel].mean() - p) < 5 * np.sqrt(p * (1 - p) / steps)
@@ -55,7 +55,7 @@ def test_rates_are_the_values():
 
 def test_rates_are_decided_by_the_key():
     values = jnp.full(50, 0.5)
-    first, again, other = (rate(jax.random.key(seed), values, 4) for seed in (0, 0, 1))
+    first, again, other = (rate(values, 4, key=jax.random.key(seed)) for seed in (0, 0, 1))
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first, other)
 
@@ -63,9 +63,9 @@ def test_rates_are_decided_by_the_key():
 def test_rates_work_under_vmap_as_one_by_one():
     keys = jax.random.split(jax.random.key(0), 3)
     values = jnp.linspace(0, 1, 12).reshape(3, 4)
-    together = jax.vmap(lambda k, x: rate(k, x, 5))(keys, values)
+    together = jax.vmap(lambda k, x: rate(x, 5, key=k))(keys, values)
     for index in range(3):
-        np.testing.assert_array_equal(together[index], rate(keys[index], values[index], 5))
+        np.testing.assert_array_equal(together[index], rate(values[index], 5, key=keys[index]))
 
 
 @pytest.mark.parametrize("steps", [0, -3, True])
@@ -73,15 +73,15 @@ def test_encoders_need_steps(steps):
     with pytest.raises(ValueError, match=rf"latency: steps is {steps}, expected at least 1"):
         latency(jnp.ones(3), steps)
     with pytest.raises(ValueError, match=rf"rate: steps is {steps}, expected at least 1"):
-        rate(jax.random.key(0), jnp.ones(3), steps)
+        rate(jnp.ones(3), steps, key=jax.random.key(0))
 
 
 def test_encoders_refuse_other_arguments():
     with pytest.raises(DtypeError, match=r"latency: values is uint8\[3\], expected Float"):
         latency(jnp.ones(3, jnp.uint8), 4)
     with pytest.raises(DtypeError, match=r"rate: values is int32\[3\], expected Float"):
-        rate(jax.random.key(0), jnp.ones(3, jnp.int32), 4)
+        rate(jnp.ones(3, jnp.int32), 4, key=jax.random.key(0))
     with pytest.raises((DtypeError, ShapeError), match=r"rate: key is uint32\[2\]"):
-        rate(jnp.zeros(2, jnp.uint32), jnp.ones(3), 4)
+        rate(jnp.ones(3), 4, key=jnp.zeros(2, jnp.uint32))
     with pytest.raises(TypeError, match=r"latency: steps is float 2.5, expected int"):
         latency(jnp.ones(3), 2.5)

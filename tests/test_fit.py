@@ -1,6 +1,7 @@
 """Training: against a loop written by hand, and against what a training loop must never do."""
 
 import contextlib
+import re
 
 import equinox as eqx
 import jax
@@ -610,9 +611,13 @@ def test_a_result_goes_on_as_if_it_had_not_stopped():
     for got, expected in zip(resumed.history, whole.history, strict=True):
         assert {k: got[k] for k in got if "second" not in k} == {k: expected[k] for k in got if "second" not in k}
     assert len(half.history) == 2
-    done = fit(epochs=2, resume=whole, **settings)  # more than asked for is there already
+    done = fit(epochs=5, resume=whole, **settings)  # nothing is left to do
     assert_same_bits(done.model, whole.model)
     assert done.best_epoch == whole.best_epoch
+    with pytest.raises(
+        ValueError, match=r"fit: epochs is 2, but resume has 5 epochs behind it; epochs counts those too"
+    ):
+        fit(epochs=2, resume=whole, **settings)
 
 
 def test_a_result_of_another_run_is_refused():
@@ -629,6 +634,38 @@ def test_a_result_of_another_run_is_refused():
             pytest.raises(ValueError, match=r"fit: resume is the result of another model, optimizer or val"),
         ):
             fit(epochs=2, resume=result, **other)
+
+
+def test_a_checkpoint_of_another_run_names_what_differs(tmp_path):
+    path = tmp_path / "checkpoint.npz"
+    fit(epochs=1, callbacks=[snnx.Checkpoint(path)])
+    other_order = make_data().subset(np.arange(len(make_data()))[::-1])
+    for settings, name in (
+        ({"data": make_data(seed=5)}, "data"),
+        ({"data": other_order}, "data"),
+        ({"loss": snnx.CrossEntropy(snnx.Sum())}, "loss"),
+        ({"loss": snnx.CrossEntropy(snnx.Mean(), label_smoothing=0.1)}, "loss"),
+        ({"batch_size": 4}, "batch_size"),
+    ):
+        with (
+            traced(0),
+            pytest.raises(snnx.CheckpointError, match=rf"fit: resume was made with {name}=.*, but this call"),
+        ):
+            fit(epochs=2, resume=path, **settings)
+    with (
+        traced(0),
+        pytest.raises(snnx.CheckpointError, match=r"fit: resume was made with another optimizer; pass that"),
+    ):
+        fit(epochs=2, resume=path, optimizer=optax.sgd(0.1, momentum=0.5))
+
+
+def test_a_result_shows_as_one_line():
+    result = fit(epochs=2, validation=make_data(10, seed=3))
+    text = repr(result)
+    assert text == str(result)
+    assert re.fullmatch(
+        rf"FitResult of 2 epochs, the best {result.best_epoch}: loss .* acc .* valid .*; in \d:\d\d", text
+    )
 
 
 # What is refused
@@ -672,16 +709,27 @@ def another_shape():
         ({"key": 0}, TypeError, r"fit: key is int 0; expected one key: jax.random.key\(0\)"),
         ({"key": jax.random.PRNGKey(0)}, TypeError, r"fit: key is uint32\[2\]; expected one key"),
         ({"key": jax.random.split(jax.random.key(0))}, TypeError, r"fit: key is key<fry>\[2\]; expected one key"),
-        ({"validation": make_arrays()[0]}, TypeError, r"fit, validation: data is ndarray"),
-        ({"validation": one_more_class()}, ShapeError, r"fit, validation: .* has 4 classes"),
-        ({"validation": make_regression()}, DtypeError, r"expected integer class labels"),
+        ({"validation": make_arrays()[0]}, TypeError, r"fit: validation is uint8\[23, 6, 5\]; expected a SpikeDataset"),
+        ({"validation": one_more_class()}, ValueError, r"fit: validation has classes \('a', 'b', 'c', 'd'\), but data"),
+        ({"validation": make_regression()}, ValueError, r"fit: validation has classes None, but data has \('class 0'"),
+        (
+            {"validation": make_data(8).with_dt(0.5)},
+            ValueError,
+            r"validation has dt 0.5, but data has 1.0; they must be",
+        ),
         (
             {"validation": snnx.data.from_spikes(*make_arrays(), sample_shape=(FEATURES,), classes="xyz")},
             ValueError,
-            r"fit: validation is not of the same kind as data",
+            r"fit: validation has classes \('x', 'y', 'z'\), but data has \('class 0', .*; they must be alike",
         ),
         ({"callbacks": AbstractCallback()}, TypeError, r"fit: callbacks is .*; expected a list"),
-        ({"callbacks": [print]}, TypeError, r"fit: callbacks is .*; expected a list"),
+        ({"callbacks": [print]}, TypeError, r"fit: callbacks\[0\] is .*print.*; expected an object with its methods"),
+        (
+            {"callbacks": [AbstractCallback(), snnx.LogFile]},
+            TypeError,
+            r"fit: callbacks\[1\] is .*; expected an object: LogFile\(",
+        ),
+        ({"data": make_data().with_dt(1e-3)}, ValueError, r"fit: data has dt=0.001, but part 1 \(LIF\) has dt=1; give"),
         ({"chunk": 0}, ValueError, r"chunk is 0, expected a number of steps >= 1"),
         ({"truncate": 0}, ValueError, r"truncate is 0, expected a number of steps >= 1"),
     ],
@@ -704,3 +752,35 @@ def test_a_label_outside_the_classes_is_refused():
     data = eqx.tree_at(lambda d: d.targets, make_data(), make_data().targets.at[4].set(3))
     with pytest.raises(ValueError, match=r"CrossEntropy: targets\[4\] is 3, but the model has 3 outputs: 0 to 2"):
         fit(data=data)
+
+
+def test_a_parameter_that_left_its_range_is_named():
+    def below_zero(updates, params):
+        return jax.tree.map(lambda u, p: 0.0 * u + (-p - 0.005 if p.ndim == 0 else 0.0), updates, params)
+
+    with pytest.raises(NonFiniteError) as caught:
+        fit(model=make_model(tau=jnp.asarray(5.0)), optimizer=optax.stateless(below_zero), epochs=1)
+    assert float(caught.value.state.model.layers[1].tau) == pytest.approx(-0.005, rel=1e-4)
+    assert re.search(
+        r"epoch 1, step 2\. .* Part 1: LIF: tau .*-0.005.* Learn it as snnx.Positive\(...\)", str(caught.value)
+    )
+
+
+def test_a_compiled_training_cannot_be_transformed():
+    with pytest.raises(
+        TypeError, match=r"fit: runs a compiled program of its own and cannot be transformed; loop over"
+    ):
+        eqx.filter_vmap(lambda seed: fit(make_model(tau=seed)))(jnp.ones(2))
+    with pytest.raises(TypeError, match=r"evaluate: runs a compiled program of its own"):
+        eqx.filter_jit(lambda model: snnx.evaluate(model, make_data()))(make_model(tau=jnp.ones(())))
+
+
+@pytest.mark.parametrize("key", [0, jax.random.PRNGKey(0), jax.random.split(jax.random.key(0))])
+def test_what_is_no_key_is_refused(key):
+    for call in (
+        lambda: snnx.evaluate(make_model(), make_data(), key=key),
+        lambda: snnx.simulate(make_model(), jnp.ones((STEPS, FEATURES)), key=key),
+        lambda: make_data().split((0.5, 0.5), key=key),
+    ):
+        with pytest.raises(TypeError, match=r"(evaluate|simulate|split): key is .*; expected one key: jax.random.key"):
+            call()

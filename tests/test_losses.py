@@ -427,8 +427,12 @@ def test_paths_name_the_layers_that_are_meant():
     assert set(UpperRate(0.1, paths="3").taps(MODEL)) == {"3"}
     assert UpperRate(0.1, paths=["3", "1"]).paths == ("3", "1")
     assert set(UpperRate(0.1).taps(LIF())) == {""}
-    with pytest.raises(ValueError, match="there is no part to record '7'"):
+    with pytest.raises(ValueError, match="there is no part '7'. Known: 0, 1,"):
         penalty(UpperRate(0.1, paths="7"))
+    with pytest.raises(
+        ValueError, match="UpperRate: paths names part '0', a Linear, which puts out no spikes; those that"
+    ):
+        penalty(UpperRate(0.1, paths="0"))
 
 
 def test_a_bare_neuron_is_a_spiking_part():

@@ -10,7 +10,7 @@ import matplotlib.figure
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
-from small import CLASSES, HIDDEN, STEPS, make_data, make_model
+from small import CLASSES, HIDDEN, STEPS, fit, make_data, make_model, make_regression
 
 import snnx
 from snnx import plot
@@ -146,6 +146,13 @@ def test_a_sample_that_does_not_fit_is_refused():
         plot.sample(inputs, spikes, outputs, classes=["a", "b"])
     with pytest.raises(ShapeError, match=r"sample: inputs has 6 steps, but .*5"):
         plot.sample(inputs, spikes, outputs[:-1])
+    with pytest.raises(
+        TypeError, match=r"sample: spikes is float32\[6, 7\]; expected a dict from name to \[time, \*shape"
+    ):
+        plot.sample(inputs, spikes["1"], outputs)
+    for label in (-1, CLASSES):
+        with pytest.raises(ValueError, match=rf"sample: label is {label}, but there are 3 outputs: 0 to 2"):
+            plot.sample(inputs, spikes, outputs, label=label)
 
 
 # Learning curve
@@ -226,6 +233,11 @@ def test_epochs_are_whole_numbers_on_the_axis(tmp_path):
 def test_a_learning_curve_needs_an_epoch():
     with pytest.raises(ValueError, match=r"learning_curve: history is empty; train for at least one epoch"):
         plot.learning_curve([])
+    for wrong in (3, [1.0, 0.5], "history"):
+        with pytest.raises(
+            TypeError, match=r"learning_curve: result is .*; expected what snnx.fit returns, or its hist"
+        ):
+            plot.learning_curve(wrong)
 
 
 # Confusion
@@ -261,10 +273,25 @@ def test_a_confusion_matrix_of_absent_classes_long_names_and_jax_arrays(tmp_path
     assert [label.get_text() for label in own.get_xticklabels()] == list("0123")
 
 
+def test_results_are_drawn_as_they_are():
+    result = fit(epochs=2, validation=make_data(10, seed=3))
+    whole = plot.learning_curve(result)
+    parts = plot.learning_curve(result.history, best_epoch=result.best_epoch)
+    assert [curves(ax) for ax in whole.axes] == [curves(ax) for ax in parts.axes]
+    assert f"best: epoch {result.best_epoch}" in curves(whole.axes[0])
+    scored = snnx.evaluate(result.model, make_data())
+    written = [t.get_text() for t in plot.confusion(scored).texts]
+    assert written == [str(n) for n in np.asarray(scored.confusion).ravel() if n]
+
+
 def test_a_confusion_matrix_is_square_and_named():
-    with pytest.raises(ShapeError, match=r"confusion: matrix is int64\[2, 3\]; expected \[classes, classes\]"):
+    with pytest.raises(
+        TypeError, match=r"confusion: scored is Evaluation.*; expected what snnx.evaluate returns on lab"
+    ):
+        plot.confusion(snnx.evaluate(make_model(), make_regression(), loss=snnx.MSE(snnx.Mean())))
+    with pytest.raises(ShapeError, match=r"confusion: scored is int64\[2, 3\]; expected \[classes, classes\]"):
         plot.confusion(np.zeros((2, 3), int))
-    with pytest.raises(ShapeError, match=r"confusion: matrix is int64\[3\]"):
+    with pytest.raises(ShapeError, match=r"confusion: scored is int64\[3\]"):
         plot.confusion(np.zeros(3, int))
     with pytest.raises(ShapeError, match=r"confusion: there are 2 class names for 3 classes"):
         plot.confusion(np.zeros((3, 3), int), classes=["a", "b"])

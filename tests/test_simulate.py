@@ -570,6 +570,7 @@ def test_a_single_precision_model_refuses_double_precision_input():
         ({"mask": [True] * 5}, ShapeError, r"simulate: mask is list .*; expected bool\[5\]"),
         ({"readout": "mean"}, TypeError, "simulate: readout is 'mean'; expected a reduction such as snnx.Mean"),
         ({"readout": Mean}, TypeError, "simulate: readout is .*; expected a reduction such as snnx.Mean"),
+        ({"record": [1]}, TypeError, r"simulate: record holds int 1; expected paths such as '1' or '1.v'"),
         ({"record": {"1": "mean"}}, TypeError, r"simulate: record\['1'\] is str 'mean'; expected a reduction"),
     ],
 )
@@ -586,5 +587,5 @@ def test_what_is_no_cell_or_no_sequence_is_refused():
         simulate(LIF(), jnp.ones(()))
     with pytest.raises(ShapeError, match="simulate: xs has no time step"):
         simulate(LIF(), jnp.ones((0, 3)))
-    with pytest.raises(ShapeError, match=r"LIF: one step of x is float32\[3\], but the state was made for \(4,\)"):
+    with pytest.raises(ShapeError, match=r"simulate: state has v float32\[4\], but init_state made it float32\[3\]"):
         simulate(LIF(), make_input(), LIF().init_state((4,)))

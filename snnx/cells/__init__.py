@@ -5,6 +5,7 @@ from snnx.cells._cell import Shape as Shape
 from snnx.cells._cell import State as State
 from snnx.cells._cell import Taps as Taps
 from snnx.cells._cell import cell_dtype as cell_dtype
+from snnx.cells._cell import check_state as check_state
 from snnx.cells._cell import keep_where as keep_where
 from snnx.cells._cell import read_taps as read_taps
 from snnx.cells._cell import scan_over_time as scan_over_time
@@ -19,6 +20,7 @@ from snnx.cells._paths import taps_of_child as taps_of_child
 from snnx.cells._paths import walk as walk
 from snnx.cells._paths import with_prefix as with_prefix
 from snnx.cells._transform import cast as cast
+from snnx.cells._transform import refused_parameters as refused_parameters
 from snnx.cells._transform import replace as replace
 from snnx.cells._transform import with_dt as with_dt
 

@@ -2,6 +2,7 @@
 
 import abc
 import dataclasses
+import inspect
 from typing import ClassVar, TypeAlias
 
 import equinox as eqx
@@ -10,7 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Key, PyTree
 
 from snnx._default import default
-from snnx._errors import unknown_name
+from snnx._errors import ShapeError, UnknownNameError, describe, unknown_name
 
 State: TypeAlias = PyTree
 Shape: TypeAlias = tuple[int, ...]
@@ -89,12 +90,13 @@ def zero_where_masked(live: Bool[Array, ""] | None, y: PyTree) -> PyTree:
 def read_taps(taps: Taps, y: Array, state: State) -> dict[str, Array]:
     """What the taps ask of a cell without children, after one step: its output (`""`), or a field of its state.
 
-    **Raises:** `ValueError` for a field that the state does not have.
+    **Raises:** `UnknownNameError` (a `ValueError`) for a field that the state does not have.
     """
     for tap in taps:
         if tap and not hasattr(state, tap):
             fields = [f.name for f in dataclasses.fields(state)] if dataclasses.is_dataclass(state) else []
-            raise ValueError(unknown_name(type(state).__name__, "field", tap, fields))
+            fields = [name for name in fields if eqx.is_array(getattr(state, name))]
+            raise UnknownNameError(unknown_name(type(state).__name__, "field", tap, fields))
     return {tap: getattr(state, tap) if tap else y for tap in taps}
 
 
@@ -109,6 +111,8 @@ def scan_over_time(
 ) -> tuple[Array, State, dict[str, Array]]:
     """A stretch of time, step by step: the meaning of `over_time` for every cell without children."""
 
+    _check_step(cell, jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), xs), state, key)
+
     def step(state: State, inputs: PyTree) -> tuple[State, PyTree]:
         x, live = inputs
         y, new = cell(x, state, key=key)
@@ -117,6 +121,43 @@ def scan_over_time(
 
     state, (ys, tapped) = jax.lax.scan(step, state, (xs, mask))
     return ys, state, tapped
+
+
+def _check_step(cell: AbstractCell, x: PyTree, state: State, key: Key[Array, ""] | None) -> None:
+    """Hold a cell's `__call__` to the contract: it returns its output, and a state like the one that it was given."""
+    name = type(cell).__name__
+    given = inspect.signature(cell).parameters.values()
+    if not any(p.name == "key" or p.kind is p.VAR_KEYWORD for p in given):
+        raise TypeError(f"{name}: __call__ takes no key; expected __call__(self, x, state, *, key=None).")
+    result = jax.eval_shape(lambda x, s, k: cell(x, s, key=k), x, state, key)
+    if not isinstance(result, tuple) or len(result) != 2:
+        raise TypeError(
+            f"{name}: __call__ returns {type(result).__name__}; expected a tuple of two: output, new state."
+        )
+    check_state(f"{name}: the state that __call__ returns", result[1], state)
+
+
+def check_state(what: str, state: State, like: State) -> None:
+    """Refuse a state of another structure, shape or dtype than `like`.
+
+    **Raises:** `TypeError`, `ShapeError`; `what` is the beginning of the sentence.
+    """
+    if jax.tree.structure(state) != jax.tree.structure(like):
+        raise TypeError(
+            f"{what} is {_kind(state)}, expected {_kind(like)}, as init_state makes it: the same class, with the same"
+            " fields filled."
+        )
+    for (path, new), old in zip(jax.tree_util.tree_leaves_with_path(state), jax.tree.leaves(like), strict=True):
+        if (new.shape, new.dtype) != (old.shape, old.dtype):
+            raise ShapeError(
+                f"{what} has {jax.tree_util.keystr(path).strip('.')} {describe(new)}, but init_state made it"
+                f" {describe(old)}."
+            )
+
+
+def _kind(state: State) -> str:
+    arrays = jax.tree.map(lambda x: describe(x) if hasattr(x, "dtype") else x, state)
+    return " ".join(str(arrays).replace("'", "").split())
 
 
 def cell_dtype(cell: PyTree) -> jnp.dtype:

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import PyTree
 
 from snnx.cells._cell import AbstractCell
+from snnx.cells._paths import walk
 
 _Model = TypeVar("_Model")
 
@@ -34,10 +35,28 @@ def _change(node: PyTree, field: str, value: object, *, check: bool = False) -> 
     node = jax.tree.map(change_inner, node, is_leaf=is_inner)
     if isinstance(node, AbstractCell) and any(f.name == field for f in dataclasses.fields(node)):
         node = replace(node, **{field: value})
-        for kind in type(node).__mro__ if check else ():
-            if "__check_init__" in vars(kind):
-                vars(kind)["__check_init__"](node)
+        if check:
+            _check(node)
     return node
+
+
+def _check(module: PyTree) -> None:
+    """What the checks at construction say of a module as it is now."""
+    for kind in type(module).__mro__:
+        if "__check_init__" in vars(kind):
+            vars(kind)["__check_init__"](module)
+
+
+def refused_parameters(model: PyTree) -> str:
+    """Where training has moved a parameter to a value that no cell could be made with: the sentences; else nothing."""
+    found = []
+    for path, part in walk(model):
+        if isinstance(part, AbstractCell):
+            try:
+                _check(part)
+            except ValueError as error:
+                found.append(f"Part {path}: {error}" if path else str(error))
+    return " ".join(found)
 
 
 def with_dt(model: _Model, dt: float) -> _Model:
@@ -63,7 +82,10 @@ def cast(model: _Model, dtype: "str | jnp.dtype | type") -> _Model:
 
     **Raises:** `ValueError` if `dtype` is no float dtype, or is float64 while x64 is off.
     """
-    dtype = jnp.dtype(dtype)
+    try:
+        dtype = jnp.dtype(dtype)
+    except TypeError:
+        raise ValueError(f"cast: dtype is {dtype!r}, expected a float dtype such as 'bfloat16' or 'float32'.") from None
     if not jnp.issubdtype(dtype, jnp.floating):
         raise ValueError(f"cast: dtype is {dtype.name}, expected a float dtype such as 'bfloat16' or 'float32'.")
     if jnp.zeros((), jax.dtypes.canonicalize_dtype(dtype)).dtype != dtype:

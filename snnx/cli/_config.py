@@ -1,7 +1,7 @@
 """What a run is made of: the settings, and the model, data and optimiser that they stand for."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import equinox as eqx
@@ -57,9 +57,23 @@ class Config:
             ("neuron", "neuron", NEURONS),
             ("surrogate", "surrogate", SURROGATES),
         ):
-            settings[name] = named(what, settings[name], known)
+            try:
+                settings[name] = named(what, settings[name], known)
+            except ValueError as error:
+                raise ValueError(f"config.json: {error}") from error
         hidden = tuple(settings.pop("hidden"))
         return Config(hidden=hidden, **settings)
+
+
+def as_command(config: Config) -> str:
+    """The call that starts a run of these settings: those that are not the default's."""
+    words = ["snnx", "train", config.dataset]
+    for field in dataclasses.fields(Config):
+        value = getattr(config, field.name)
+        if field.name != "dataset" and value != field.default:
+            values = value if isinstance(value, tuple) else (value,)
+            words += [f"--{field.name.replace('_', '-')}", *map(str, values)]
+    return " ".join(words)
 
 
 def _alike(value: Any, example: Any) -> bool:
@@ -73,8 +87,13 @@ def named(what: str, name: str, known: dict[str, Any]) -> str:
     """The name as it is spelled, whatever the case; an error with the nearest one for a name that does not exist."""
     spelled = {n.lower(): n for n in known}
     if name.lower() not in spelled:
-        raise ValueError(unknown_name("snnx", what, name, known))
+        raise ValueError(unknown(what, name, known))
     return spelled[name.lower()]
+
+
+def unknown(what: str, name: str, known: Iterable[str]) -> str:
+    """The sentence for a name that does not exist, without a place in front: the command line has its own."""
+    return unknown_name("", what, name, known).removeprefix(": ")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,7 +115,10 @@ def make_task(config: Config) -> Task:
     data = DATASETS[config.dataset](config.steps, encoding=config.encoding, key=key_data)
     train, valid, test = data.split((0.7, 0.1, 0.2), key=key_split)
     if config.batch_size > len(train):
-        raise ValueError(f"the batch size is {config.batch_size}, but there are {len(train)} examples to train on.")
+        raise ValueError(
+            f"--batch-size is {config.batch_size}, but there are {len(train)} examples to train on; take --batch-size"
+            f" {len(train)} or less."
+        )
     updates = config.epochs * -(-len(train) // config.batch_size)
     return Task(
         model=make_model(config, data.sample_shape[0], len(data.classes or ()), key_model),

@@ -8,7 +8,7 @@ import numpy as np
 
 from snnx.cli._config import make_task
 from snnx.cli._run import MODEL, read_config
-from snnx.cli._train import print_scores
+from snnx.cli._train import as_json, print_scores
 from snnx.train import evaluate, load_checkpoint
 
 
@@ -21,7 +21,7 @@ def evaluate_run(args: argparse.Namespace, started: float) -> None:
     task = make_task(config)
     model = load_checkpoint(folder / MODEL, eqx.nn.inference_mode(task.model))
     scored = evaluate(model, task.test)
-    print_scores(model, scored)
+    print_scores(model, as_json(scored))
     classes = task.test.classes or ()
     width = max(4, *(len(name) + 1 for name in classes))
     print("confusion (rows: true class, columns: predicted)")

@@ -30,5 +30,5 @@ def info(args: argparse.Namespace, started: float) -> None:
     for extra, packages in EXTRAS.items():
         missing = [p for p in packages if importlib.util.find_spec(p) is None]
         print(f"  {extra:10} " + ("missing " + ", ".join(missing) if missing else "installed"), end="")
-        print(f": pip install 'snnx[{extra}]'" if missing else "")
+        print(f": pip install 'snnx[{extra}]' (in a clone: pip install '.[{extra}]')" if missing else "")
     print(f"compiled programs are kept in {use_compilation_cache()}")

@@ -14,12 +14,13 @@ from snnx.cli._config import Config
 from snnx.train import write_atomically
 
 CONFIG, CHECKPOINT, METRICS, MODEL, TEST = "config.json", "checkpoint.npz", "metrics.jsonl", "model.npz", "test.json"
+PICTURES = ("learning_curve.png", "confusion.png", "raster.png")
 
 
 def new_folder(config: Config, wanted: str | None) -> pathlib.Path:
     """Make the folder of a new run and write its settings there.
 
-    **Raises:** `ValueError` if there is a run in it already; `OSError` if it cannot be written.
+    **Raises:** `ValueError` if there is a run in it already, or if it cannot be made or written.
     """
     stamp = time.strftime("%Y%m%d-%H%M%S")
     folder = pathlib.Path(wanted or f"runs/{config.dataset}-{stamp}-seed{config.seed}")
@@ -28,7 +29,13 @@ def new_folder(config: Config, wanted: str | None) -> pathlib.Path:
             f"there is a run in {folder} already; go on with it by --resume {folder}, or name another folder."
         )
     versions = {"snnx": snnx.__version__, "jax": jax.__version__, "equinox": eqx.__version__}
-    write_json(folder / CONFIG, dataclasses.asdict(config) | {"versions": versions})
+    try:
+        write_json(folder / CONFIG, dataclasses.asdict(config) | {"versions": versions})
+    except OSError as error:
+        reason = "there is a file of that name" if folder.is_file() else error.strerror
+        raise ValueError(
+            f"the run folder {folder} cannot be made: {reason}; name another with --run FOLDER."
+        ) from error
     return folder
 
 
@@ -37,13 +44,32 @@ def read_config(folder: "str | pathlib.Path") -> Config:
 
     **Raises:** `ValueError` if the folder holds no run, or one of another version.
     """
-    path = pathlib.Path(folder) / CONFIG
+    folder = pathlib.Path(folder)
+    path = folder / CONFIG
+    if not folder.exists():
+        raise ValueError(f"there is no folder {folder}; name that of a run, or start one with: snnx train digits")
+    if not folder.is_dir():
+        raise ValueError(f"{folder} is a file; name the folder of a run.")
     if not path.is_file():
         raise ValueError(f"{folder} holds no run: there is no {CONFIG} in it. Start one with: snnx train digits")
     try:
-        return Config.from_json(json.loads(path.read_text()))
-    except json.JSONDecodeError as error:
+        stored = json.loads(path.read_text())
+    except ValueError as error:  # no JSON, or no text
         raise ValueError(f"{path} is no JSON file: {error}") from error
+    try:
+        return Config.from_json(stored)
+    except ValueError as error:
+        raise ValueError(f"run folder {folder}: {error}") from error
+
+
+def read_scores(folder: pathlib.Path) -> "dict[str, Any] | None":
+    """The stored test result of a run; None where there is none, or no whole one."""
+    try:
+        scores = json.loads((folder / TEST).read_text())
+    except (FileNotFoundError, ValueError):
+        return None
+    wanted = {"accuracy", "loss", "examples", "spike_rates"}
+    return scores if isinstance(scores, dict) and wanted <= scores.keys() else None
 
 
 def write_json(path: pathlib.Path, content: dict[str, Any]) -> None:

@@ -1,50 +1,72 @@
 """`snnx train`."""
 
 import argparse
+import dataclasses
 import importlib.util
 import pathlib
+import shlex
 import time
+from typing import Any
 
 import numpy as np
 
 import snnx
-from snnx._errors import MissingExtraError
+from snnx._errors import MissingExtraError, NonFiniteError
 from snnx.cells import find, spiking_paths
-from snnx.cli._config import Config, Task, make_task
-from snnx.cli._run import CHECKPOINT, METRICS, MODEL, TEST, new_folder, read_config, write_json
-from snnx.train import Checkpoint, Evaluation, FitResult, LogFile, duration, evaluate, fit, save_checkpoint
+from snnx.cli._config import Config, Task, as_command, make_task
+from snnx.cli._run import CHECKPOINT, METRICS, MODEL, PICTURES, TEST, new_folder, read_config, read_scores, write_json
+from snnx.train import (
+    Checkpoint,
+    Evaluation,
+    FitResult,
+    LogFile,
+    TrainState,
+    duration,
+    evaluate,
+    fit,
+    read_meta,
+    save_checkpoint,
+)
 
 
 def train(args: argparse.Namespace, started: float) -> None:
     """Train, test, write everything into the run's folder, and say so."""
+    config = args.config if args.resume is None else read_config(args.resume)
+    task = make_task(config)
+    if args.resume is not None and _is_finished(pathlib.Path(args.resume), config, task, not args.no_pictures):
+        return
     if not args.no_pictures and importlib.util.find_spec("matplotlib") is None:
         raise MissingExtraError(
-            "the pictures need matplotlib; run: pip install 'snnx[plot]', or leave them out with --no-pictures"
+            "the pictures need matplotlib; run: pip install 'snnx[plot]' (in a clone: pip install '.[plot]'), or leave"
+            " them out with --no-pictures"
         )
-    config = read_config(args.resume) if args.resume else args.config
-    task = make_task(config)
-    folder = args.folder = pathlib.Path(args.resume) if args.resume else new_folder(config, args.run)
+    folder = args.folder = new_folder(config, args.run) if args.resume is None else pathlib.Path(args.resume)
     checkpoint = folder / CHECKPOINT
-    _say_hello(config, task, folder)
-    result = fit(
-        task.model,
-        task.train,
-        loss=task.loss,
-        optimizer=task.optimizer,
-        epochs=config.epochs,
-        batch_size=config.batch_size,
-        validation=task.valid,
-        callbacks=[Checkpoint(checkpoint, every=2.0), LogFile(folder / METRICS)],
-        resume=checkpoint if args.resume and checkpoint.exists() else None,
-        key=task.key,
-        progress=not args.quiet,
-    )
-    scored = evaluate(result.model, task.test)
+    resume = checkpoint if args.resume is not None and checkpoint.exists() else None
+    _say_hello(config, task, folder, None if args.resume is None else _place(resume, config))
+    try:
+        result = fit(
+            task.model,
+            task.train,
+            loss=task.loss,
+            optimizer=task.optimizer,
+            epochs=config.epochs,
+            batch_size=config.batch_size,
+            validation=task.valid,
+            callbacks=[Checkpoint(checkpoint, every=2.0), LogFile(folder / METRICS)],
+            resume=resume,
+            key=task.key,
+            progress=not args.quiet,
+        )
+    except NonFiniteError as error:
+        raise _diverged(error, config, args.run) from error
+    tested = evaluate(result.model, task.test)
+    scores = as_json(tested)
     save_checkpoint(folder / MODEL, result.model, {"best_epoch": result.best_epoch})
-    write_json(folder / TEST, _as_json(scored, result))
     if not args.no_pictures:
-        draw(folder, task, result, scored)
-    print_scores(result.model, scored)
+        draw(folder, task, result, tested)
+    write_json(folder / TEST, scores | {"best_epoch": result.best_epoch})  # the last file: with it the run is finished
+    print_scores(result.model, scores)
     trained = sum(record["seconds"] for record in result.history)
     print(
         f"time: compile {result.compile_seconds:.1f} s, training {trained:.1f} s ({len(result.history)} epochs,"
@@ -53,46 +75,81 @@ def train(args: argparse.Namespace, started: float) -> None:
     print(f"wrote {folder}: {', '.join(sorted(p.name for p in folder.iterdir() if not p.name.startswith('.')))}")
 
 
-def _say_hello(config: Config, task: Task, folder: pathlib.Path) -> None:
+def _is_finished(folder: pathlib.Path, config: Config, task: Task, pictures: bool) -> bool:
+    """Whether nothing of a run is left to do; if so, its result is said again."""
+    scores = read_scores(folder)
+    files = [MODEL, CHECKPOINT, *(PICTURES if pictures else ())]
+    if scores is None or not all((folder / name).is_file() for name in files):
+        return False
+    done = len(read_meta(folder / CHECKPOINT).get("history", ()))
+    if done < config.epochs:
+        return False
+    print(f"{folder}: already finished: {done} of {config.epochs} epochs")
+    print_scores(task.model, scores)
+    return True
+
+
+def _place(checkpoint: pathlib.Path | None, config: Config) -> str:
+    """Where a run that is resumed goes on."""
+    if checkpoint is None:
+        return "starting anew, for there is no checkpoint yet,"
+    done = len(read_meta(checkpoint).get("history", ()))
+    if done >= config.epochs:
+        return f"all of {config.epochs} epochs are trained; what comes after them is left to do"
+    return f"going on at epoch {done + 1} of {config.epochs}"
+
+
+def _diverged(error: NonFiniteError, config: Config, run: str | None) -> NonFiniteError:
+    """The error of a run that cannot go on: the same step would fail again. It names a command that may do better."""
+    state = error.state
+    where = f"epoch {int(state.epoch) + 1}, step {int(state.position) + 1}" if isinstance(state, TrainState) else "?"
+    again = as_command(dataclasses.replace(config, learning_rate=float(f"{config.learning_rate / 10:.3g}")))
+    folder = "" if run is None else f" --run {shlex.quote(run + '-2')}"
+    return NonFiniteError(
+        f"training diverged in {where}: the loss or an update is not finite. Going on would end there again; start anew,"
+        f" in another folder and with a lower --learning-rate than {config.learning_rate:g}: {again}{folder}"
+    )
+
+
+def _say_hello(config: Config, task: Task, folder: pathlib.Path, place: str | None) -> None:
     parts = f"{len(task.train)} examples to train, {len(task.valid)} to validate, {len(task.test)} to test"
     print(f"snnx {snnx.__version__}, {config.dataset}: {parts}")
     print(f"{task.train.sample_shape[0]} channels x {config.steps} steps ({config.encoding}), seed {config.seed}")
-    print(f"run folder {folder}\n")
+    print(f"run folder {folder}\n" if place is None else f"{place} in {folder}\n")
     print(snnx.summary(task.model, task.train.sample_shape), end="\n\n", flush=True)
 
 
-def print_scores(model: snnx.AbstractCell, scored: Evaluation) -> None:
+def print_scores(model: snnx.AbstractCell, scores: dict[str, Any]) -> None:
     """Accuracy and spike rates, for people."""
-    right = 0 if scored.accuracy is None else round(scored.accuracy * scored.examples)
-    print(
-        f"test accuracy {100 * (scored.accuracy or 0.0):.2f} % ({right} of {scored.examples}), loss {scored.loss:.4f}"
-    )
-    for path, rate in scored.spike_rates.items():
-        name = type(find(model, path)).__name__
-        print(f"spikes per neuron and step, layer {path} ({name}): {rate:.4f}")
+    right, accuracy = round(scores["accuracy"] * scores["examples"]), 100 * scores["accuracy"]
+    print(f"test accuracy {accuracy:.2f} % ({right} of {scores['examples']}), loss {scores['loss']:#.4g}")
+    for path, rate in scores["spike_rates"].items():
+        print(f"spikes per neuron and step, layer {path} ({type(find(model, path)).__name__}): {rate:.4f}")
 
 
-def _as_json(scored: Evaluation, result: FitResult) -> dict:
+def as_json(scored: Evaluation) -> dict[str, Any]:
+    """The scores as they stand in `test.json`."""
     return {
         "accuracy": scored.accuracy,
         "loss": scored.loss,
         "examples": scored.examples,
         "spike_rates": scored.spike_rates,
         "confusion": np.asarray(scored.confusion).tolist(),
-        "best_epoch": result.best_epoch,
     }
 
 
-def draw(folder: pathlib.Path, task: Task, result: FitResult, scored: Evaluation) -> None:
+def draw(folder: pathlib.Path, task: Task, result: FitResult, tested: Evaluation) -> None:
     """The pictures of a run: learning curve, confusion matrix, and one test example on its way through the network."""
     from snnx import plot
 
-    plot.learning_curve(result.history, best_epoch=result.best_epoch).savefig(folder / "learning_curve.png", dpi=120)
+    curve, confusion, raster = (folder / name for name in PICTURES)
+    plot.learning_curve(result).savefig(curve, dpi=120)
     classes = task.test.classes
-    matrix = plot.confusion(scored.confusion, classes=classes).get_figure(root=True)
-    matrix.savefig(folder / "confusion.png", dpi=120)  # pyright: ignore[reportOptionalMemberAccess]
+    matrix = plot.confusion(tested, classes=classes).get_figure(root=True)
+    matrix.savefig(confusion, dpi=120)  # pyright: ignore[reportOptionalMemberAccess]
     example = task.test.subset([0])
     inputs = task.test.example(0)
     outputs, _, spikes = snnx.simulate(result.model, inputs, record=list(spiking_paths(result.model)), key=task.key)
-    figure = plot.sample(inputs, spikes, outputs, classes=classes, label=int(example.targets[0]))
-    figure.savefig(folder / "raster.png", dpi=120)
+    named = {f"layer {path} ({type(find(result.model, path)).__name__})": trace for path, trace in spikes.items()}
+    figure = plot.sample(inputs, named, outputs, classes=classes, label=int(example.targets[0]))
+    figure.savefig(raster, dpi=120)

@@ -1,6 +1,7 @@
 """Data sets in device memory."""
 
 from snnx.data._dataset import SpikeDataset as SpikeDataset
+from snnx.data._dataset import fingerprint as fingerprint
 from snnx.data._dataset import from_constant as from_constant
 from snnx.data._dataset import from_currents as from_currents
 from snnx.data._dataset import from_spikes as from_spikes

@@ -1,4 +1,5 @@
 import math
+import zlib
 from collections.abc import Sequence
 
 import equinox as eqx
@@ -7,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from snnx._errors import DtypeError, ShapeError, describe
+from snnx._errors import DtypeError, ShapeError, check_key, describe
 from snnx._typing import checked
 from snnx.inputs import AbstractInputs, Bits, Constant, Dense, pack_bits
 
@@ -33,6 +34,13 @@ class SpikeDataset(eqx.Module):
     dt: float = eqx.field(static=True, default=1.0)
 
     def __check_init__(self):
+        if not isinstance(self.inputs, AbstractInputs):
+            raise TypeError(
+                f"SpikeDataset: inputs is {describe(self.inputs)}; expected a layout such as snnx.Bits. From arrays:"
+                " snnx.data.from_spikes(...), from_currents(...) or from_constant(...)."
+            )
+        if not (isinstance(self.dt, (int, float)) and math.isfinite(self.dt) and self.dt > 0):
+            raise ValueError(f"SpikeDataset: dt must be a positive number, got {self.dt!r}.")
         n = len(self)
         if n == 0:
             raise ValueError("SpikeDataset: there is no example in it; expected at least one.")
@@ -65,8 +73,16 @@ class SpikeDataset(eqx.Module):
         return sum(x.nbytes for x in jax.tree.leaves(self))
 
     def take(self, indices: Int[Array, "batch"]) -> "SpikeDataset":
-        """The examples at these indices; works inside `jit`."""
-        return jax.tree.map(lambda x: x[indices], self)
+        """The examples at these indices; works inside `jit`, where nothing can be checked.
+
+        An index out of range gives the example at the end; `subset` refuses it.
+        """
+        indices = jnp.asarray(indices)
+        return jax.tree.map(lambda x: x.at[indices].get(mode="clip"), self)
+
+    def with_dt(self, dt: float) -> "SpikeDataset":
+        """The same data with another number for the time of a step: another unit of time (nothing is resampled)."""
+        return SpikeDataset(self.inputs, self.targets, self.mask, self.classes, dt)
 
     def subset(self, indices: "Sequence[int] | np.ndarray") -> "SpikeDataset":
         """The examples at these indices, checked: each between 0 and `len(self) - 1`.
@@ -90,6 +106,7 @@ class SpikeDataset(eqx.Module):
         **Arguments:** `fractions`: positive, summing to 1. `key`: decides who goes where.
         **Raises:** `ValueError` if the fractions are wrong, or a part would be empty.
         """
+        check_key("split", key)
         fractions = tuple(float(f) for f in fractions)
         if not all(f > 0 for f in fractions) or not math.isclose(sum(fractions), 1.0, abs_tol=1e-6):
             raise ValueError(f"split: fractions is {fractions}; expected positive numbers that sum to 1.")
@@ -106,8 +123,13 @@ class SpikeDataset(eqx.Module):
         return tuple(self.subset(c) for c in chosen)
 
     def example(self, index: int) -> Float[Array, "time *shape"]:
-        """The dense input of one example, `[time, *sample_shape]`."""
-        one = self.subset([index])
+        """The dense input of one example, `[time, *sample_shape]`; -1 is the last.
+
+        **Raises:** `IndexError` for an index out of range.
+        """
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"example: index is {index}, but there are {len(self)} examples.")
+        one = self.subset([index % len(self)])
         return jax.tree.map(lambda x: x[0], one.inputs).dense()
 
 
@@ -125,7 +147,13 @@ def _labels(where: str, targets: "Array | np.ndarray", classes: Sequence[str] | 
             raise DtypeError(
                 f"{where}: targets is {describe(values)}, but labels of classes are whole numbers; use .astype(int)."
             )
-        return jnp.asarray(_finite_floats(where, "targets", values)), None
+        numbers = _finite_floats(where, "targets", values)
+        if numbers.ndim == 1 and np.array_equal(numbers, np.round(numbers)):
+            raise DtypeError(
+                f"{where}: targets is {describe(values)} and holds whole numbers only. Labels of classes are integers,"
+                " .astype(int); numbers to regress on have the shape of the output, targets[:, None] for a single one."
+            )
+        return jnp.asarray(numbers), None
     if values.ndim != 1:
         raise ShapeError(f"{where}: targets is {describe(values)}; expected one label an example, int[n].")
     count = (int(values.max()) + 1 if values.size else 0) if classes is None else len(classes)
@@ -133,7 +161,8 @@ def _labels(where: str, targets: "Array | np.ndarray", classes: Sequence[str] | 
     if wrong.any():
         at = int(np.argmax(wrong))
         raise ValueError(
-            f"{where}: the label at {at} is {values[at]}, but there are {count} classes: 0 to {count - 1}."
+            f"{where}: the label at {at} is {values[at]}, but labels go from 0 to {count - 1}, the number of classes"
+            " less one."
         )
     names = tuple(str(i) for i in range(count)) if classes is None else tuple(str(c) for c in classes)
     return jnp.asarray(values, jnp.int32), names
@@ -148,6 +177,9 @@ def _mask(where: str, mask: "Array | np.ndarray | None", values: np.ndarray) -> 
     if mask is None:
         return None
     _check_mask(where, mask, *values.shape[:2])
+    empty = ~np.asarray(mask).any(axis=1)
+    if empty.any():
+        raise ValueError(f"{where}: mask leaves no step of example {int(np.argmax(empty))}; take the example out.")
     return jnp.asarray(mask)
 
 
@@ -167,6 +199,18 @@ def _finite_floats(where: str, name: str, values: "Array | np.ndarray") -> np.nd
     return array
 
 
+def fingerprint(data: SpikeDataset) -> str:
+    """A short text that tells data sets apart: a checksum of what they are, of all targets, and of 64 examples spread
+    over the whole."""
+    some = jax.device_get(data.take(jnp.linspace(0, len(data) - 1, 64).astype(jnp.int32)))
+    what = [str(jax.tree.structure(data)), *(str((x.shape, x.dtype)) for x in jax.tree.leaves(data))]
+    parts = [" ".join(what).encode(), np.asarray(data.targets), *jax.tree.leaves(some)]
+    total = 0
+    for part in parts:
+        total = zlib.crc32(part if isinstance(part, bytes) else np.ascontiguousarray(part).tobytes(), total)
+    return f"{total:08x}"
+
+
 @checked
 def from_spikes(
     spikes: "Array | np.ndarray",
@@ -182,7 +226,8 @@ def from_spikes(
     **Arguments:**
     - `spikes`: `[n, time, *sample_shape]`, zeros and ones of any dtype.
     - `targets`: `int[n]` labels from 0, or floats `[n, ...]` for regression.
-    - `sample_shape`: the shape of one step, said so that time and features cannot be mixed up.
+    - `sample_shape`: the shape of one step, said so that time and features are not mixed up (where they are equally
+        long, nothing can tell).
     - `classes`: names of the classes; by default `"0"`, `"1"`, ... up to the largest label.
     - `mask`: `bool[n, time]`, False at padded steps.
     - `dt`: time per step.

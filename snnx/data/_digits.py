@@ -46,5 +46,5 @@ def digits(
     elif key is None:
         raise ValueError("digits: encoding='rate' draws random spikes and needs a key; pass key=jax.random.key(...).")
     else:
-        spikes = jax.vmap(lambda k, x: rate(k, x, steps))(jax.random.split(key, len(values)), jnp.asarray(values))
+        spikes = jax.vmap(lambda k, x: rate(x, steps, key=k))(jax.random.split(key, len(values)), jnp.asarray(values))
     return from_spikes(np.asarray(spikes), labels, sample_shape=(64,), classes=classes)

@@ -13,10 +13,10 @@ def _check_steps(where: str, steps: int) -> None:
 
 
 @checked
-def rate(key: Key[Array, ""], values: Float[Array, "*shape"], steps: int) -> Float[Array, "time *shape"]:
+def rate(values: Float[Array, "*shape"], steps: int, *, key: Key[Array, ""]) -> Float[Array, "time *shape"]:
     r"""Rate code: an independent spike at every step with the probability that the value says, $s_t \sim B(x)$.
 
-    **Arguments:** `key`; `values`: probabilities in [0, 1]; `steps`: number of time steps.
+    **Arguments:** `values`: probabilities in [0, 1]; `steps`: number of time steps; `key`.
     **Returns:** zeros and ones, `[steps, *shape]`. Values outside [0, 1] act as 0 and 1 do, by the definition of the
     draw; check them before if that is not meant.
     """

@@ -22,8 +22,16 @@ def _affine(layer: eqx.nn.Linear, xs: Array) -> Array:
 
 
 def _check_linear(layer: eqx.nn.Linear, x: "Array | jax.ShapeDtypeStruct") -> None:
+    if layer.weight.ndim != 2:
+        raise ShapeError(
+            f"has weights {describe(layer.weight)}: a stack of models? eqx.filter_vmap runs them side by side"
+        )
     if x.shape != (layer.in_features,):
-        raise ShapeError(f"takes one step of shape ({layer.in_features},), got {tuple(x.shape)}")
+        hint = "one example has no batch axis, jax.vmap adds one; feature maps need snnx.Flatten() before a Linear"
+        if len(x.shape) == 0:
+            hint = "one example is [time, *features], and a single step goes into the cell itself: model(x, state)"
+        wrong = f"takes one step of shape ({layer.in_features},), got {tuple(x.shape)}"
+        raise ShapeError(wrong if len(x.shape) == 1 else f"{wrong}; {hint}")
 
 
 def takes_key(layer: PyTree) -> bool:

@@ -5,10 +5,11 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
+import equinox as eqx
 import jax
 from jaxtyping import Array, Bool, Key, PyTree
 
-from snnx._errors import ShapeError, describe
+from snnx._errors import ShapeError, UnknownNameError, describe
 from snnx.cells import AbstractCell, Shape, Taps, cell_dtype, taps_of_child, with_prefix, zero_where_masked
 from snnx.layers._apply import apply_step, apply_stretch, check_part, unit
 
@@ -29,8 +30,16 @@ class AbstractContainer(AbstractCell):
 
     def check_parts(self) -> None:
         """Refuse what cannot be a part; called at construction."""
+        seen: dict[int, str] = {}
         for name, part in self.children().items():
             check_part(type(self).__name__, name, part)
+            twin = seen.setdefault(id(part), name)
+            if twin != name and any(map(eqx.is_inexact_array, jax.tree.leaves(part))):
+                raise ValueError(
+                    f"{type(self).__name__}: parts {twin} and {name} are one and the same {type(part).__name__}, but"
+                    " arrays that stand in two places of a model are trained as two; make two parts, or tie them with"
+                    " eqx.nn.Shared."
+                )
 
     def init_state(self, shape: Shape) -> dict[str, PyTree]:
         parts, states = self.children(), {}
@@ -117,13 +126,21 @@ def naming(container: AbstractCell, name: str, *xs: "Array | jax.ShapeDtypeStruc
     """Errors from within have the part named, by its path from the outermost container, and what it was given."""
     try:
         yield
+    except UnknownNameError:
+        raise
     except _PartError as error:
         raise type(error).wrap(container, name, error) from error
     except (TypeError, ValueError) as error:
         came = ", ".join(map(describe, xs))
         part = type(container.children()[name]).__name__
         kind = PartTypeError if isinstance(error, TypeError) else PartShapeError
-        raise kind(type(container).__name__, name, part, came, str(error)) from error
+        raise kind(type(container).__name__, name, part, came, _sentence(error)) from error
+
+
+def _sentence(error: Exception) -> str:
+    """What an error says; some libraries raise with a sentence in pieces."""
+    pieces = error.args if all(isinstance(arg, str) for arg in error.args) else (str(error),)
+    return " ".join(" ".join(pieces).split())
 
 
 class _PartError(Exception):

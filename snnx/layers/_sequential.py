@@ -2,6 +2,7 @@ from collections.abc import Iterable, Sequence
 
 from jaxtyping import PyTree
 
+from snnx._errors import describe
 from snnx.layers._container import AbstractContainer, Run, Value
 
 
@@ -24,7 +25,9 @@ class Sequential(AbstractContainer):
 
     layers: tuple[PyTree, ...]
 
-    def __init__(self, layers: Sequence[PyTree] | Iterable[PyTree]):
+    def __init__(self, layers: Sequence[PyTree] | Iterable[PyTree], *more: PyTree):
+        if more or not isinstance(layers, Iterable):
+            raise TypeError("Sequential: expected one list of layers: snnx.Sequential([first, second, ...]).")
         self.layers = tuple(layers)
         if not self.layers:
             raise ValueError("Sequential: layers is empty; expected at least one layer.")
@@ -41,6 +44,8 @@ class Sequential(AbstractContainer):
         return x
 
     def __getitem__(self, index: int) -> PyTree:
+        if not isinstance(index, (int, slice)):
+            raise TypeError(f"Sequential: index is {describe(index)}; expected a number: model[1].")
         return self.layers[index]
 
     def __len__(self) -> int:

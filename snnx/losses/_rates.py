@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
-from snnx.cells import AbstractCell, spiking_paths
+from snnx.cells import AbstractCell, find, spiking_paths
 from snnx.losses._loss import AbstractLoss, check_number
 from snnx.reductions import AbstractReduction, Mean
 
@@ -53,6 +53,13 @@ class AbstractRateRegulariser(AbstractLoss):
                 f"{type(self).__name__}: no part of the model ({what}) puts out spikes; name the parts whose outputs"
                 " are meant, e.g. paths=('1',), or leave the regulariser out."
             )
+        for path in paths:
+            part = find(model, path)
+            if not isinstance(part, AbstractCell):
+                raise ValueError(
+                    f"{type(self).__name__}: paths names part {path!r}, a {type(part).__name__}, which puts out no"
+                    f" spikes; those that do: {', '.join(map(repr, spiking_paths(model))) or 'none'}."
+                )
         return {path: Mean() for path in paths}
 
 

@@ -43,7 +43,7 @@ def raster(spikes: Any, *, ax: "Axes | None" = None, dt: float = 1.0, title: str
     """
     values = np.asarray(spikes)
     if values.ndim < 2:
-        raise ShapeError(f"raster: spikes is {describe(values)}; expected [time, neurons].")
+        raise ShapeError(f"raster: spikes is {describe(spikes)}; expected [time, neurons].")
     flat = values.reshape(values.shape[0], -1)
     ax = _axes(ax, 6.0, 3.0)
     _draw_raster(ax, flat, dt)
@@ -64,12 +64,19 @@ def sample(
 ) -> "Figure":
     """One example on its way through a network: input, spikes of every spiking part, and the outputs over time.
 
-    **Arguments:** `inputs`: `[time, *shape]`; `spikes`: path to `[time, *shape]`, as recorded by `simulate`; `outputs`:
+    **Arguments:** `inputs`: `[time, *shape]`; `spikes`: name to `[time, *shape]`, as recorded by `simulate`; `outputs`:
     `[time, classes]`; `classes`, `label`: the names, and the true class.
-    **Raises:** `ShapeError` if these do not fit together.
+    **Raises:** `ShapeError` if these do not fit together; `TypeError` if `spikes` is not a dict.
     """
+    if not isinstance(spikes, Mapping):
+        raise TypeError(
+            f"sample: spikes is {describe(spikes)}; expected a dict from name to [time, *shape], the third result of"
+            " snnx.simulate(model, inputs, record=snnx.spiking_paths(model))."
+        )
     given, ys = np.asarray(inputs), np.asarray(outputs)
     names = _sample_names(given, spikes, ys, classes)
+    if label is not None and not 0 <= label < len(names):
+        raise ValueError(f"sample: label is {label!r}, but there are {len(names)} outputs: 0 to {len(names) - 1}.")
     figure = _figure(7.5, 2.2 * (len(spikes) + 2))
     rows = figure.subplots(len(spikes) + 2, 1, sharex=True)
     _draw_inputs(rows[0], given.reshape(given.shape[0], -1))
@@ -134,12 +141,18 @@ def _draw_outputs(ax: "Axes", outputs: np.ndarray, names: Sequence[str], label: 
     )
 
 
-def learning_curve(history: Sequence[Mapping[str, Any]], *, best_epoch: int | None = None) -> "Figure":
+def learning_curve(result: Any, *, best_epoch: int | None = None) -> "Figure":
     """Loss and accuracy over the epochs, of training and validation.
 
-    **Arguments:** `history`: as in `FitResult`; `best_epoch`: marked by a line.
-    **Raises:** `ValueError` for an empty history.
+    **Arguments:** `result`: a `FitResult`, or its `history`; `best_epoch`: marked by a line, by default the result's.
+    **Raises:** `ValueError` for an empty history; `TypeError` for what is no history.
     """
+    history: Sequence[Mapping[str, Any]] = getattr(result, "history", result)
+    if not isinstance(history, Sequence) or not all(isinstance(record, Mapping) for record in history):
+        raise TypeError(
+            f"learning_curve: result is {describe(result)}; expected what snnx.fit returns, or its history."
+        )
+    best_epoch = getattr(result, "best_epoch", None) if best_epoch is None else best_epoch
     if not history:
         raise ValueError("learning_curve: history is empty; train for at least one epoch.")
     epochs = [record["epoch"] for record in history]
@@ -166,15 +179,21 @@ def learning_curve(history: Sequence[Mapping[str, Any]], *, best_epoch: int | No
     return figure
 
 
-def confusion(matrix: Any, *, classes: Sequence[str] | None = None, ax: "Axes | None" = None) -> "Axes":
+def confusion(scored: Any, *, classes: Sequence[str] | None = None, ax: "Axes | None" = None) -> "Axes":
     """A confusion matrix: rows are the true classes, columns the predicted ones, cells the numbers of examples.
 
-    **Arguments:** `matrix`: `int[classes, classes]`; `classes`: names.
-    **Raises:** `ShapeError` if the matrix is not square, or the names do not fit.
+    **Arguments:** `scored`: an `Evaluation`, or a matrix `int[classes, classes]`; `classes`: names.
+    **Raises:** `ShapeError` if the matrix is not square, or the names do not fit; `TypeError` for what is none.
     """
+    matrix = getattr(scored, "confusion", scored)
+    if not isinstance(matrix, (Sequence, np.ndarray)) and not hasattr(matrix, "__array__"):
+        raise TypeError(
+            f"confusion: scored is {describe(scored)}; expected what snnx.evaluate returns on labelled data, or a"
+            " matrix [classes, classes]."
+        )
     counts = np.asarray(matrix)
     if counts.ndim != 2 or counts.shape[0] != counts.shape[1]:
-        raise ShapeError(f"confusion: matrix is {describe(counts)}; expected [classes, classes].")
+        raise ShapeError(f"confusion: scored is {describe(counts)}; expected [classes, classes].")
     names = [str(i) for i in range(len(counts))] if classes is None else list(classes)
     if len(names) != len(counts):
         raise ShapeError(f"confusion: there are {len(names)} class names for {len(counts)} classes.")

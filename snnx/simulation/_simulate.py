@@ -1,3 +1,4 @@
+import difflib
 import functools
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -6,8 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Key, PyTree
 
-from snnx._errors import ShapeError, check_float, describe, unknown_name
-from snnx.cells import KEEPS, AbstractCell, Keep, State, Taps, cell_dtype, keep_marked, walk
+from snnx._errors import ShapeError, UnknownNameError, check_float, check_key, describe, unknown_name
+from snnx.cells import KEEPS, AbstractCell, Keep, State, Taps, cell_dtype, check_state, keep_marked, walk
 from snnx.inputs import AbstractInputs
 from snnx.reductions import AbstractReduction, Stack
 from snnx.simulation._schedule import default_chunk, default_keep
@@ -69,7 +70,12 @@ def simulate(
     if not isinstance(cell, AbstractCell):
         raise TypeError(f"simulate: cell is {describe(cell)}; expected a cell. Wrap callables: snnx.Sequential([...]).")
     steps, shape = _check_inputs(cell, xs, mask)
-    state = cell.init_state(shape) if state is None else state
+    if key is not None:
+        check_key("simulate", key)
+    if state is None:
+        state = cell.init_state(shape)
+    else:
+        check_state("simulate: state", state, jax.eval_shape(lambda: cell.init_state(shape)))
     taps = _reductions_by_path(cell, record)
     if not isinstance(burn_in, int) or not 0 <= burn_in < steps:
         raise ValueError(f"simulate: burn_in is {burn_in!r}, expected a number of steps from 0 to {steps - 1}.")
@@ -130,6 +136,8 @@ def _reductions_by_path(cell: AbstractCell, record: "Record | None") -> "dict[st
     wanted: dict[str, Reductions] = dict(record) if isinstance(record, Mapping) else {path: Stack() for path in record}
     parts = dict(walk(cell))
     for path, given in wanted.items():
+        if not isinstance(path, str):
+            raise TypeError(f"simulate: record holds {describe(path)}; expected paths such as '1' or '1.v'.")
         for reduction in _as_tuple(given):
             if not isinstance(reduction, AbstractReduction):
                 raise TypeError(
@@ -137,9 +145,17 @@ def _reductions_by_path(cell: AbstractCell, record: "Record | None") -> "dict[st
                 )
         parent, _, field = path.rpartition(".")
         owner = parts.get(parent)
-        if path not in parts and not (field and isinstance(owner, AbstractCell) and not owner.children()):
-            raise ValueError(unknown_name("simulate", "part to record", path, [p for p in parts if p]))
+        if path not in parts and not (field and _is_leaf(owner)):
+            known = [p for p in parts if p]
+            inner = [f"{p}.{field}" for p in known if p.startswith(f"{parent}.") and _is_leaf(parts[p])]
+            misspelt = difflib.get_close_matches(path, known, n=1, cutoff=0.75)
+            raise UnknownNameError(unknown_name("simulate", "part to record", path, known, misspelt or inner))
     return wanted
+
+
+def _is_leaf(part: PyTree) -> bool:
+    """Whether a part is a cell with a state of its own rather than of its parts."""
+    return isinstance(part, AbstractCell) and not part.children()
 
 
 def _stretch(xs: "Array | AbstractInputs", start: "int | Array", size: int) -> "Array | AbstractInputs":

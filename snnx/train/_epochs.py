@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import PyTree
 
 from snnx._errors import NonFiniteError
+from snnx.cells import refused_parameters
 from snnx.train._callbacks import AbstractCallback, Run
 from snnx.train._evaluate import Evaluation
 from snnx.train._program import Fixed, Moving, Plan, train_steps
@@ -143,10 +144,15 @@ def _better(record: dict[str, Any], history: list[dict[str, Any]]) -> bool:
 
 
 def _not_finite(state: TrainState, epoch: int, position: int) -> NonFiniteError:
+    wrong = refused_parameters(state.model)
+    hint = (
+        f" {wrong} Learn it as snnx.Positive(...) or snnx.Bounded(...), which cannot leave its range."
+        if wrong
+        else " Try a smaller learning rate, optax.clip_by_global_norm, or another surrogate."
+    )
     error = NonFiniteError(
         f"fit: loss or update is not finite in epoch {epoch + 1}, step {position + 1}. The parameters are as they were"
-        " before that step (error.state.model). Try a smaller learning rate, optax.clip_by_global_norm, or another"
-        " surrogate."
+        f" before that step (error.state.model).{hint}"
     )
     error.state = state
     return error

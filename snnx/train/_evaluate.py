@@ -3,10 +3,12 @@ import time
 import equinox as eqx
 import jax
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Key, PyTree
 
-from snnx._errors import ShapeError
+from snnx._errors import ShapeError, check_key
 from snnx._intern import Static
+from snnx.cells import AbstractCell, walk
 from snnx.data import SpikeDataset
 from snnx.losses import AbstractLoss, CrossEntropy
 from snnx.metrics import confusion_matrix
@@ -64,8 +66,10 @@ def evaluate(
     **Raises:** `ShapeError` if the model does not fit the data; `ValueError` for labels outside its outputs.
     """
     loss = CrossEntropy(Mean()) if loss is None else loss
+    key = jax.random.key(0) if key is None else key
+    check_key("evaluate", key)
     check_task("evaluate", model, data, loss, batch_size)
-    return score(model, data, loss, batch_size, jax.random.key(0) if key is None else key, chunk)
+    return score(model, data, loss, batch_size, key, chunk)
 
 
 def score(
@@ -113,6 +117,19 @@ def check_task(where: str, model: PyTree, data: SpikeDataset, loss: AbstractLoss
         raise TypeError(f"{where}: loss is {loss!r}; expected an object such as snnx.CrossEntropy(snnx.Mean()).")
     if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
         raise ValueError(f"{where}: batch_size is {batch_size!r}, expected a whole number >= 1.")
+    if any(isinstance(x, Tracer) for x in jax.tree.leaves((model, data))):
+        raise TypeError(
+            f"{where}: runs a compiled program of its own and cannot be transformed; loop over the models, or transform"
+            " snnx.simulate."
+        )
+    for path, part in walk(model):
+        dt = getattr(part, "dt", data.dt) if isinstance(part, AbstractCell) else data.dt
+        if dt != data.dt:
+            raise ValueError(
+                f"{where}: data has dt={data.dt:g}, but part {path or 'model'} ({type(part).__name__}) has dt={dt:g};"
+                f" give the neurons the time step of the data (snnx.with_dt(model, {data.dt:g}), their time constants"
+                f" being in its unit), or the data that of the neurons (data.with_dt({dt:g}))."
+            )
     outputs = _output_shape(model, data)
     if data.num_classes is not None and outputs != (data.num_classes,):
         raise ShapeError(

@@ -9,10 +9,10 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Key, PyTree
 
-from snnx._errors import CheckpointError, describe
+from snnx._errors import CheckpointError, check_key, describe
 from snnx._intern import Static
 from snnx.cells import Keep
-from snnx.data import SpikeDataset
+from snnx.data import SpikeDataset, fingerprint
 from snnx.losses import AbstractLoss
 from snnx.parameters import trainable as trainable_by_default
 from snnx.surrogates import AbstractSurrogate
@@ -21,7 +21,7 @@ from snnx.train._checkpoint import load_checkpoint, read_meta
 from snnx.train._epochs import Epochs
 from snnx.train._evaluate import Evaluation, check_task, score
 from snnx.train._program import Fixed, Moving, Plan, Schedule
-from snnx.train._progress import Progress
+from snnx.train._progress import Progress, duration, sentence
 from snnx.train._state import Totals, TrainState, copied
 
 
@@ -41,6 +41,13 @@ class FitResult(eqx.Module):
     best_epoch: int
     compile_seconds: float
     seconds: float
+
+    def __repr__(self) -> str:
+        """One line: what a notebook shows of it."""
+        last = f": {sentence(self.history[-1])}" if self.history else ""
+        return f"FitResult of {len(self.history)} epochs, the best {self.best_epoch}{last}; in {duration(self.seconds)}"
+
+    __str__ = __repr__
 
 
 def fit(
@@ -85,7 +92,8 @@ def fit(
     - `callbacks`: `Checkpoint(path)`, `EarlyStopping(patience)`, `LogFile(path)`, ...
     - `chunk`, `keep`, `truncate`: as in `simulate`.
     - `resume`: the path of a checkpoint, or a `FitResult`: goes on where that left off, bit for bit, given the same
-        key, data, batch size and optimiser.
+        key, data, loss, batch size and optimiser. Others are refused, but for numbers inside an optimiser such as its
+        learning rate, which cannot be seen.
     - `progress`: whether to show it.
 
     **Returns:** a `FitResult`.
@@ -102,6 +110,8 @@ def fit(
         "batch_size": batch_size,
         "examples": len(data),
         "validation": 0 if validation is None else len(validation),
+        "data": fingerprint(data),
+        "loss": " ".join(repr(loss).split()),
     }
     state, history = _initial_state(model, optimizer, trainable, key, validation, resume, settings)
     params, rest, static = _partition(state.model, trainable)
@@ -156,19 +166,28 @@ def _check(
             " less."
         )
     if validation is not None:
+        if not isinstance(validation, SpikeDataset):
+            raise TypeError(f"fit: validation is {describe(validation)}; expected a SpikeDataset.")
+        for name in ("sample_shape", "classes", "dt"):
+            ours, theirs = getattr(validation, name), getattr(data, name)
+            if ours != theirs:
+                raise ValueError(f"fit: validation has {name} {ours}, but data has {theirs}; they must be alike.")
         check_task("fit, validation", model, validation, loss, batch_size)
-        if validation.sample_shape != data.sample_shape or validation.classes != data.classes:
-            raise ValueError("fit: validation is not of the same kind as data: sample shape or classes differ.")
 
 
 def _check_kinds(optimizer: Any, key: Any, callbacks: Any) -> None:
     if not isinstance(optimizer, optax.GradientTransformation):
         hint = "use .gradient_transformation()" if isinstance(optimizer, optax.MultiSteps) else "e.g. optax.adam(1e-3)"
         raise TypeError(f"fit: optimizer is {describe(optimizer)}; expected an optax.GradientTransformation: {hint}.")
-    if not eqx.is_array(key) or not jnp.issubdtype(key.dtype, jax.dtypes.prng_key) or key.shape != ():
-        raise TypeError(f"fit: key is {describe(key)}; expected one key: jax.random.key(0).")
-    if not isinstance(callbacks, Sequence) or not all(isinstance(c, AbstractCallback) for c in callbacks):
+    check_key("fit", key)
+    if not isinstance(callbacks, Sequence):
         raise TypeError(f"fit: callbacks is {describe(callbacks)}; expected a list, e.g. [snnx.LogFile(path)].")
+    for i, callback in enumerate(callbacks):
+        if not isinstance(callback, AbstractCallback):
+            hint = (
+                f"an object: {callback.__name__}(...)" if isinstance(callback, type) else "an object with its methods"
+            )
+            raise TypeError(f"fit: callbacks[{i}] is {describe(callback)}; expected {hint}.")
 
 
 def _initial_state(
@@ -189,21 +208,40 @@ def _initial_state(
     if resume is None:
         return fresh, []
     if isinstance(resume, FitResult):
-        state, history, before = resume.state, list(resume.history), {}
+        state, history = resume.state, list(resume.history)
         if jax.tree.structure(state) != jax.tree.structure(fresh):
             raise ValueError("fit: resume is the result of another model, optimizer or validation; pass the same.")
     else:
-        meta = read_meta(resume)
-        state, history, before = load_checkpoint(resume, fresh), list(meta["history"]), meta["settings"]
-    for name in ("batch_size", "examples", "validation"):
-        if name in before and before[name] != settings[name]:
-            raise CheckpointError(
-                f"fit: resume was made with {name}={before[name]}, but this call has {name}={settings[name]}; pass the"
-                " data and the batch size of that run."
-            )
+        state, meta = _load(resume, fresh), read_meta(resume)
+        _check_settings(meta["settings"], settings)
+        history = list(meta["history"])
+    if int(state.epoch) > settings["epochs"]:
+        raise ValueError(
+            f"fit: epochs is {settings['epochs']}, but resume has {int(state.epoch)} epochs behind it; epochs counts"
+            " those too."
+        )
     if not jnp.array_equal(jax.random.key_data(state.key), jax.random.key_data(key)):
         raise CheckpointError("fit: resume was made with another key; pass the key of that run, to go on as it would.")
     return state, history
+
+
+def _check_settings(before: dict[str, Any], settings: dict[str, Any]) -> None:
+    for name in ("batch_size", "examples", "validation", "data", "loss"):
+        if name in before and before[name] != settings[name]:
+            raise CheckpointError(
+                f"fit: resume was made with {name}={before[name]}, but this call has {name}={settings[name]}; pass the"
+                " data, the loss and the batch size of that run, or start anew from its model (load_checkpoint)."
+            )
+
+
+def _load(path: "str | os.PathLike", like: TrainState) -> TrainState:
+    """A training state from its file, the argument named that makes another."""
+    try:
+        return load_checkpoint(path, like)
+    except CheckpointError as error:
+        if ".opt_state" in str(error):
+            raise CheckpointError(f"fit: resume was made with another optimizer; pass that one. ({error})") from error
+        raise
 
 
 def _partition(model: PyTree, trainable: Callable[[PyTree], PyTree]) -> tuple[PyTree, PyTree, PyTree]:

@@ -13,18 +13,19 @@ def duration(seconds: float) -> str:
 
 def sentence(record: dict[str, Any]) -> str:
     """One epoch as a line: losses, accuracies, rate."""
-    parts = [f"loss {record['loss']:.4f}"]
+    parts = [f"loss {record['loss']:#.4g}"]
     if record.get("accuracy") is not None:
         parts.append(f"acc {100 * record['accuracy']:.1f} %")
     if record.get("validation_loss") is not None:
-        parts.append(f"valid {record['validation_loss']:.4f}")
+        parts.append(f"valid {record['validation_loss']:#.4g}")
     if record.get("validation_accuracy") is not None:
         parts.append(f"{100 * record['validation_accuracy']:.1f} %")
     return "  ".join(parts)
 
 
 class Progress:
-    """A bar on a terminal, a line every few seconds elsewhere, nothing if `shown` is False."""
+    """A bar on a terminal; elsewhere a line at the first epoch and at every tenth of them all, or every half minute;
+    nothing if `shown` is False."""
 
     def __init__(self, shown: bool, epochs: int, steps: int, examples: int, done: int):
         self.shown, self.epochs, self.steps, self.examples, self.done = shown, epochs, steps, examples, done
@@ -75,7 +76,10 @@ class Progress:
         if self._bar is not None and self._task is not None:
             note = "  ".join(part for part in (figures, speed, f"{duration(left)} left") if part)
             self._bar.update(self._task, description=f"epoch {shown}/{self.epochs}", completed=steps, note=note)
-        elif position == 0 and (now - self._last_line > 2.0 or epoch == self.epochs):
+        elif position == 0 and (self._is_due(epoch) or now - self._last_line > 30.0):
             self._last_line = now
             left_text = f"  {duration(left)} left" if epoch < self.epochs else ""
             self._console.print(f"epoch {shown}/{self.epochs}  {figures}  {speed}{left_text}", highlight=False)
+
+    def _is_due(self, epoch: int) -> bool:
+        return epoch in (1, self.epochs) or (epoch > 0 and epoch % -(-self.epochs // 10) == 0)
