@@ -542,3 +542,18 @@ def test_a_run_killed_again_and_again_ends_as_if_it_had_not_been(tmp_path):
     assert without_times(logs[0]) == without_times(logs[1])
     assert len(logs[0]) == 6
     assert (killed / "test.json").read_text() == (whole / "test.json").read_text()
+
+
+def test_a_path_that_is_none_is_named(tmp_path):
+    model, none = make_model(), tmp_path / "none.npz"
+    with pytest.raises(FileNotFoundError, match=rf"^{none}: there is no such file\.$"):
+        load_checkpoint(none, model)
+    with pytest.raises(IsADirectoryError, match=rf"{tmp_path} is a folder; name the checkpoint in it"):
+        load_checkpoint(tmp_path, model)
+    with pytest.raises(IsADirectoryError, match=rf"save_checkpoint: {tmp_path} is a folder; name a file in it"):
+        save_checkpoint(tmp_path, model)
+    for call in (lambda: load_checkpoint(3, model), lambda: save_checkpoint(3, model), lambda: read_meta(3)):
+        with pytest.raises(
+            TypeError, match=r"(load_checkpoint|save_checkpoint|read_meta): path is int 3; expected that of"
+        ):
+            call()

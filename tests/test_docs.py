@@ -29,7 +29,7 @@ def test_example_runs(code, tmp_path, monkeypatch):
     exec(compile(code, "example", "exec"), names)
     if "result" in names:  # the README's: it has to have learned
         assert names["result"].history[-1]["validation_accuracy"] > 0.9
-    if "spikes" in names:  # a neuron of one's own: it has to have fired, and its membrane to have been recorded
+    if "QIF" in names:  # a neuron of one's own: it has to have fired, and its membrane to have been recorded
         assert names["spikes"].sum() > 0
         assert names["seen"]["1.v"].shape == names["spikes"].shape
 

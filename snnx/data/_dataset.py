@@ -133,7 +133,9 @@ class SpikeDataset(eqx.Module):
         return jax.tree.map(lambda x: x[0], one.inputs).dense()
 
 
-def _labels(where: str, targets: "Array | np.ndarray", classes: Sequence[str] | None) -> tuple[Array, tuple | None]:
+def _labels(
+    where: str, targets: "Array | np.ndarray | Sequence[int]", classes: Sequence[str] | None
+) -> tuple[Array, tuple | None]:
     """Targets as an array, and the class names: labels are whole numbers of the classes, all others are regression."""
     values = np.asarray(targets)
     if values.dtype == bool or not (
@@ -214,7 +216,7 @@ def fingerprint(data: SpikeDataset) -> str:
 @checked
 def from_spikes(
     spikes: "Array | np.ndarray",
-    targets: "Array | np.ndarray",
+    targets: "Array | np.ndarray | Sequence[int]",
     *,
     sample_shape: tuple[int, ...],
     classes: Sequence[str] | None = None,
@@ -246,7 +248,7 @@ def from_spikes(
 @checked
 def from_currents(
     values: "Array | np.ndarray",
-    targets: "Array | np.ndarray",
+    targets: "Array | np.ndarray | Sequence[int]",
     *,
     sample_shape: tuple[int, ...],
     classes: Sequence[str] | None = None,
@@ -267,7 +269,7 @@ def from_currents(
 @checked
 def from_constant(
     values: "Array | np.ndarray",
-    targets: "Array | np.ndarray",
+    targets: "Array | np.ndarray | Sequence[int]",
     *,
     steps: int,
     classes: Sequence[str] | None = None,

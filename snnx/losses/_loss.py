@@ -25,7 +25,7 @@ class AbstractLoss(eqx.Module):
 
     ```python
     class AbsoluteError(snnx.losses.AbstractLoss):
-        readout: snnx.AbstractReduction = snnx.Mean()
+        readout: snnx.reductions.AbstractReduction = snnx.Mean()
 
         def __call__(self, reduced, target, *, record):
             return jnp.abs(reduced - target).mean()

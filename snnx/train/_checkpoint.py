@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
-from snnx._errors import CheckpointError
+from snnx._errors import CheckpointError, describe
 
 FORMAT = "snnx-checkpoint"
 VERSION = 1
@@ -83,9 +83,11 @@ def save_checkpoint(path: "str | os.PathLike", tree: PyTree, meta: dict[str, Any
     the old file or the new one.
 
     **Arguments:** `path`: e.g. `"run/checkpoint.npz"`; `tree`: any PyTree; `meta`: what JSON can hold, kept with it.
-    **Raises:** `OSError` if the folder cannot be written; `TypeError` if `meta` is not JSON.
+    **Raises:** `OSError` if the file cannot be written; `TypeError` if `meta` is not JSON.
     """
-    path = pathlib.Path(path)
+    path = _path("save_checkpoint", path)
+    if path.is_dir():
+        raise IsADirectoryError(f"save_checkpoint: {path} is a folder; name a file in it: {path / 'checkpoint.npz'}.")
     leaves, described = _leaves(tree)
     arrays = {p: leaf for p, leaf in leaves.items() if "static" not in described[p]}
     header = {
@@ -133,7 +135,7 @@ def read_meta(path: "str | os.PathLike") -> dict[str, Any]:
 
     **Raises:** `CheckpointError` if the file is no whole checkpoint of this version; `FileNotFoundError`.
     """
-    return _read(pathlib.Path(path))[0]["meta"]
+    return _read(_path("read_meta", path))[0]["meta"]
 
 
 def load_checkpoint(path: "str | os.PathLike", like: _Tree) -> _Tree:
@@ -145,7 +147,7 @@ def load_checkpoint(path: "str | os.PathLike", like: _Tree) -> _Tree:
     **Raises:** `CheckpointError` if the file is truncated, damaged, of another version, or of another model: the message
     names the first leaf that differs, by its path; `FileNotFoundError` if it is not there.
     """
-    path = pathlib.Path(path)
+    path = _path("load_checkpoint", path)
     header, entries = _read(path)
     leaves, described = _leaves(like)
     stored = header["leaves"]
@@ -179,7 +181,17 @@ def _say(described: dict[str, Any] | None) -> str:
     return f"a key ({described['key']})" if "key" in described else str(described["static"])
 
 
+def _path(where: str, path: Any) -> pathlib.Path:
+    if not isinstance(path, (str, os.PathLike)):
+        raise TypeError(f"{where}: path is {describe(path)}; expected that of a file, e.g. 'run/checkpoint.npz'.")
+    return pathlib.Path(path)
+
+
 def _read(path: pathlib.Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder; name the checkpoint in it, e.g. {path / 'checkpoint.npz'}.")
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: there is no such file.")
     content = path.read_bytes()
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as file:
