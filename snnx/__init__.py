@@ -33,9 +33,11 @@ from snnx.cells import cast as cast
 from snnx.cells import spiking_paths as spiking_paths
 from snnx.cells import with_dt as with_dt
 from snnx.data import SpikeDataset as SpikeDataset
+from snnx.inputs import ActiveChannels as ActiveChannels
 from snnx.inputs import Bits as Bits
 from snnx.inputs import Constant as Constant
 from snnx.inputs import Dense as Dense
+from snnx.inputs import pack_active as pack_active
 from snnx.inputs import pack_bits as pack_bits
 from snnx.inputs import unpack_bits as unpack_bits
 from snnx.layers import Add as Add
@@ -133,6 +135,7 @@ __all__ = [
     "ATan",
     "AbstractCell",
     "AbstractSurrogate",
+    "ActiveChannels",
     "AdLIF",
     "Add",
     "Arctan",
@@ -221,6 +224,7 @@ __all__ = [
     "losses",
     "metrics",
     "neurons",
+    "pack_active",
     "pack_bits",
     "plot",
     "save_checkpoint",

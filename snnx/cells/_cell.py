@@ -12,6 +12,7 @@ from jaxtyping import Array, Bool, Key, PyTree
 
 from snnx._default import default
 from snnx._errors import ShapeError, UnknownNameError, describe, unknown_name
+from snnx.inputs import AbstractInputs
 
 State: TypeAlias = PyTree
 Shape: TypeAlias = tuple[int, ...]
@@ -70,6 +71,11 @@ class AbstractCell(eqx.Module):
         **Returns:** `ys: [time, ...]`, the state after the last step, and a dict from each tap to its trace over time.
         """
         return scan_over_time(self, xs, state, key=key, mask=mask, taps=taps)
+
+    @default
+    def takes(self, xs: AbstractInputs) -> bool:
+        """Whether `over_time` makes better use of this compact layout than of the dense array, which it else gets."""
+        return False
 
     @default
     def children(self) -> dict[str, PyTree]:

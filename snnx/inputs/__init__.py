@@ -1,5 +1,7 @@
 """Compact layouts of input sequences."""
 
+from snnx.inputs._active_channels import ActiveChannels as ActiveChannels
+from snnx.inputs._active_channels import pack_active as pack_active
 from snnx.inputs._inputs import AbstractInputs as AbstractInputs
 from snnx.inputs._inputs import Bits as Bits
 from snnx.inputs._inputs import Constant as Constant
@@ -7,4 +9,4 @@ from snnx.inputs._inputs import Dense as Dense
 from snnx.inputs._inputs import pack_bits as pack_bits
 from snnx.inputs._inputs import unpack_bits as unpack_bits
 
-__all__ = ["AbstractInputs", "Bits", "Constant", "Dense", "pack_bits", "unpack_bits"]
+__all__ = ["AbstractInputs", "ActiveChannels", "Bits", "Constant", "Dense", "pack_active", "pack_bits", "unpack_bits"]

@@ -31,7 +31,7 @@ class AbstractInputs(eqx.Module):
         """The plain array `[num_steps, *sample_shape]`, in floats."""
 
 
-def _check_sample_shape(where: str, sample_shape: tuple[int, ...]) -> tuple[int, ...]:
+def check_sample_shape(where: str, sample_shape: tuple[int, ...]) -> tuple[int, ...]:
     shape = tuple(int(n) for n in sample_shape)
     if not shape or any(n < 1 for n in shape):
         raise ShapeError(f"{where}: sample_shape is {sample_shape!r}; expected the shape of one step, e.g. (700,).")
@@ -48,7 +48,7 @@ class Dense(AbstractInputs):
     sample_shape: tuple[int, ...] = eqx.field(static=True)
 
     def __init__(self, values: Array, sample_shape: tuple[int, ...]):
-        self.sample_shape = _check_sample_shape("Dense", sample_shape)
+        self.sample_shape = check_sample_shape("Dense", sample_shape)
         check_float("Dense", "values", values)
         rank = len(self.sample_shape)
         if values.ndim <= rank or tuple(values.shape[-rank:]) != self.sample_shape:
@@ -83,7 +83,7 @@ class Bits(AbstractInputs):
     sample_shape: tuple[int, ...] = eqx.field(static=True)
 
     def __init__(self, packed: Array, sample_shape: tuple[int, ...]):
-        self.sample_shape = _check_sample_shape("Bits", sample_shape)
+        self.sample_shape = check_sample_shape("Bits", sample_shape)
         _check_packed("Bits", packed, self.sample_shape)
         if packed.ndim < 2:
             raise ShapeError(f"Bits: packed is {describe(packed)}; expected [time, bytes], a row of bytes a step.")
@@ -122,7 +122,7 @@ class Constant(AbstractInputs):
             raise ValueError(f"Constant: num_steps is {num_steps!r}, expected a whole number >= 1.")
         self.values = values
         self.num_steps = int(num_steps)
-        self.sample_shape = _check_sample_shape("Constant", values.shape if sample_shape is None else sample_shape)
+        self.sample_shape = check_sample_shape("Constant", values.shape if sample_shape is None else sample_shape)
         if tuple(values.shape[-len(self.sample_shape) :]) != self.sample_shape:
             raise ShapeError(f"Constant: values is {describe(values)}, but one step has shape {self.sample_shape}.")
 

@@ -1,6 +1,7 @@
 """Plain callables inside containers: at one step, over a stretch of time, and as a shape."""
 
 import inspect
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -9,6 +10,7 @@ from jaxtyping import Array, Key, PyTree
 
 from snnx._errors import ShapeError, describe
 from snnx.cells import mark_kept
+from snnx.inputs import AbstractInputs, ActiveChannels
 
 
 def _is_plain_linear(layer: PyTree) -> bool:
@@ -17,8 +19,11 @@ def _is_plain_linear(layer: PyTree) -> bool:
 
 def _affine(layer: eqx.nn.Linear, xs: Array) -> Array:
     # x @ W.T rather than W @ x: under vmap the latter becomes a product with transposed output, 1.6 times slower.
-    ys = xs @ layer.weight.T
-    return ys if layer.bias is None else ys + layer.bias.reshape((1,) * (xs.ndim - 1) + (-1,))
+    return _with_bias(layer, xs @ layer.weight.T)
+
+
+def _with_bias(layer: eqx.nn.Linear, ys: Array) -> Array:
+    return ys if layer.bias is None else ys + layer.bias.reshape((1,) * (ys.ndim - 1) + (-1,))
 
 
 def _check_linear(layer: eqx.nn.Linear, x: "Array | jax.ShapeDtypeStruct") -> None:
@@ -69,8 +74,15 @@ def apply_step(layer: PyTree, *xs: Array, key: Key[Array, ""] | None = None) -> 
     return layer(*xs, key=key) if takes_key(layer) else layer(*xs)
 
 
-def apply_stretch(layer: PyTree, *xs: Array, key: Key[Array, ""] | None = None) -> Array:
+def takes_as_it_is(layer: PyTree, xs: AbstractInputs) -> bool:
+    """Whether `apply_stretch` makes better use of this compact layout than of the dense array."""
+    return isinstance(xs, ActiveChannels) and _is_plain_linear(layer) and xs.sample_shape == (layer.in_features,)
+
+
+def apply_stretch(layer: PyTree, *xs: Any, key: Key[Array, ""] | None = None) -> Array:
     """A plain callable at every step of a stretch of time, at once; the key is the same at every step."""
+    if isinstance(xs[0], ActiveChannels):
+        return mark_kept(_with_bias(layer, xs[0].product(layer.weight.T)))
     if _is_plain_linear(layer):
         _check_linear(layer, *(jax.ShapeDtypeStruct(x.shape[1:], x.dtype) for x in xs))
         return mark_kept(_affine(layer, *xs))

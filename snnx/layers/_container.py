@@ -11,6 +11,7 @@ from jaxtyping import Array, Bool, Key, PyTree
 
 from snnx._errors import ShapeError, UnknownNameError, describe
 from snnx.cells import AbstractCell, Shape, Taps, cell_dtype, taps_of_child, with_prefix, zero_where_masked
+from snnx.inputs import AbstractInputs
 from snnx.layers._apply import apply_step, apply_stretch, check_part, unit
 
 Value: TypeAlias = Any  # what flows through the wiring: an array, or in `init_state` its shape and dtype alone
@@ -72,7 +73,7 @@ class AbstractContainer(AbstractCell):
 
     def over_time(
         self,
-        xs: Array,
+        xs: Array | AbstractInputs,
         state: dict[str, PyTree],
         *,
         key: Key[Array, ""] | None = None,
@@ -82,9 +83,9 @@ class AbstractContainer(AbstractCell):
         parts, keys, new = self.children(), self._keys(key), self._copy(state)
         tapped: dict[str, Array] = {}
 
-        def run(name: str, *xs: Array) -> Array:
+        def run(name: str, *xs: Value) -> Array:
             part, wanted = parts[name], taps_of_child(taps, name)
-            with naming(self, name, *(jax.ShapeDtypeStruct(x.shape[1:], x.dtype) for x in xs)):
+            with naming(self, name, *map(_one_step, xs)):
                 if isinstance(part, AbstractCell):
                     ys, new[name], seen = part.over_time(
                         xs[0], self._state_of(name, state), key=keys[name], mask=mask, taps=wanted
@@ -165,6 +166,13 @@ class PartShapeError(_PartError, ShapeError):
 
 class PartTypeError(_PartError, TypeError):
     """A part of a container got the wrong type or dtype; the message names the part by its path."""
+
+
+def _one_step(xs: Value) -> jax.ShapeDtypeStruct:
+    """Shape and dtype of one step of a stretch."""
+    if isinstance(xs, AbstractInputs):
+        return jax.eval_shape(lambda: xs.dense()[0])
+    return jax.ShapeDtypeStruct(xs.shape[1:], xs.dtype)
 
 
 def _some_key() -> Array:

@@ -3,6 +3,9 @@ from collections.abc import Iterable, Sequence
 from jaxtyping import PyTree
 
 from snnx._errors import describe
+from snnx.cells import AbstractCell
+from snnx.inputs import AbstractInputs
+from snnx.layers._apply import takes_as_it_is
 from snnx.layers._container import AbstractContainer, Run, Value
 
 
@@ -37,6 +40,10 @@ class Sequential(AbstractContainer):
 
     def children(self) -> dict[str, PyTree]:
         return {str(i): layer for i, layer in enumerate(self.layers)}
+
+    def takes(self, xs: AbstractInputs) -> bool:
+        first = self.layers[0]
+        return first.takes(xs) if isinstance(first, AbstractCell) else takes_as_it_is(first, xs)
 
     def wire(self, x: Value, run: Run) -> Value:
         for name in self.children():

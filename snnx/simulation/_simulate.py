@@ -207,8 +207,8 @@ def _run(
     policy = _policy(default_keep(cell) if keep is None else keep)
 
     def traces(xs: PyTree, state: State, mask: Array | None) -> tuple[dict[str, Array], State]:
-        dense = xs.dense(dtype) if isinstance(xs, AbstractInputs) else xs
-        ys, state, tapped = cell.over_time(dense, state, key=key, mask=mask, taps=taps)
+        given: Any = xs.dense(dtype) if isinstance(xs, AbstractInputs) and not cell.takes(xs) else xs
+        ys, state, tapped = cell.over_time(given, state, key=key, mask=mask, taps=taps)
         return {_OWN: ys} | tapped, state
 
     def advance(carry: PyTree, start: "int | Array", size: int) -> tuple[PyTree, PyTree]:

@@ -1,0 +1,103 @@
+import math
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float, Int, UInt
+
+from snnx._errors import DtypeError, ShapeError, describe
+from snnx.inputs._inputs import AbstractInputs, check_sample_shape
+from snnx.inputs._rows import sum_rows
+
+
+class ActiveChannels(AbstractInputs):
+    r"""Sparse spikes as lists: which channels are active in each step.
+
+    $$ x_{t,c} = \#\{j : \texttt{channels}_{t,j} = c\}, \qquad (x\,W)_t = \sum_j W_{\texttt{channels}_{t,j}} $$
+
+    A list is filled up with the number of channels, which stands for none. A channel that stands twice counts twice. A
+    first layer that is an `eqx.nn.Linear` adds up rows of its weights, one for each entry, in place of a product with
+    zeros; every other layer gets the dense array.
+
+    **Arguments:**
+    - `channels`: `uint16[time, capacity]` (or `uint32`), entries from 0 to `prod(sample_shape)`; see
+        `snnx.pack_active`.
+    - `sample_shape`: the shape of one step; channels count through its axes, the last fastest.
+
+    **Raises:** `DtypeError`, `ShapeError` if `channels` is not of this kind.
+    """
+
+    channels: UInt[Array, "time capacity"]
+    sample_shape: tuple[int, ...] = eqx.field(static=True)
+
+    def __init__(self, channels: Array, sample_shape: tuple[int, ...]):
+        self.sample_shape = check_sample_shape("ActiveChannels", sample_shape)
+        kinds = _dtypes(math.prod(self.sample_shape))
+        if getattr(channels, "dtype", None) not in kinds:
+            raise DtypeError(
+                f"ActiveChannels: channels is {describe(channels)}, expected {' or '.join(k.__name__ for k in kinds)}"
+                f" for {math.prod(self.sample_shape)} channels; make the lists with snnx.pack_active(spikes)."
+            )
+        if channels.ndim < 2:
+            raise ShapeError(
+                f"ActiveChannels: channels is {describe(channels)}; expected [time, capacity], a list for each step."
+            )
+        self.channels = channels
+
+    @property
+    def num_steps(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.channels.shape[-2]
+
+    def stretch(self, start: "int | Int[Array, '']", size: int) -> "ActiveChannels":
+        return ActiveChannels(jax.lax.dynamic_slice_in_dim(self.channels, start, size), self.sample_shape)
+
+    def dense(self, dtype: "DTypeLike | None" = None) -> Float[Array, "time *shape"]:
+        count = math.prod(self.sample_shape)
+        zeros = jnp.zeros(count + 1, jnp.zeros(()).dtype if dtype is None else dtype)
+
+        def step(active: Array) -> Array:
+            return zeros.at[active].add(1.0)[:count].reshape(self.sample_shape)
+
+        return jax.lax.map(step, self.channels)  # step by step, so that under vmap time comes out as the leading axis
+
+    def product(self, weights: Float[Array, "channels out"]) -> Float[Array, "time out"]:
+        """The dense array times `weights`: for each step the sum of the rows of its active channels."""
+        return sum_rows(weights, self.channels)
+
+
+def pack_active(spikes: "Array | np.ndarray", *, capacity: int | None = None) -> UInt[Array, "*leading capacity"]:
+    """The active channels of every step, as `ActiveChannels` holds them.
+
+    **Arguments:**
+    - `spikes`: `[..., channels]`, zeros and ones of any dtype.
+    - `capacity`: the length of the lists; by default that of the longest, so that nothing is left out.
+
+    **Returns:** `uint16[..., capacity]`, or `uint32` from 65536 channels on: the channels in ascending order, then, as
+    filling, their number.
+
+    **Raises:** `ValueError` if there is another value than 0 and 1, or a step has more spikes than the capacity.
+    """
+    values = np.asarray(spikes)
+    bits = values.astype(bool)
+    if values.dtype != bool and not np.array_equal(values, bits):
+        raise ValueError(
+            "pack_active: spikes holds values other than 0 and 1; binarise them yourself, or keep them dense."
+        )
+    counts = bits.sum(axis=-1)
+    longest = int(counts.max(initial=0))
+    size = max(longest, 1) if capacity is None else capacity
+    if longest > size:
+        raise ValueError(f"pack_active: capacity is {capacity}, but a step has {longest} active channels.")
+    count = bits.shape[-1]
+    lists = np.full((*bits.shape[:-1], size), count, _dtypes(count)[0])
+    *where, channel = np.nonzero(bits)
+    place = (np.cumsum(bits, axis=-1, dtype=np.uint32) - 1)[bits]
+    lists[(*where, place)] = channel
+    return jnp.asarray(lists)
+
+
+def _dtypes(channels: int) -> tuple[type, ...]:
+    """The integers that can count the channels, the smallest first."""
+    return (np.uint16, np.uint32) if channels < 2**16 else (np.uint32,)

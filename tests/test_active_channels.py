@@ -1,0 +1,198 @@
+"""Lists of active channels: the same numbers as the dense spikes, in values and gradients, and what is refused."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import snnx
+from snnx._errors import DtypeError, ShapeError
+from snnx.inputs import ActiveChannels, pack_active
+
+STEPS, CHANNELS, HIDDEN = 11, 13, 6
+K = jax.random.split(jax.random.key(0), 6)
+
+
+def raster(shape, seed=0, rate=0.2):
+    return np.random.default_rng(seed).random(shape) < rate
+
+
+def linear(n_in, n_out, key, **options):
+    layer = eqx.nn.Linear(n_in, n_out, key=key, **options)
+    return eqx.tree_at(lambda part: part.weight, layer, 3.0 * layer.weight)
+
+
+@given(st.integers(1, 40), st.integers(0, 3), st.floats(0, 1), st.integers(0, 2**32 - 1))
+def test_a_list_names_the_channels_in_order_and_then_their_number(channels, rank, rate, seed):
+    spikes = raster((*(2, 3, 2)[:rank], channels), seed, rate)
+    lists = np.asarray(pack_active(spikes))
+    assert lists.dtype == np.uint16
+    for where in np.ndindex(spikes.shape[:-1]):
+        (active,) = np.nonzero(spikes[where])
+        np.testing.assert_array_equal(lists[where][: len(active)], active)
+        assert (lists[where][len(active) :] == channels).all()
+    assert lists.shape[-1] == max(1, spikes.sum(-1).max(initial=0))
+
+
+def test_many_channels_need_wider_numbers():
+    spikes = np.zeros((2, 70_000))
+    spikes[1, 69_999] = 1
+    lists = pack_active(spikes)
+    assert lists.dtype == jnp.uint32
+    np.testing.assert_array_equal(lists, [[70_000], [69_999]])
+    np.testing.assert_array_equal(ActiveChannels(lists, (70_000,)).dense(), spikes)
+
+
+@pytest.mark.parametrize("shape", [(1,), (17,), (2, 3), (2, 3, 4)])
+@pytest.mark.parametrize("rate", [0.0, 0.3, 1.0])
+def test_dense_gives_the_spikes_back(shape, rate):
+    spikes = raster((STEPS, *shape), rate=rate)
+    inputs = ActiveChannels(pack_active(spikes.reshape(STEPS, -1)), shape)
+    assert inputs.num_steps == STEPS
+    dense = inputs.dense()
+    assert dense.dtype == jnp.float32
+    np.testing.assert_array_equal(dense, spikes)
+    np.testing.assert_array_equal(inputs.stretch(3, 4).dense(), spikes[3:7])
+    assert inputs.dense(jnp.bfloat16).dtype == jnp.bfloat16
+
+
+def test_a_channel_that_stands_twice_counts_twice():
+    inputs = ActiveChannels(jnp.array([[1, 1, 3], [3, 0, 2]], jnp.uint16), (3,))
+    np.testing.assert_array_equal(inputs.dense(), [[0, 2, 0], [1, 0, 1]])
+    weights = np.random.default_rng(0).normal(size=(3, 5))
+    np.testing.assert_allclose(
+        inputs.product(jnp.asarray(weights)), [2 * weights[1], weights[0] + weights[2]], rtol=1e-6
+    )
+
+
+def test_the_product_and_its_gradient_are_those_of_the_dense_matrix(x64):
+    rng = np.random.default_rng(0)
+    spikes, weights, pull = raster((STEPS, CHANNELS)), rng.normal(size=(CHANNELS, 4)), rng.normal(size=(STEPS, 4))
+    inputs = ActiveChannels(pack_active(spikes, capacity=9), (CHANNELS,))
+    product, pullback = jax.vjp(inputs.product, jnp.asarray(weights))
+    np.testing.assert_allclose(product, spikes @ weights, rtol=1e-13, atol=1e-14)
+    np.testing.assert_allclose(pullback(jnp.asarray(pull))[0], spikes.T @ pull, rtol=1e-13, atol=1e-14)
+    _, tangent = jax.jvp(inputs.product, (jnp.asarray(weights),), (jnp.asarray(2 * weights),))
+    np.testing.assert_allclose(tangent, 2 * spikes @ weights, rtol=1e-13, atol=1e-14)
+
+
+@pytest.mark.parametrize("batched", ["lists", "weights", "both"])
+def test_a_batch_is_a_loop_in_every_derivative(batched, x64):
+    rng = np.random.default_rng(0)
+    lists = pack_active(raster((3, STEPS, CHANNELS)))
+    weights, pull = jnp.asarray(rng.normal(size=(3, CHANNELS, 4))), jnp.asarray(rng.normal(size=(3, STEPS, 4)))
+    axes = (None if batched == "weights" else 0, None if batched == "lists" else 0)
+
+    def value(lists, weights, pull):
+        product = ActiveChannels(lists, (CHANNELS,)).product(weights)
+        return jnp.sum(jnp.tanh(product) * pull)
+
+    given = (lists if axes[0] == 0 else lists[0], weights if axes[1] == 0 else weights[0], pull)
+    for function in (value, jax.grad(value, argnums=1), jax.jacfwd(value, argnums=1), jax.hessian(value, argnums=1)):
+        together = jax.jit(jax.vmap(function, (*axes, 0)))(*given)
+        one_by_one = [
+            function(*(x if axis is None else x[i] for x, axis in zip(given, (*axes, 0), strict=True)))
+            for i in range(3)
+        ]
+        np.testing.assert_allclose(together, np.stack(one_by_one), rtol=1e-12, atol=1e-13)
+    # The gradient of the sum over the batch adds up to that of the examples.
+    total = jax.grad(lambda w: jax.vmap(value, (*axes, 0))(given[0], w, given[2]).sum())(given[1])
+    parts = jax.vmap(jax.grad(value, argnums=1), (*axes, 0))(*given)
+    np.testing.assert_allclose(total, parts.sum(0) if axes[1] is None else parts, rtol=1e-12, atol=1e-13)
+
+
+def networks():
+    head = [snnx.LIF(5.0), linear(HIDDEN, 3, K[1]), snnx.LI()]
+    yield "linear", snnx.Sequential([linear(CHANNELS, HIDDEN, K[0]), *head]), True
+    yield "no bias", snnx.Sequential([linear(CHANNELS, HIDDEN, K[0], use_bias=False), *head]), True
+    yield "nested", snnx.Sequential([snnx.Sequential([linear(CHANNELS, HIDDEN, K[0])]), *head]), True
+    recurrent = snnx.Recurrent(snnx.LIF(5.0), linear(HIDDEN, HIDDEN, K[2]))
+    yield "recurrent", snnx.Sequential([linear(CHANNELS, HIDDEN, K[0]), recurrent, *head[1:]]), True
+    yield "neuron", snnx.Sequential([snnx.LIF(5.0), linear(CHANNELS, 3, K[3])]), False
+    yield "norm", snnx.Sequential([eqx.nn.LayerNorm(CHANNELS), linear(CHANNELS, HIDDEN, K[0]), *head]), False
+    branches = snnx.Parallel([linear(CHANNELS, 3, K[4]), linear(CHANNELS, 3, K[5])])
+    yield "branches", snnx.Sequential([branches, snnx.LIF(5.0)]), False
+
+
+@pytest.mark.parametrize(("model", "taken"), [pytest.param(m, t, id=name) for name, m, t in networks()])
+@pytest.mark.parametrize("chunk", [4, STEPS])
+def test_a_network_computes_the_same_from_lists(model, taken, chunk):
+    spikes = raster((3, STEPS, CHANNELS))
+    lists = ActiveChannels(pack_active(spikes), (CHANNELS,))
+    mask = jnp.arange(STEPS) < 8
+    assert model.takes(jax.tree.map(lambda x: x[0], lists)) is taken
+
+    @eqx.filter_jit
+    @eqx.filter_value_and_grad(has_aux=True)
+    def loss(model, inputs):
+        def one(xs):
+            mean, state, seen = snnx.simulate(
+                model, xs, mask=mask, readout=snnx.Mean(), record=["0", *snnx.spiking_paths(model)], chunk=chunk
+            )
+            return mean, state, seen
+
+        outputs = jax.vmap(one)(inputs)
+        return (outputs[0] ** 2).sum(), outputs
+
+    (value, outputs), gradient = loss(model, jnp.asarray(spikes, jnp.float32))
+    (again, from_lists), from_lists_gradient = loss(model, lists)
+    assert float(value) > 0.01
+    np.testing.assert_allclose(again, value, rtol=1e-5)
+    for got, expected in zip(jax.tree.leaves(from_lists), jax.tree.leaves(outputs), strict=True):
+        np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5)
+    for got, expected in zip(jax.tree.leaves(from_lists_gradient), jax.tree.leaves(gradient), strict=True):
+        np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_convolution_gets_the_dense_frames():
+    model = snnx.Sequential([eqx.nn.Conv2d(2, 3, 2, key=K[0]), snnx.LIF(3.0)])
+    spikes = raster((STEPS, 2, 4, 5))
+    lists = ActiveChannels(pack_active(spikes.reshape(STEPS, -1)), (2, 4, 5))
+    assert not model.takes(lists)
+    got, expected = (snnx.simulate(model, xs)[0] for xs in (lists, jnp.asarray(spikes, jnp.float32)))
+    np.testing.assert_array_equal(got, expected)
+
+
+def test_nothing_dense_is_made_of_the_lists():
+    """The compiled program holds no array of the size of the dense input."""
+    model = snnx.Sequential([linear(512, 4, K[0]), snnx.LIF(), linear(4, 2, K[1]), snnx.LI()])
+    lists = ActiveChannels(jnp.zeros((8, 64, 3), jnp.uint16), (512,))
+    bits = snnx.Bits(jnp.zeros((8, 64, 64), jnp.uint8), (512,))
+
+    def loss(model, inputs):
+        return jax.vmap(lambda xs: snnx.simulate(model, xs, readout=snnx.Mean(), chunk=8)[0])(inputs).sum()
+
+    sizes = []
+    for inputs in (lists, bits):
+        params, static = eqx.partition(model, eqx.is_inexact_array)
+        gradient = jax.grad(lambda p, xs, s=static: loss(eqx.combine(p, s), xs))
+        sizes.append(jax.jit(gradient).lower(params, inputs).compile().memory_analysis().temp_size_in_bytes)
+    assert sizes[0] < 8 * 8 * 512 * 4 / 2 < sizes[1]
+
+
+def test_lists_of_another_kind_are_refused():
+    lists = jnp.zeros((4, 3), jnp.uint16)
+    with pytest.raises(
+        DtypeError, match=r"ActiveChannels: channels is int32\[4, 3\], expected uint16 or uint32 for 20"
+    ):
+        ActiveChannels(lists.astype(jnp.int32), (20,))
+    with pytest.raises(DtypeError, match=r"channels is uint16\[4, 3\], expected uint32 for 70000 channels"):
+        ActiveChannels(lists, (70_000,))
+    with pytest.raises(ShapeError, match=r"channels is uint16\[4\]; expected \[time, capacity\]"):
+        ActiveChannels(lists[:, 0], (20,))
+    with pytest.raises(ShapeError, match="ActiveChannels: sample_shape"):
+        ActiveChannels(lists, ())
+
+
+def test_nothing_is_left_out_of_a_list():
+    spikes = raster((5, 20), rate=0.5)
+    longest = int(spikes.sum(-1).max())
+    with pytest.raises(ValueError, match=rf"pack_active: capacity is {longest - 1}, but a step has {longest} active"):
+        pack_active(spikes, capacity=longest - 1)
+    with pytest.raises(ValueError, match="pack_active: spikes holds values other than 0 and 1"):
+        pack_active(np.array([[0, 2]]))
+    with pytest.raises(ValueError, match="model's first layer|sample_shape|layer 0"):
+        snnx.simulate(snnx.Sequential([linear(CHANNELS, 3, K[0])]), ActiveChannels(pack_active(spikes), (20,)))
