@@ -354,8 +354,12 @@ class Keyless(AbstractCell):
 @pytest.mark.parametrize(
     ("step", "error", "message"),
     [
-        (lambda x, s: x, TypeError, r"Own: __call__ returns .*; expected a tuple of two: output, new state"),
-        (lambda x, s: (x, s, x), TypeError, r"Own: __call__ returns tuple; expected a tuple of two"),
+        (lambda x, s: x, TypeError, r"Own: __call__ returns float32\[3\]; expected a tuple of two: output, new state"),
+        (
+            lambda x, s: (x, s, x),
+            TypeError,
+            r"Own: __call__ returns \(float32\[3\], QuadraticState.*\); expected a tuple of two",
+        ),
         (
             lambda x, s: (x, s.v),
             TypeError,

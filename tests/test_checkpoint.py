@@ -23,7 +23,7 @@ from small import HIDDEN, TAU, assert_same_bits, fit, make_data, make_model, sco
 
 import snnx
 from snnx._errors import CheckpointError
-from snnx.train import AbstractCallback, load_checkpoint, read_meta, save_checkpoint
+from snnx.train import AbstractCallback, Checkpoint, LogFile, load_checkpoint, read_meta, save_checkpoint
 
 # There and back
 
@@ -452,7 +452,10 @@ def test_a_resumed_run_stops_early_where_it_would_have(tmp_path, monkeypatch, qu
         ({"batch_size": 7}, r"fit: resume was made with batch_size=8, but this call has batch_size=7"),
         ({"data": make_data(22)}, r"fit: resume was made with examples=23, but this call has examples=22"),
         ({"validation": make_data(9)}, r"fit: resume was made with validation=10, but this call has validation=9"),
-        ({"validation": None}, r"\.best.* is .* in the file, but absent in the model given"),
+        (
+            {"validation": None},
+            r"fit: resume was made with validation=10, but this call has validation=0; pass the arguments of",
+        ),
         ({"model": make_model()}, r"it is of another model: \.model\.layers\[2\]"),
         ({"optimizer": optax.sgd(0.1)}, r"\.opt_state"),
     ],
@@ -557,3 +560,34 @@ def test_a_path_that_is_none_is_named(tmp_path):
             TypeError, match=r"(load_checkpoint|save_checkpoint|read_meta): path is int 3; expected that of"
         ):
             call()
+
+
+def test_the_model_is_read_out_of_a_training_state(tmp_path):
+    path = tmp_path / "run.npz"
+    result = fit(epochs=3, validation=make_data(9, seed=3), callbacks=[Checkpoint(path)])
+    model = make_model()
+    with pytest.raises(CheckpointError, match=r"it holds a training state, of which the model is a part; read it with"):
+        load_checkpoint(path, model)
+    assert_same_bits(load_checkpoint(path, model, part=".model"), result.state.model)
+    best = load_checkpoint(path, model, part=".best")
+    assert_same_bits(eqx.nn.inference_mode(best), result.model)
+    with pytest.raises(CheckpointError, match=r"there is no part '.params' in it"):
+        load_checkpoint(path, model, part=".params")
+    with pytest.raises(CheckpointError, match=r"it is of another model: \.layers"):
+        load_checkpoint(path, make_model(between=(eqx.nn.Dropout(0.1),)), part=".model")
+    fit(epochs=1, callbacks=[Checkpoint(path)])
+    with pytest.raises(CheckpointError, match=r"there is no part '.best' in it"):
+        load_checkpoint(path, model, part=".best")
+
+
+def test_a_file_that_cannot_be_written_is_the_one_that_is_named(tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    path = tmp_path / "file" / "run.npz"
+    for call in (
+        lambda: save_checkpoint(path, make_model()),
+        lambda: fit(epochs=1, callbacks=[Checkpoint(path)]),
+        lambda: fit(epochs=1, callbacks=[LogFile(path)]),
+    ):
+        with pytest.raises(OSError, match="run.npz") as caught:
+            call()
+        assert caught.value.filename == str(path)

@@ -97,7 +97,8 @@ def test_a_run_writes_its_files(run):
     assert records == read_meta(folder / "checkpoint.npz")["history"]
     assert records[1]["loss"] < records[0]["loss"]
     best = int(np.argmin([record["validation_loss"] for record in records])) + 1
-    assert read_meta(folder / "model.npz") == {"best_epoch": best}
+    test = snnx.data.fingerprint(make_task(Config(steps=4, epochs=2, hidden=(16,))).test)
+    assert read_meta(folder / "model.npz") == {"best_epoch": best, "test": test}
     for name in PICTURES:
         assert (folder / name).read_bytes().startswith(b"\x89PNG")
 
@@ -408,9 +409,9 @@ def test_help_explains_every_flag():
         (["train", "digits", "--seed", "-1"], r"--seed: expected a whole number from 0 to 4294967295, got '-1'"),
         (["train", "digits", "--seed", "4294967296"], r"--seed: expected a whole number from 0 to 4294967295"),
         (["train", "digits", "--epoch-count", "3"], r"there is no option --epoch-count\. Did you mean --epochs\?"),
-        (["train", "--resume", "x", "--epochs", "3"], r"--resume takes all settings from the run; leave out: epochs"),
-        (["train", "digits", "--resume", "x", "--run", "y"], r"leave out: dataset, run"),
-        (["train", "--resume", "x", "--batch-size", "3", "--seed", "1"], r"leave out: batch-size, seed"),
+        (["train", "--resume", "x", "--epochs", "3"], r"--resume takes all settings from the run; leave out: --epochs"),
+        (["train", "digits", "--resume", "x", "--run", "y"], r"leave out: dataset, --run"),
+        (["train", "--resume", "x", "--batch-size", "3", "--seed", "1"], r"leave out: --batch-size, --seed"),
         (["evaluate"], r"required: RUN"),
         (["train", "digits", "--lr", "1"], r"there is no option --lr\. Did you mean --learning-rate\?"),
         (["train", "--lerning-rate=1"], r"there is no option --lerning-rate\. Did you mean --learning-rate\?"),
@@ -484,9 +485,9 @@ def test_a_batch_larger_than_the_data_leaves_no_folder(tmp_path):
 def test_training_that_explodes_says_where(tmp_path):
     line = refused(*TINY, "--learning-rate", "1e30", "--run", tmp_path / "run")
     assert re.search(r"training diverged in epoch 1, step [2-9]: the loss or an update is not finite", line)
-    again = f"snnx train digits --hidden 16 --steps 4 --epochs 2 --learning-rate 1e+29 --run {tmp_path / 'run-2'}"
+    again = f"snnx train digits --hidden 16 --steps 4 --epochs 2 --run {tmp_path / 'run-2'}"
     assert line.endswith(again)
-    assert make_parser().parse_args(again.split()[1:]).learning_rate == 1e29
+    assert make_parser().parse_args(again.split()[1:]).learning_rate is None
 
 
 @pytest.mark.parametrize(
@@ -499,7 +500,9 @@ def test_files_that_were_cut_short_are_refused(name, command, run, tmp_path):
         (folder / name).write_bytes(content[:length])
         assert f"{folder / name}: no whole checkpoint; the file is truncated" in refused(*command, folder)
     (folder / name).write_bytes((folder / ("checkpoint.npz" if name == "model.npz" else "model.npz")).read_bytes())
-    assert "it is of another model" in refused(*command, folder)
+    assert ("it holds a training state" if name == "model.npz" else "it is of another model") in refused(
+        *command, folder
+    )
 
 
 @pytest.mark.parametrize(
@@ -562,3 +565,41 @@ def test_the_cache_is_where_the_environment_says(monkeypatch, tmp_path):
     finally:
         jax.config.update("jax_compilation_cache_dir", used[0])
         jax.config.update("jax_persistent_cache_min_compile_time_secs", used[1])
+
+
+def test_nothing_is_written_over(tmp_path):
+    (tmp_path / "metrics.jsonl").write_text("mine")
+    assert f"{tmp_path} holds metrics.jsonl, which the run would write over; name another" in refused(
+        *TINY, "--run", tmp_path
+    )
+    assert (tmp_path / "metrics.jsonl").read_text() == "mine"
+
+
+def test_examples_of_the_training_are_not_taken_for_the_test(run, tmp_path):
+    folder = copy_of(run[0], tmp_path)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"seed": 7}))
+    assert "the test examples are not those that were kept from the training" in refused("evaluate", folder)
+
+
+@pytest.mark.parametrize("error", [MemoryError(), jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")])
+def test_what_does_not_fit_into_memory_is_said(error, tmp_path, monkeypatch):
+    def fail(*arguments, **settings):
+        raise error
+
+    monkeypatch.setattr(cli_train, "fit", fail)
+    line = refused(*TINY, "--run", tmp_path / "run")
+    assert "this does not fit into the memory of the device; take smaller --hidden, --steps or --batch-size" in line
+
+
+@pytest.mark.parametrize("arguments", [["train", "digits", "--run", ""], ["train", "--resume", " "], ["evaluate", ""]])
+def test_a_folder_has_a_name(arguments):
+    code, out, err = call(*arguments)
+    assert (code, out) == (2, "")
+    assert "expected the name of a folder, got nothing" in err
+
+
+def test_a_run_without_an_output_ends_well(run):
+    code = f"import sys; sys.stdout = None; from snnx.cli import main; sys.exit(main(['evaluate', {str(run[0])!r}]))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    assert (done.returncode, done.stderr) == (0, "")

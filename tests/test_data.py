@@ -181,9 +181,19 @@ def test_targets_classes_mask_and_dt_travel_along():
 
 def test_classes_default_to_the_numbers_up_to_the_largest_label():
     spikes, _ = make_arrays(n=3)
-    data = from_spikes(spikes, np.array([0, 4, 2], np.uint8), sample_shape=(FEATURES,))
-    assert data.classes == ("0", "1", "2", "3", "4")
+    data = from_spikes(spikes, np.array([0, 2, 1], np.uint8), sample_shape=(FEATURES,))
+    assert data.classes == ("0", "1", "2")
     assert data.targets.dtype == jnp.int32
+
+
+def test_a_class_without_an_example_has_to_be_named():
+    spikes, _ = make_arrays(n=3)
+    for labels, missing in ([1, 2, 3], 0), ([0, 4, 1], 2), ([0, 1, 2**40], 2):
+        with pytest.raises(
+            ValueError, match=rf"targets goes up to {max(labels)}, but no example has label {missing}. "
+        ):
+            from_spikes(spikes, labels, sample_shape=(FEATURES,))
+    assert from_spikes(spikes, [0, 4, 1], sample_shape=(FEATURES,), classes="abcde").num_classes == 5
 
 
 def test_floats_are_regression_targets():

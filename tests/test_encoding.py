@@ -76,6 +76,20 @@ def test_encoders_need_steps(steps):
         rate(jnp.ones(3), steps, key=jax.random.key(0))
 
 
+@pytest.mark.parametrize("bad", [-0.1, 1.1, np.nan])
+def test_encoders_refuse_values_outside(bad):
+    values = jnp.array([0.5, bad])
+    for name, call in (
+        ("latency", lambda x: latency(x, 3)),
+        ("rate", lambda x: rate(x, 3, key=jax.random.key(0))),
+    ):
+        for run in (call, jax.jit(call), jax.vmap(call)):
+            with pytest.raises(
+                RuntimeError, match=rf"{name}: values lie outside \[0, 1\]; scale or clip them yourself"
+            ):
+                jax.block_until_ready(run(values))
+
+
 def test_encoders_refuse_other_arguments():
     with pytest.raises(DtypeError, match=r"latency: values is uint8\[3\], expected Float"):
         latency(jnp.ones(3, jnp.uint8), 4)

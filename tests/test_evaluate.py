@@ -14,6 +14,7 @@ from small import (
     STEPS,
     TAU,
     differs,
+    fit,
     make_arrays,
     make_data,
     make_mask,
@@ -162,3 +163,54 @@ def test_what_does_not_fit_is_refused(settings, error, message):
     usual = {"model": make_model(), "data": make_data()} | settings
     with pytest.raises(error, match=message):
         snnx.evaluate(usual.pop("model"), usual.pop("data"), **usual)
+
+
+class Own(snnx.losses.AbstractLoss):
+    """A loss that gives what it is told to."""
+
+    give: object = eqx.field(static=True)
+    readout: snnx.reductions.AbstractReduction = snnx.Mean()
+
+    def __call__(self, reduced, target, *, record):
+        return self.give(reduced, target)
+
+
+@pytest.mark.parametrize(
+    ("give", "came"),
+    [
+        (lambda y, t: (y - t) ** 2, r"float32\[3\]"),
+        (lambda y, t: (y - t)[:1], r"float32\[1\]"),
+        (lambda y, t: t, r"int32\[\]"),
+        (lambda y, t: y.argmax() != t, r"bool\[\]"),
+        (lambda y, t: None, "NoneType"),
+        (lambda y, t: (y.sum(), t), "tuple"),
+    ],
+)
+@pytest.mark.parametrize("call", ["fit", "evaluate"])
+def test_a_loss_is_one_float_for_one_example(give, came, call):
+    calls = {
+        "fit": lambda loss: fit(loss=loss, epochs=1),
+        "evaluate": lambda loss: snnx.evaluate(make_model(), make_data(), loss=loss),
+    }
+    with pytest.raises(ShapeError, match=rf"{call}: loss \(Own\) gives {came} for one example; expected one float"):
+        calls[call](Own(give))
+
+
+def test_a_model_that_is_broken_is_named():
+    model = make_model()
+    broken = eqx.tree_at(lambda m: m.layers[0].weight, model, model.layers[0].weight.at[1, 2].set(np.nan))
+    with pytest.raises(ValueError, match=r"evaluate: model.layers\[0\].weight holds values that are not finite"):
+        snnx.evaluate(broken, make_data())
+    with pytest.raises(ValueError, match=r"fit: model.layers\[0\].weight holds values that are not finite"):
+        fit(broken, epochs=1)
+    moved = eqx.tree_at(lambda m: m.layers[1].tau, model, -2.0)
+    with pytest.raises(ValueError, match=r"parameters that no cell could be made with. Part 1: LIF: tau"):
+        snnx.evaluate(moved, make_data())
+
+
+def test_a_result_is_not_its_model():
+    result = fit(epochs=1)
+    with pytest.raises(TypeError, match=r"evaluate: model is FitResult .*; expected a cell: pass result.model"):
+        snnx.evaluate(result, make_data())
+    with pytest.raises(TypeError, match=r"fit: model is list .*; expected a cell: wrap callables: snnx.Sequential"):
+        fit([jnp.tanh], epochs=1)

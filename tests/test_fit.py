@@ -784,3 +784,35 @@ def test_what_is_no_key_is_refused(key):
     ):
         with pytest.raises(TypeError, match=r"(evaluate|simulate|split): key is .*; expected one key: jax.random.key"):
             call()
+
+
+def test_the_batch_is_128_or_all_there_is():
+    data = make_data()
+    given = dict(loss=snnx.CrossEntropy(snnx.Mean()), optimizer=optax.adam(0.1), epochs=1, key=jax.random.key(0))
+    small = snnx.fit(make_model(), data, progress=False, **given)
+    whole = snnx.fit(make_model(), data, progress=False, batch_size=len(data), **given)
+    assert_same_bits(small.model, whole.model)
+    many = data.subset(np.arange(300) % len(data))
+    assert_same_bits(
+        snnx.fit(make_model(), many, progress=False, **given).model,
+        snnx.fit(make_model(), many, progress=False, batch_size=128, **given).model,
+    )
+
+
+def test_what_is_trained_is_said_by_a_function():
+    for wrong in (snnx.trainable(make_model()), True):
+        with pytest.raises(
+            TypeError, match=r"fit: trainable is .*; expected a function from a model to a PyTree of boo"
+        ):
+            fit(epochs=1, trainable=wrong)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [snnx.losses.FirstSpikeCrossEntropy(2.0), snnx.losses.CountMSE(2.0), snnx.losses.RateMSE(0.5)],
+)
+def test_a_loss_of_spikes_needs_an_output_of_spikes(loss):
+    with pytest.raises(ValueError, match=r"takes the spikes of the output, but the last cell of the model, 3 \(LI\)"):
+        fit(loss=loss, epochs=1)
+    spiking = snnx.Sequential([*make_model().layers[:-1], snnx.LIF(), eqx.nn.Identity()])
+    assert np.isfinite(fit(model=spiking, loss=loss, epochs=1).history[0]["loss"])

@@ -352,3 +352,12 @@ def test_matplotlib_is_imported_only_for_pictures():
         assert "matplotlib.pyplot" not in sys.modules
     """
     subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=True)
+
+
+def test_a_raster_is_of_spikes():
+    for values in (np.full((3, 2), 0.5), np.array([[0.0, -1.0]]), np.array([[np.nan, 1.0]])):
+        with pytest.raises(
+            ValueError, match=r"raster: spikes holds values other than 0, 1, 2, ...; membranes are drawn"
+        ):
+            plot.raster(values)
+    assert marks_of(plot.raster(np.array([[0, 2], [1, 0]]))) == {(0.0, 1.0), (1.0, 0.0)}

@@ -137,9 +137,7 @@ def _check_step(cell: AbstractCell, x: PyTree, state: State, key: Key[Array, ""]
         raise TypeError(f"{name}: __call__ takes no key; expected __call__(self, x, state, *, key=None).")
     result = jax.eval_shape(lambda x, s, k: cell(x, s, key=k), x, state, key)
     if not isinstance(result, tuple) or len(result) != 2:
-        raise TypeError(
-            f"{name}: __call__ returns {type(result).__name__}; expected a tuple of two: output, new state."
-        )
+        raise TypeError(f"{name}: __call__ returns {_kind(result)}; expected a tuple of two: output, new state.")
     check_state(f"{name}: the state that __call__ returns", result[1], state)
 
 

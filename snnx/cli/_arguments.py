@@ -22,6 +22,8 @@ EPILOG = """examples
 def _positive_int(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number >= 1, got {text!r}")
+    if int(text) >= 2**31:
+        raise argparse.ArgumentTypeError(f"expected a number that fits into memory, got {text!r}")
     return int(text)
 
 
@@ -39,6 +41,12 @@ def _positive_float(text: str) -> float:
     if not (math.isfinite(number) and number > 0):
         raise argparse.ArgumentTypeError(f"expected a number > 0, got {text!r}")
     return number
+
+
+def _folder(text: str) -> str:
+    if not text.strip():
+        raise argparse.ArgumentTypeError("expected the name of a folder, got nothing")
+    return text
 
 
 def _one_of(what: str, known: Callable[[], dict[str, Any]]) -> Callable[[str], str]:
@@ -93,9 +101,14 @@ def make_parser() -> Parser:
         type=_one_of("data set", _names("DATASETS")),
         help=f"the data set: {', '.join(DATASETS)} (1797 real handwritten digits, shipped with snnx)",
     )
-    train.add_argument("--resume", metavar="RUN", help="go on with the run in this folder; takes all settings from it")
     train.add_argument(
-        "--run", metavar="FOLDER", help="the run folder; by default runs/<dataset>-<date>-<time>-seed<seed>"
+        "--resume", type=_folder, metavar="RUN", help="go on with the run in this folder; takes all settings from it"
+    )
+    train.add_argument(
+        "--run",
+        type=_folder,
+        metavar="FOLDER",
+        help="the run folder; by default runs/<dataset>-<date>-<time>-seed<seed>",
     )
     settings = train.add_argument_group("settings")
     settings.add_argument(
@@ -106,7 +119,8 @@ def make_parser() -> Parser:
     settings.add_argument(
         "--surrogate",
         type=_one_of("surrogate", _names("SURROGATES")),
-        help=f"the pseudo derivative of the spike: ATan, SuperSpike, ... see docs/surrogates.md (default {default.surrogate})",
+        help=f"the pseudo derivative of the spike: ATan, SuperSpike, ...; see docs/surrogates.md"
+        f" (default {default.surrogate})",
     )
     settings.add_argument(
         "--hidden", type=_positive_int, nargs="+", metavar="N", help="sizes of the hidden layers (default 256)"
@@ -133,7 +147,7 @@ def make_parser() -> Parser:
     train.add_argument("--quiet", action="store_true", help="show no progress")
 
     evaluate = commands.add_parser("evaluate", help="score the model of a run on its test split")
-    evaluate.add_argument("run", metavar="RUN", help="the run folder")
+    evaluate.add_argument("run", type=_folder, metavar="RUN", help="the run folder")
     commands.add_parser("info", help="versions, devices, extras")
     return parser
 
@@ -147,7 +161,8 @@ def check_train(args: argparse.Namespace) -> None:
     given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     if args.resume is not None:
         if given or args.run is not None:
-            flags = ", ".join(sorted([*given] + (["run"] if args.run is not None else []))).replace("_", "-")
+            names = sorted([*given] + (["run"] if args.run is not None else []))
+            flags = ", ".join(n if n == "dataset" else f"--{n.replace('_', '-')}" for n in names)
             parser.error(f"--resume takes all settings from the run; leave out: {flags}")
         return
     if args.dataset is None:

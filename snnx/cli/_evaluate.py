@@ -6,10 +6,12 @@ import pathlib
 import equinox as eqx
 import numpy as np
 
+from snnx._errors import CheckpointError
 from snnx.cli._config import make_task
 from snnx.cli._run import MODEL, read_config
 from snnx.cli._train import as_json, print_scores
-from snnx.train import evaluate, load_checkpoint
+from snnx.data import fingerprint
+from snnx.train import evaluate, load_checkpoint, read_meta
 
 
 def evaluate_run(args: argparse.Namespace, started: float) -> None:
@@ -19,7 +21,15 @@ def evaluate_run(args: argparse.Namespace, started: float) -> None:
     if not (folder / MODEL).is_file():
         raise ValueError(f"{folder} holds no finished model; finish the run with: snnx train --resume {folder}")
     task = make_task(config)
-    model = load_checkpoint(folder / MODEL, eqx.nn.inference_mode(task.model))
+    try:
+        model, meta = load_checkpoint(folder / MODEL, eqx.nn.inference_mode(task.model)), read_meta(folder / MODEL)
+    except CheckpointError as error:
+        again = f"remove it and make it again with: snnx train --resume {folder}"
+        raise CheckpointError(f"{error} If the settings are those of the run, {again}") from error
+    if meta.get("test") != fingerprint(task.test):
+        raise ValueError(
+            f"{folder}: the test examples are not those that were kept from the training; config.json was changed since."
+        )
     scored = evaluate(model, task.test)
     print_scores(model, as_json(scored))
     classes = task.test.classes or ()

@@ -1,9 +1,12 @@
 """The command line: `snnx train`, `snnx evaluate`, `snnx info`."""
 
+import errno
 import os
 import sys
 import time
 from collections.abc import Sequence
+
+import jax
 
 from snnx._errors import CheckpointError, MissingExtraError, NonFiniteError
 from snnx.cli._arguments import check_train, make_parser
@@ -27,14 +30,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     work = {"train": train, "evaluate": evaluate_run, "info": info}[args.command]
     try:
         work(args, started)
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except BrokenPipeError:  # whoever read the output has seen enough (`| head -1`): nobody is left to complain to
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 128 + 13
     except OSError as error:
         # "[Errno 13] Permission denied: 'x'" is for programmers
         text = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
+        text += "; the output cannot be written" if error.filename is None and error.errno == errno.ENOSPC else ""
         print(f"snnx: {text}", file=sys.stderr)
+        return 1
+    except (MemoryError, OverflowError, jax.errors.JaxRuntimeError) as error:
+        if isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        print(
+            "snnx: this does not fit into the memory of the device; take smaller --hidden, --steps or --batch-size, and"
+            " another --run",
+            file=sys.stderr,
+        )
         return 1
     except (ValueError, CheckpointError, MissingExtraError, NonFiniteError) as error:
         print(f"snnx: {error}", file=sys.stderr)

@@ -28,6 +28,9 @@ def new_folder(config: Config, wanted: str | None) -> pathlib.Path:
         raise ValueError(
             f"there is a run in {folder} already; go on with it by --resume {folder}, or name another folder."
         )
+    others = [name for name in (CHECKPOINT, METRICS, MODEL, TEST, *PICTURES) if (folder / name).exists()]
+    if others:
+        raise ValueError(f"{folder} holds {', '.join(others)}, which the run would write over; name another folder.")
     versions = {"snnx": snnx.__version__, "jax": jax.__version__, "equinox": eqx.__version__}
     try:
         write_json(folder / CONFIG, dataclasses.asdict(config) | {"versions": versions})

@@ -15,6 +15,7 @@ from snnx._errors import MissingExtraError, NonFiniteError
 from snnx.cells import find, spiking_paths
 from snnx.cli._config import Config, Task, as_command, make_task
 from snnx.cli._run import CHECKPOINT, METRICS, MODEL, PICTURES, TEST, new_folder, read_config, read_scores, write_json
+from snnx.data import fingerprint
 from snnx.train import (
     Checkpoint,
     Evaluation,
@@ -62,7 +63,8 @@ def train(args: argparse.Namespace, started: float) -> None:
         raise _diverged(error, config, args.run) from error
     tested = evaluate(result.model, task.test)
     scores = as_json(tested)
-    save_checkpoint(folder / MODEL, result.model, {"best_epoch": result.best_epoch})
+    meta = {"best_epoch": result.best_epoch, "test": fingerprint(task.test)}
+    save_checkpoint(folder / MODEL, result.model, meta)
     if not args.no_pictures:
         draw(folder, task, result, tested)
     write_json(folder / TEST, scores | {"best_epoch": result.best_epoch})  # the last file: with it the run is finished
@@ -103,7 +105,8 @@ def _diverged(error: NonFiniteError, config: Config, run: str | None) -> NonFini
     """The error of a run that cannot go on: the same step would fail again. It names a command that may do better."""
     state = error.state
     where = f"epoch {int(state.epoch) + 1}, step {int(state.position) + 1}" if isinstance(state, TrainState) else "?"
-    again = as_command(dataclasses.replace(config, learning_rate=float(f"{config.learning_rate / 10:.3g}")))
+    lower = min(float(f"{config.learning_rate / 10:.3g}"), Config.learning_rate)
+    again = as_command(dataclasses.replace(config, learning_rate=lower))
     folder = "" if run is None else f" --run {shlex.quote(run + '-2')}"
     return NonFiniteError(
         f"training diverged in {where}: the loss or an update is not finite. Going on would end there again; start anew,"

@@ -166,6 +166,13 @@ def _labels(
             f"{where}: the label at {at} is {values[at]}, but labels go from 0 to {count - 1}, the number of classes"
             " less one."
         )
+    present = np.unique(values)
+    if classes is None and len(present) != count:
+        missing = int(np.argmax(present != np.arange(len(present))))
+        raise ValueError(
+            f"{where}: targets goes up to {count - 1}, but no example has label {missing}. Labels count from 0; if a class"
+            " has no example here, name them all: classes=[...]."
+        )
     names = tuple(str(i) for i in range(count)) if classes is None else tuple(str(c) for c in classes)
     return jnp.asarray(values, jnp.int32), names
 
@@ -230,7 +237,7 @@ def from_spikes(
     - `targets`: `int[n]` labels from 0, or floats `[n, ...]` for regression.
     - `sample_shape`: the shape of one step, said so that time and features are not mixed up (where they are equally
         long, nothing can tell).
-    - `classes`: names of the classes; by default `"0"`, `"1"`, ... up to the largest label.
+    - `classes`: names of the classes; by default `"0"`, `"1"`, ... up to the largest label, each of which has to occur.
     - `mask`: `bool[n, time]`, False at padded steps.
     - `dt`: time per step.
 

@@ -6,7 +6,8 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float, PyTree
 
 from snnx.losses._labels import as_classes, check_label, check_labels, cross_entropy
-from snnx.losses._loss import AbstractLoss, check_number
+from snnx.losses._loss import AbstractLoss, Reductions, check_number
+from snnx.losses._spiking import check_spiking
 from snnx.reductions import AbstractReduction, FirstSpike
 
 
@@ -28,7 +29,7 @@ class FirstSpikeCrossEntropy(AbstractLoss):
     **Shapes:** reduced `[classes]`, target an integer label; the model puts out spikes. The scores are $-t_c$. A label
     that is no class gives NaN.
 
-    **Raises:** `ValueError` unless `tau > 0`.
+    **Raises:** `ValueError` for a model that ends in no spikes, and unless `tau > 0`.
 
     Source: Goltz et al., Fast and energy-efficient neuromorphic deep learning with first-spike times (2021), and
     Wunderlich & Pehle, Event-based backpropagation can compute exact gradients for spiking neural networks (2021),
@@ -48,6 +49,10 @@ class FirstSpikeCrossEntropy(AbstractLoss):
 
     def scores(self, reduced: Array) -> Float[Array, "classes"]:
         return -reduced
+
+    def taps(self, model: PyTree) -> Mapping[str, Reductions]:
+        check_spiking("FirstSpikeCrossEntropy", model)
+        return {}
 
     def check_targets(self, targets: "np.ndarray | Array", classes: int | None) -> None:
         check_labels("FirstSpikeCrossEntropy", targets, classes)

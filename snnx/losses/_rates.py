@@ -55,7 +55,7 @@ class AbstractRateRegulariser(AbstractLoss):
             )
         for path in paths:
             part = find(model, path)
-            if not isinstance(part, AbstractCell):
+            if not isinstance(part, AbstractCell) or not (part.spikes or part.children()):
                 raise ValueError(
                     f"{type(self).__name__}: paths names part {path!r}, a {type(part).__name__}, which puts out no"
                     f" spikes; those that do: {', '.join(map(repr, spiking_paths(model))) or 'none'}."

@@ -6,7 +6,8 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float, PyTree
 
 from snnx.losses._labels import as_classes, check_label, check_labels, is_class
-from snnx.losses._loss import AbstractLoss, check_number
+from snnx.losses._loss import AbstractLoss, Reductions, check_number
+from snnx.losses._spiking import check_spiking
 from snnx.reductions import AbstractReduction, Mean, Sum
 
 
@@ -23,7 +24,7 @@ class CountMSE(AbstractLoss):
     **Shapes:** reduced `[classes]`, target an integer label. The scores are the counts. A label that is no class gives
     NaN.
 
-    **Raises:** `ValueError` unless `correct > incorrect >= 0`.
+    **Raises:** `ValueError` for a model that ends in no spikes, and unless `correct > incorrect >= 0`.
     """
 
     correct: float
@@ -38,6 +39,10 @@ class CountMSE(AbstractLoss):
 
     def scores(self, reduced: Array) -> Float[Array, "classes"]:
         return reduced
+
+    def taps(self, model: PyTree) -> Mapping[str, Reductions]:
+        check_spiking("CountMSE", model)
+        return {}
 
     def check_targets(self, targets: "np.ndarray | Array", classes: int | None) -> None:
         check_labels("CountMSE", targets, classes)
@@ -56,7 +61,7 @@ class RateMSE(AbstractLoss):
     **Shapes:** reduced `[classes]`, target an integer label. The scores are the rates. A label that is no class gives
     NaN.
 
-    **Raises:** `ValueError` unless `1 >= correct > incorrect >= 0`.
+    **Raises:** `ValueError` for a model that ends in no spikes, and unless `1 >= correct > incorrect >= 0`.
     """
 
     correct: float = 1.0
@@ -71,6 +76,10 @@ class RateMSE(AbstractLoss):
 
     def scores(self, reduced: Array) -> Float[Array, "classes"]:
         return reduced
+
+    def taps(self, model: PyTree) -> Mapping[str, Reductions]:
+        check_spiking("RateMSE", model)
+        return {}
 
     def check_targets(self, targets: "np.ndarray | Array", classes: int | None) -> None:
         check_labels("RateMSE", targets, classes)

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, PyTree
 
-from snnx.losses._loss import AbstractLoss, check_number
+from snnx.losses._loss import AbstractLoss, Reductions, check_number
+from snnx.losses._spiking import check_spiking
 from snnx.losses._trace import StepCount, check_shape, compared
 from snnx.reductions import AbstractReduction, Stack
 
@@ -29,7 +30,8 @@ class VanRossum(AbstractLoss):
 
     **Shapes:** reduced `([time, *shape], T)`, target `[time, *shape]`, of any dtype; the model puts out spikes.
 
-    **Raises:** `ValueError` unless `tau > 0`; `ShapeError` where the shapes differ; at run time, for a mask whose
+    **Raises:** `ValueError` for a model that ends in no spikes, and unless `tau > 0`; `ShapeError` where the shapes
+    differ; at run time, for a mask whose
     masked steps are not the last.
 
     Source: van Rossum, A novel spike distance (2001).
@@ -54,6 +56,10 @@ class VanRossum(AbstractLoss):
 
         last, squares = jax.lax.scan(filtered, jnp.zeros_like(difference[0]), difference)
         return jnp.sum(squares) * (1.0 - lam**2) / 2.0 + jnp.sum(jnp.square(last)) * lam**2 / 2.0
+
+    def taps(self, model: PyTree) -> Mapping[str, Reductions]:
+        check_spiking("VanRossum", model)
+        return {}
 
     def check_targets(self, targets: "np.ndarray | Array", classes: int | None) -> None:
         check_shape("VanRossum", np.asarray(targets), classes, "[n, time, outputs]")

@@ -39,11 +39,13 @@ def raster(spikes: Any, *, ax: "Axes | None" = None, dt: float = 1.0, title: str
     """When which neuron fired: a mark per spike.
 
     **Arguments:** `spikes`: `[time, *shape]`, zero where there is no spike; features are flattened. `dt`: time per step.
-    **Raises:** `ShapeError` for an array of one axis.
+    **Raises:** `ShapeError` for an array of one axis; `ValueError` for values that are no numbers of spikes.
     """
     values = np.asarray(spikes)
     if values.ndim < 2:
         raise ShapeError(f"raster: spikes is {describe(spikes)}; expected [time, neurons].")
+    if not np.all((values >= 0) & (values == np.round(values))):
+        raise ValueError("raster: spikes holds values other than 0, 1, 2, ...; membranes are drawn by ax.plot(values).")
     flat = values.reshape(values.shape[0], -1)
     ax = _axes(ax, 6.0, 3.0)
     _draw_raster(ax, flat, dt)

@@ -122,11 +122,14 @@ class LogFile(AbstractCallback):
         self.path = pathlib.Path(path)
 
     def before(self, run: Run) -> None:
-        if run.history:  # the run may have been killed between its checkpoint and this file
-            self.after_epoch(run)
+        # Of a resumed run what it has so far: it may have been killed between its checkpoint and this file. Of a new
+        # one nothing yet, but what cannot be written fails before the training and not after its first epoch.
+        self.after_epoch(run)
 
     def after_epoch(self, run: Run) -> None:
-        if self.path.suffix == ".csv":
+        if not run.history:
+            content = ""
+        elif self.path.suffix == ".csv":
             text = io.StringIO()
             writer = csv.DictWriter(text, fieldnames=list(run.history[0]))
             writer.writeheader()

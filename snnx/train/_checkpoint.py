@@ -5,6 +5,7 @@ path, shape and dtype of every leaf, and whatever `meta` was given), and an entr
 checksum, so a truncated or damaged file is noticed.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import io
@@ -111,14 +112,20 @@ def save_checkpoint(path: "str | os.PathLike", tree: PyTree, meta: dict[str, Any
 
 def write_atomically(path: pathlib.Path, content: bytes) -> None:
     """Write a file so that it is there whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with part.open("xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise OSError(
+            error.errno, error.strerror, str(path)
+        ) from error  # the file that is meant, not the one beside it
     except BaseException:
         part.unlink(missing_ok=True)
         raise
@@ -138,11 +145,12 @@ def read_meta(path: "str | os.PathLike") -> dict[str, Any]:
     return _read(_path("read_meta", path))[0]["meta"]
 
 
-def load_checkpoint(path: "str | os.PathLike", like: _Tree) -> _Tree:
+def load_checkpoint(path: "str | os.PathLike", like: _Tree, *, part: str = "") -> _Tree:
     """Read a checkpoint into a PyTree of the same structure.
 
     **Arguments:** `path`: the file; `like`: a PyTree as it was saved, e.g. a freshly made model: its arrays are
-    exchanged for those of the file.
+    exchanged for those of the file. `part`: reads a part of what was saved; of the training state that
+    `snnx.Checkpoint` keeps, `".model"` is the model as it was last, `".best"` the best by validation.
 
     **Raises:** `CheckpointError` if the file is truncated, damaged, of another version, or of another model: the message
     names the first leaf that differs, by its path; `FileNotFoundError` if it is not there.
@@ -150,7 +158,14 @@ def load_checkpoint(path: "str | os.PathLike", like: _Tree) -> _Tree:
     path = _path("load_checkpoint", path)
     header, entries = _read(path)
     leaves, described = _leaves(like)
-    stored = header["leaves"]
+    stored = {name[len(part) :]: leaf for name, leaf in header["leaves"].items() if name.startswith(part)}
+    if not stored:
+        raise CheckpointError(f"{path}: there is no part {part!r} in it.")
+    if part == "" and _is_training_state(stored) and not _is_training_state(described):
+        raise CheckpointError(
+            f"{path}: it holds a training state, of which the model is a part; read it with part='.model' (as it was"
+            " last) or part='.best' (the best by validation), or go on with snnx.fit(..., resume=path)."
+        )
     for name in [*described, *stored]:
         if described.get(name) != stored.get(name):
             here, there = (_say(d.get(name)) for d in (described, stored))
@@ -160,8 +175,13 @@ def load_checkpoint(path: "str | os.PathLike", like: _Tree) -> _Tree:
             )
     read = dict(leaves)
     for number, name in enumerate(header["order"]):
-        read[name] = _restore(entries[f"leaf_{number}"].tobytes(), leaves[name])
+        if name.startswith(part):
+            read[name[len(part) :]] = _restore(entries[f"leaf_{number}"].tobytes(), leaves[name[len(part) :]])
     return jax.tree.unflatten(jax.tree.structure(like), [read[name] for name in leaves])
+
+
+def _is_training_state(described: dict[str, Any]) -> bool:
+    return described.get(":class") == {"static": "TrainState"}
 
 
 def _restore(content: bytes, like: Any) -> Any:

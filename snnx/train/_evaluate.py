@@ -3,17 +3,15 @@ import time
 import equinox as eqx
 import jax
 import numpy as np
-from jax.core import Tracer
 from jaxtyping import Array, Key, PyTree
 
-from snnx._errors import ShapeError, check_key
+from snnx._errors import check_key
 from snnx._intern import Static
-from snnx.cells import AbstractCell, walk
 from snnx.data import SpikeDataset
 from snnx.losses import AbstractLoss, CrossEntropy
 from snnx.metrics import confusion_matrix
 from snnx.reductions import Mean
-from snnx.simulation import simulate
+from snnx.train._check import check_task
 from snnx.train._program import Schedule, score_examples
 
 
@@ -105,46 +103,3 @@ def score(
         losses=losses,
         seconds=time.perf_counter() - start,
     )
-
-
-def check_task(where: str, model: PyTree, data: SpikeDataset, loss: AbstractLoss, batch_size: int) -> None:
-    """Refuse what does not fit together, before anything is compiled: model and data, loss and targets."""
-    if not isinstance(data, SpikeDataset):
-        raise TypeError(
-            f"{where}: data is {type(data).__name__}; expected a SpikeDataset, e.g. snnx.data.from_spikes(...)."
-        )
-    if not isinstance(loss, AbstractLoss):
-        raise TypeError(f"{where}: loss is {loss!r}; expected an object such as snnx.CrossEntropy(snnx.Mean()).")
-    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-        raise ValueError(f"{where}: batch_size is {batch_size!r}, expected a whole number >= 1.")
-    if any(isinstance(x, Tracer) for x in jax.tree.leaves((model, data))):
-        raise TypeError(
-            f"{where}: runs a compiled program of its own and cannot be transformed; loop over the models, or transform"
-            " snnx.simulate."
-        )
-    for path, part in walk(model):
-        dt = getattr(part, "dt", data.dt) if isinstance(part, AbstractCell) else data.dt
-        if dt != data.dt:
-            raise ValueError(
-                f"{where}: data has dt={data.dt:g}, but part {path or 'model'} ({type(part).__name__}) has dt={dt:g};"
-                f" give the neurons the time step of the data (snnx.with_dt(model, {data.dt:g}), their time constants"
-                f" being in its unit), or the data that of the neurons (data.with_dt({dt:g}))."
-            )
-    outputs = _output_shape(model, data)
-    if data.num_classes is not None and outputs != (data.num_classes,):
-        raise ShapeError(
-            f"{where}: one step of the model's output has shape {outputs}, but the data set has {data.num_classes}"
-            " classes; expected one output a class."
-        )
-    loss.check_targets(np.asarray(data.targets), data.num_classes)
-
-
-def _output_shape(model: PyTree, data: SpikeDataset) -> tuple[int, ...]:
-    """The shape of one step of the model's output for one example of the data."""
-
-    def one(inputs: PyTree, key: Array) -> Array:
-        return simulate(eqx.nn.inference_mode(model), inputs, key=key)[0]
-
-    example = jax.eval_shape(lambda d: jax.tree.map(lambda x: x[0], d), data)
-    ys = jax.eval_shape(one, example.inputs, jax.eval_shape(lambda: jax.random.key(0)))
-    return tuple(ys.shape[1:])

@@ -11,15 +11,16 @@ from jaxtyping import Array, Key, PyTree
 
 from snnx._errors import CheckpointError, check_key, describe
 from snnx._intern import Static
-from snnx.cells import Keep
+from snnx.cells import AbstractCell, Keep
 from snnx.data import SpikeDataset, fingerprint
 from snnx.losses import AbstractLoss
 from snnx.parameters import trainable as trainable_by_default
 from snnx.surrogates import AbstractSurrogate
 from snnx.train._callbacks import AbstractCallback
+from snnx.train._check import check_task
 from snnx.train._checkpoint import load_checkpoint, read_meta
 from snnx.train._epochs import Epochs
-from snnx.train._evaluate import Evaluation, check_task, score
+from snnx.train._evaluate import Evaluation, score
 from snnx.train._program import Fixed, Moving, Plan, Schedule
 from snnx.train._progress import Progress, duration, sentence
 from snnx.train._state import Totals, TrainState, copied
@@ -58,7 +59,7 @@ def fit(
     optimizer: optax.GradientTransformation,
     epochs: int,
     key: Key[Array, ""],
-    batch_size: int = 128,
+    batch_size: int | None = None,
     validation: SpikeDataset | None = None,
     trainable: Callable[[PyTree], PyTree] = trainable_by_default,
     callbacks: Sequence[AbstractCallback] = (),
@@ -85,15 +86,15 @@ def fit(
     - `loss`: e.g. `CrossEntropy(Mean()) + 1e-3 * UpperRate(0.1)`.
     - `optimizer`: from optax; clipping, schedules and accumulation are optax's (`optax.chain`, `optax.MultiSteps`).
     - `epochs`: how many in all, those of a resumed run included.
-    - `batch_size`: examples per step; at most as many as there are.
+    - `batch_size`: examples per step, at most as many as there are; by default 128, or all where there are fewer.
     - `validation`: scored after every epoch; the model of the epoch with the lowest validation loss is returned.
     - `trainable`: from a model to a PyTree of bools: which arrays are moved; by default every array of floats that is
         not in a `Frozen`.
     - `callbacks`: `Checkpoint(path)`, `EarlyStopping(patience)`, `LogFile(path)`, ...
     - `chunk`, `keep`, `truncate`: as in `simulate`.
     - `resume`: the path of a checkpoint, or a `FitResult`: goes on where that left off, bit for bit, given the same
-        key, data, loss, batch size and optimiser. Others are refused, but for numbers inside an optimiser such as its
-        learning rate, which cannot be seen.
+        key, data, loss, batch size and optimiser. Others are refused, but for what cannot be seen: numbers inside an
+        optimiser such as its learning rate, and what a function of yours has closed over.
     - `progress`: whether to show it.
 
     **Returns:** a `FitResult`.
@@ -103,15 +104,17 @@ def fit(
     `CheckpointError` for a checkpoint of another model or run.
     """
     begin = time.perf_counter()
-    _check(model, data, loss, epochs, batch_size, validation)
-    _check_kinds(optimizer, key, callbacks)
+    _check_kinds(optimizer, key, callbacks, trainable)
+    size = min(128, len(data) if isinstance(data, SpikeDataset) else 128) if batch_size is None else batch_size
+    _check(model, data, loss, epochs, size, validation)
     settings = {
         "epochs": epochs,
-        "batch_size": batch_size,
+        "batch_size": size,
         "examples": len(data),
         "validation": 0 if validation is None else len(validation),
         "data": fingerprint(data),
         "loss": " ".join(repr(loss).split()),
+        "truncate": truncate,
     }
     state, history = _initial_state(model, optimizer, trainable, key, validation, resume, settings)
     params, rest, static = _partition(state.model, trainable)
@@ -119,10 +122,10 @@ def fit(
     schedule = Schedule(chunk, keep, truncate)
 
     def validate(model: PyTree) -> Evaluation | None:
-        return None if validation is None else score(model, validation, loss, batch_size, jax.random.key(0), chunk)
+        return None if validation is None else score(model, validation, loss, size, jax.random.key(0), chunk)
 
     run = Epochs(
-        Plan(Static(static), Static(loss_static), Static(optimizer.update), batch_size, schedule),
+        Plan(Static(static), Static(loss_static), Static(optimizer.update), size, schedule),
         Fixed(rest, loss_arrays, state.key, state.epoch, data),
         copied(Moving(params, state.opt_state, state.position, state.totals, jnp.asarray(-1, jnp.int32))),
         state,
@@ -175,7 +178,12 @@ def _check(
         check_task("fit, validation", model, validation, loss, batch_size)
 
 
-def _check_kinds(optimizer: Any, key: Any, callbacks: Any) -> None:
+def _check_kinds(optimizer: Any, key: Any, callbacks: Any, trainable: Any) -> None:
+    if isinstance(trainable, AbstractCell) or not callable(trainable):
+        raise TypeError(
+            f"fit: trainable is {type(trainable).__name__}; expected a function from a model to a PyTree of bools, such"
+            " as snnx.trainable itself."
+        )
     if not isinstance(optimizer, optax.GradientTransformation):
         hint = "use .gradient_transformation()" if isinstance(optimizer, optax.MultiSteps) else "e.g. optax.adam(1e-3)"
         raise TypeError(f"fit: optimizer is {describe(optimizer)}; expected an optax.GradientTransformation: {hint}.")
@@ -212,9 +220,9 @@ def _initial_state(
         if jax.tree.structure(state) != jax.tree.structure(fresh):
             raise ValueError("fit: resume is the result of another model, optimizer or validation; pass the same.")
     else:
-        state, meta = _load(resume, fresh), read_meta(resume)
-        _check_settings(meta["settings"], settings)
-        history = list(meta["history"])
+        meta = read_meta(resume)
+        _check_settings(meta.get("settings", {}), settings)
+        state, history = _load(resume, fresh), list(meta["history"])
     if int(state.epoch) > settings["epochs"]:
         raise ValueError(
             f"fit: epochs is {settings['epochs']}, but resume has {int(state.epoch)} epochs behind it; epochs counts"
@@ -226,11 +234,11 @@ def _initial_state(
 
 
 def _check_settings(before: dict[str, Any], settings: dict[str, Any]) -> None:
-    for name in ("batch_size", "examples", "validation", "data", "loss"):
+    for name in ("batch_size", "examples", "validation", "data", "loss", "truncate"):
         if name in before and before[name] != settings[name]:
             raise CheckpointError(
                 f"fit: resume was made with {name}={before[name]}, but this call has {name}={settings[name]}; pass the"
-                " data, the loss and the batch size of that run, or start anew from its model (load_checkpoint)."
+                " arguments of that run, or start anew from its model: snnx.load_checkpoint(path, model, part='.model')."
             )
 
 
