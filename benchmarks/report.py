@@ -103,5 +103,5 @@ def draw(path: pathlib.Path, name: str, found: dict[str, Any]) -> None:
     ax.set_xlim(0, 1.1 * longest)
     ax.set_xlabel(f"ms per {found['unit']}, median of the rounds")
     ax.set_title(f"{name}: {found['about']}", fontsize=10)
-    ax.legend(frameon=False, loc="lower right")
+    ax.legend(frameon=False, loc="upper right")
     figure.savefig(path, dpi=110)

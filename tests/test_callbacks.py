@@ -295,7 +295,7 @@ def test_lines_come_at_the_first_epoch_and_at_every_tenth_of_them(monkeypatch, c
         bar.compiled(0.1)
         for epoch in range(41):
             clock.now += 40.0 if epoch == 30 else 0.1  # an epoch that takes long is said too
-            bar.update(epoch, 0, {"loss": 123.456})
+            bar.update(epoch, 0, {"loss": 123.456, "samples_per_second": 1.0} if epoch else None)
             bar.update(epoch, 1, {"loss": 123.456})
     said = [line.split()[1] for line in capsys.readouterr().err.splitlines()]
     assert said == [f"{epoch}/40" for epoch in sorted({1, 30, *range(4, 41, 4)})]
@@ -319,6 +319,14 @@ def test_the_time_left_is_that_of_the_steps_left(monkeypatch, capsys):
         clock.now = 5.0
         bar.compiled(5.0)
         clock.now += 8.0
-        bar.update(4, 0, {"loss": 1.0, "accuracy": None})  # eight steps in eight seconds; 24 are left
+        bar.update(3, 2, None)
+        clock.now = 99.0  # the first epoch ends with a compilation, which says nothing of those to come
+        bar.update(4, 0, {"loss": 1.0, "accuracy": None, "samples_per_second": 25.0})  # 24 steps are left, of a second
+        clock.now += 8.0
+        bar.update(8, 0, {"loss": 0.5, "accuracy": None})  # 16 steps in eight seconds; 8 are left
     lines = capsys.readouterr().err.splitlines()
-    assert lines == ["compiled in 5.0 s", "epoch 4/10  loss 1.000  25 samples/s  0:24 left"]
+    assert lines == [
+        "compiled in 5.0 s",
+        "epoch 4/10  loss 1.000  25 samples/s  0:24 left",
+        "epoch 8/10  loss 0.5000  50 samples/s  0:04 left",
+    ]

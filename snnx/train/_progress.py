@@ -31,6 +31,7 @@ class Progress:
         self.shown, self.epochs, self.steps, self.examples, self.done = shown, epochs, steps, examples, done
         self._begin = self._last_line = time.perf_counter()
         self._bar = self._task = self._console = None
+        self._first = True
 
     def __enter__(self) -> "Progress":
         if self.shown:
@@ -69,6 +70,10 @@ class Progress:
         steps = epoch * self.steps + position
         now = time.perf_counter()
         rate = (steps - self.done) / max(now - self._begin, 1e-9)
+        if self._first and position == 0 and record:
+            # The first epoch ends with the compilation of the scoring; it counts neither here nor in what follows.
+            rate = record["samples_per_second"] * self.steps / self.examples
+            self._first, self._begin, self.done = False, now, steps
         left = (self.epochs * self.steps - steps) / rate if rate > 0 else 0.0
         figures = sentence(record) if record else ""
         speed = f"{rate * self.examples / self.steps:,.0f} samples/s"
