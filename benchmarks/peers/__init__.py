@@ -55,6 +55,7 @@ PEERS = {
     "naive_jax_late": Peer("naive_jax", "jax", "late", reference="naive_jax_late"),
     "snnx": Peer("snnx_peer", "jax"),
     "snnx_bits": Peer("snnx_peer", "jax", "bits", ("train",)),
+    "snnx_lists": Peer("snnx_peer", "jax", "lists", ("train", "epoch")),
     "spyx": Peer("spyx_peer", "spyx", reference="naive_jax_late"),
     "spyx_compile_fit": Peer("spyx_peer", "spyx", "compile_fit", TRAINED, reference="naive_jax_late"),
     "naive_torch": Peer("naive_torch", "torch"),

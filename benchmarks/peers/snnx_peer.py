@@ -1,7 +1,10 @@
 """snnx: `simulate` under a vmap, many steps in one program as `fit` runs them; for a whole epoch `fit` itself.
 
-Variant "bits": the inputs as packed bits, as a `SpikeDataset` holds them, rather than as floats.
+Variants: "bits", "lists": the inputs as packed bits or as lists of active channels, as a `SpikeDataset` holds them, rather
+than as floats.
 """
+
+import math
 
 import equinox as eqx
 import jax
@@ -15,6 +18,8 @@ from benchmarks.peers import Job
 from benchmarks.peers.jax_common import Control, Forward, Gradient, Train, batches, cross_entropy
 from benchmarks.workloads import LEARNING_RATE, Layer, Workload, batch_of
 
+NAMES = {"bits": "packed bits", "lists": "lists of active channels"}
+
 
 def build(work: Workload, data: dict[str, np.ndarray], variant: str) -> Job:
     model = make_model(work, data)
@@ -22,11 +27,11 @@ def build(work: Workload, data: dict[str, np.ndarray], variant: str) -> Job:
     if work.kind == "control":
         return Control(data, params, make_act(work, static))
     if work.kind == "epoch":
-        return Fit(work, data, model, make_forward(static))
+        return Fit(work, data, model, make_forward(static), variant)
     if work.kind == "gradient":
         return Gradient(work, batches(work, data, time_axis=1), params, make_forward(static))
-    if variant == "bits":
-        given, note = packed_batches(work, data), "inputs as packed bits"
+    if variant:
+        given, note = packed_batches(work, data, variant), f"inputs as {NAMES[variant]}"
     else:
         given, note = batches(work, data, time_axis=1), ""
     return Train(work, given, params, make_forward(static), note)
@@ -105,22 +110,32 @@ def make_act(work: Workload, static: PyTree) -> Forward:
     return act
 
 
-def packed_batches(work: Workload, data: dict[str, np.ndarray]) -> list[tuple[snnx.Bits, Array]]:
-    pairs = zip(data["inputs"], data["labels"], strict=True)
-    return [(snnx.Bits(jnp.asarray(xs), work.sample), jnp.asarray(labels)) for xs, labels in pairs]
+def packed(work: Workload, bits: np.ndarray, variant: str) -> snnx.Bits | snnx.ActiveChannels:
+    if variant != "lists":
+        return snnx.Bits(jnp.asarray(bits), work.sample)
+    spikes = np.unpackbits(bits, axis=-1, bitorder="little", count=math.prod(work.sample))
+    return snnx.ActiveChannels(snnx.pack_active(spikes), work.sample)
+
+
+def packed_batches(work: Workload, data: dict[str, np.ndarray], variant: str) -> list[tuple[PyTree, Array]]:
+    inputs = packed(work, data["inputs"], variant)  # all at once, so that the lists are equally long
+    batches = (jax.tree.map(lambda x, i=i: x[i], inputs) for i in range(work.batches))
+    return list(zip(batches, map(jnp.asarray, data["labels"]), strict=True))
 
 
 class Fit:
     """An epoch of `fit`: each round goes on from the last result for one epoch more."""
 
     temporaries_mb = None
-    note = "snnx.fit, data bit-packed; the time is that of the whole call"
 
-    def __init__(self, work: Workload, data: dict[str, np.ndarray], model: snnx.Sequential, forward: Forward):
+    def __init__(
+        self, work: Workload, data: dict[str, np.ndarray], model: snnx.Sequential, forward: Forward, variant: str
+    ):
+        self.note = f"snnx.fit, data as {NAMES[variant or 'bits']}; the time is that of the whole call"
         self._work, self._model, self._forward = work, model, forward
         self._first = batch_of(work, data, 0, time_axis=1)
         classes = tuple(map(str, range(work.classes)))
-        inputs = snnx.Bits(jnp.asarray(data["inputs"]), work.sample)
+        inputs = packed(work, data["inputs"], variant)
         self._data = snnx.SpikeDataset(inputs, jnp.asarray(data["labels"]), classes=classes)
         self._optimizer, self._result = optax.adam(LEARNING_RATE), None
 
