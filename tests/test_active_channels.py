@@ -4,6 +4,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -196,3 +197,77 @@ def test_nothing_is_left_out_of_a_list():
         pack_active(np.array([[0, 2]]))
     with pytest.raises(ValueError, match="model's first layer|sample_shape|layer 0"):
         snnx.simulate(snnx.Sequential([linear(CHANNELS, 3, K[0])]), ActiveChannels(pack_active(spikes), (20,)))
+
+
+def sparse(n=4, channels=60, longest=5):
+    """Spikes of which the fullest step has `longest`, and labels."""
+    spikes = np.zeros((n, STEPS, channels), np.uint8)
+    for i in range(n):
+        spikes[i, i, : longest - i] = 1
+    return spikes, np.arange(n) % 2
+
+
+@pytest.mark.parametrize(
+    ("channels", "longest", "shape", "kind"),
+    [
+        (60, 5, (60,), ActiveChannels),
+        (59, 5, (59,), snnx.Bits),  # more than a twelfth
+        (60, 5, (3, 20), snnx.Bits),  # frames go to a convolution
+        (165 * 12, 164, (165 * 12,), ActiveChannels),
+        (165 * 12, 165, (165 * 12,), snnx.Bits),
+    ],
+)
+def test_a_data_set_of_sparse_spikes_is_kept_as_lists(channels, longest, shape, kind):
+    spikes, labels = sparse(channels=channels, longest=longest)
+    spikes = spikes.reshape(*spikes.shape[:2], *shape)
+    data = snnx.data.from_spikes(spikes, labels, sample_shape=shape)
+    assert type(data.inputs) is kind
+    for layout, other in (("bits", snnx.Bits), ("lists", ActiveChannels)):
+        told = snnx.data.from_spikes(spikes, labels, sample_shape=shape, layout=layout)
+        assert type(told.inputs) is other
+        for i in range(len(spikes)):
+            np.testing.assert_array_equal(told.example(i), spikes[i])
+    with pytest.raises(ValueError, match=r"from_spikes: there is no layout 'list'\. Did you mean 'lists'\?"):
+        snnx.data.from_spikes(spikes, labels, sample_shape=shape, layout="list")
+
+
+def test_a_gpu_gets_bits(monkeypatch):
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    spikes, labels = sparse()
+    assert type(snnx.data.from_spikes(spikes, labels, sample_shape=(60,)).inputs) is snnx.Bits
+
+
+def test_training_from_lists_is_training_from_bits():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, 40)
+    spikes = rng.random((40, STEPS, 48)) < np.where(np.arange(48) % 3 == labels[:, None], 0.08, 0.02)[:, None]
+    model = snnx.Sequential([linear(48, HIDDEN, K[0]), snnx.LIF(5.0), linear(HIDDEN, 3, K[1]), snnx.LI()])
+    found = []
+    for layout in ("bits", "lists"):
+        data = snnx.data.from_spikes(spikes, labels, sample_shape=(48,), layout=layout)
+        train, valid = data.split((0.8, 0.2), key=K[2])
+        found.append(
+            snnx.fit(
+                model,
+                train,
+                loss=snnx.CrossEntropy(snnx.Mean()),
+                optimizer=optax.adam(1e-2),
+                epochs=3,
+                batch_size=8,
+                validation=valid,
+                key=K[3],
+                progress=False,
+            )
+        )
+    for one, other in zip(found[0].history, found[1].history, strict=True):
+        assert one["loss"] == pytest.approx(other["loss"], rel=1e-4)
+        assert one["validation_loss"] == pytest.approx(other["validation_loss"], rel=1e-4)
+
+
+def test_what_is_kept_does_not_count_the_first_layer_of_lists():
+    lists = ActiveChannels(jnp.zeros((STEPS, 3), jnp.uint16), (300,))
+    thin = snnx.Sequential([linear(300, 4, K[0]), snnx.LIF(), linear(4, 2, K[1]), snnx.LI()])
+    wide = snnx.Sequential([linear(300, 256, K[0]), snnx.LIF(), linear(256, 2, K[1]), snnx.LI()])
+    assert [snnx.default_keep(m) for m in (thin, wide)] == ["membranes", "membranes"]
+    assert [snnx.default_keep(m, lists) for m in (thin, wide)] == ["borders", "membranes"]
+    assert snnx.default_keep(thin, snnx.Bits(jnp.zeros((STEPS, 38), jnp.uint8), (300,))) == "membranes"

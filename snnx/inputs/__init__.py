@@ -8,5 +8,7 @@ from snnx.inputs._inputs import Constant as Constant
 from snnx.inputs._inputs import Dense as Dense
 from snnx.inputs._inputs import pack_bits as pack_bits
 from snnx.inputs._inputs import unpack_bits as unpack_bits
+from snnx.inputs._layout import LAYOUTS as LAYOUTS
+from snnx.inputs._layout import compact as compact
 
 __all__ = ["AbstractInputs", "ActiveChannels", "Bits", "Constant", "Dense", "pack_active", "pack_bits", "unpack_bits"]

@@ -172,7 +172,8 @@ def unpack_bits(
     """
     _check_packed("unpack_bits", packed, sample_shape)
     channels = math.prod(sample_shape)
-    shifts = jnp.arange(8, dtype=jnp.uint8).reshape((1,) * packed.ndim + (8,))
-    bits = (packed[..., None] >> shifts) & jnp.uint8(1)
-    flat = bits.reshape(*packed.shape[:-1], -1)[..., :channels]
-    return flat.reshape(*packed.shape[:-1], *sample_shape).astype(jnp.zeros(()).dtype if dtype is None else dtype)
+    # Looked up rather than shifted: in a training step of 700-128-128-20 bits then cost a tenth more than floats, not a third.
+    every = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder="little")
+    table = jnp.asarray(every, jnp.zeros(()).dtype if dtype is None else dtype)
+    bits = table.at[packed.astype(jnp.int32)].get(mode="promise_in_bounds")
+    return bits.reshape(*packed.shape[:-1], -1)[..., :channels].reshape(*packed.shape[:-1], *sample_shape)

@@ -204,7 +204,7 @@ def _run(
     count, rest = divmod(steps, size)
     taps: Taps = tuple(dict.fromkeys(path for path, _ in outs if path != _OWN))
     dtype = cell_dtype(cell)
-    policy = _policy(default_keep(cell) if keep is None else keep)
+    policy = _policy(default_keep(cell, xs) if keep is None else keep)
 
     def traces(xs: PyTree, state: State, mask: Array | None) -> tuple[dict[str, Array], State]:
         given: Any = xs.dense(dtype) if isinstance(xs, AbstractInputs) and not cell.takes(xs) else xs
