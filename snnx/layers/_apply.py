@@ -11,6 +11,7 @@ from jaxtyping import Array, Key, PyTree
 from snnx._errors import ShapeError, describe
 from snnx.cells import mark_kept
 from snnx.inputs import AbstractInputs, ActiveChannels
+from snnx.layers._unrolled import unrolled, unrolls
 
 
 def _is_plain_linear(layer: PyTree) -> bool:
@@ -70,6 +71,8 @@ def apply_step(layer: PyTree, *xs: Array, key: Key[Array, ""] | None = None) -> 
     if _is_plain_linear(layer):
         _check_linear(layer, *xs)
         return _affine(layer, *xs)
+    if len(xs) == 1 and unrolls(layer, xs[0]):
+        return unrolled(layer, xs[0])
     check_key(layer, key)
     return layer(*xs, key=key) if takes_key(layer) else layer(*xs)
 

@@ -131,7 +131,7 @@ def naming(container: AbstractCell, name: str, *xs: "Array | jax.ShapeDtypeStruc
         raise
     except _PartError as error:
         raise type(error).wrap(container, name, error) from error
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, AssertionError) as error:  # some of Equinox's layers assert
         came = ", ".join(map(describe, xs))
         part = type(container.children()[name]).__name__
         kind = PartTypeError if isinstance(error, TypeError) else PartShapeError
