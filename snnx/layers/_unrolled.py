@@ -49,9 +49,9 @@ def unrolled(layer: PyTree, x: Array) -> Array:
 
 def _convolved(layer: eqx.nn.Conv, x: Array) -> Array:
     margins: Any = ((0, 0), *layer.padding)
-    x = jnp.moveaxis(jnp.pad(x, margins), 0, -1)
-    places = list(_places(x, layer.kernel_size, layer.stride, layer.dilation))
-    columns = jnp.concatenate(places, axis=-1)
+    x = jnp.pad(x, margins) if any(map(any, margins)) else x
+    places = _places(jnp.moveaxis(x, 0, -1), 0, layer.kernel_size, layer.stride, layer.dilation)
+    columns = jnp.concatenate(list(places), axis=-1)
     weight = jnp.moveaxis(layer.weight, (0, 1), (-1, -2)).reshape(-1, layer.out_channels)
     ys = jnp.moveaxis((columns.reshape(-1, len(weight)) @ weight).reshape(*columns.shape[:-1], -1), -1, 0)
     return ys if layer.bias is None else ys + layer.bias
@@ -62,16 +62,16 @@ def _pooled(layer: eqx.nn.Pool, x: Array) -> Array:
         # The first of equals, as the windowed maximum has it: it alone gets the gradient. What is no number stays so.
         return jnp.where((best >= new) | jnp.isnan(best), best, new)
 
-    ones = (1,) * layer.num_spatial_dims
-    places = _places(jnp.moveaxis(x, 0, -1), layer.kernel_size, layer.stride, ones)
-    return jnp.moveaxis(functools.reduce(larger, places), -1, 0)
+    return functools.reduce(larger, _places(x, 1, layer.kernel_size, layer.stride, (1,) * layer.num_spatial_dims))
 
 
-def _places(x: Array, kernel: tuple[int, ...], stride: tuple[int, ...], dilation: tuple[int, ...]) -> Iterator[Array]:
-    """For each place under a kernel the values of `x: [*spatial, channels]` that come to lie there, `[*out, channels]`."""
+def _places(
+    x: Array, axis: int, kernel: tuple[int, ...], stride: tuple[int, ...], dilation: tuple[int, ...]
+) -> Iterator[Array]:
+    """For each place under a kernel the values of `x` that come to lie there; `axis` is the first of the spatial ones."""
     for place in itertools.product(*map(range, kernel)):
-        cut = []
-        for size, k, s, d, at in zip(x.shape, kernel, stride, dilation, place, strict=False):
+        cut = [slice(None)] * axis
+        for size, k, s, d, at in zip(x.shape[axis:], kernel, stride, dilation, place, strict=False):
             count = (size - d * (k - 1) - 1) // s + 1
             cut.append(slice(at * d, at * d + s * (count - 1) + 1, s))
         yield x[tuple(cut)]
