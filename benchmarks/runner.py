@@ -47,7 +47,8 @@ class Worker:
             cwd=HERE.parent,
             env=os.environ | {"JAX_PLATFORMS": os.environ.get("JAX_PLATFORMS", "")},
         )
-        threading.Thread(target=self._listen, daemon=True).start()
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
         try:
             self.found = self._answer()
         except Failure:
@@ -71,7 +72,10 @@ class Worker:
         """End the process, whatever it is doing."""
         self._process.kill()
         self._process.wait()
-        self._errors.close()
+        self._listener.join()
+        for stream in (self._process.stdin, self._process.stdout, self._errors):
+            with contextlib.suppress(OSError):
+                stream.close()
 
     def _listen(self) -> None:
         assert self._process.stdout is not None

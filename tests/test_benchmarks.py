@@ -1,0 +1,95 @@
+"""The benchmark suite: its peers of this environment do the work that NumPy says, and those that do other work are found."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from benchmarks import report, runner
+from benchmarks.peers import PEERS
+from benchmarks.workloads import BETA, apply, batch_of, draw, fire, pool, workloads
+
+QUICK = workloads(quick=True)
+
+
+def by_hand(work, data):
+    """Loss of the first batch and the layers' rates, in NumPy."""
+    xs, labels = batch_of(work, data, 0, time_axis=0)
+    rates = []
+    for i, layer in enumerate(work.layers):
+        currents = apply(data[f"w{i}"], xs)
+        if layer.fires:
+            xs = fire(currents, data.get(f"f{i}"))
+            rates.append(xs.mean())
+            xs = pool(xs) if layer.pool else xs
+        else:
+            v = np.zeros_like(currents[0])
+            xs = np.stack([v := np.float32(BETA) * v + current for current in currents])
+    logits = xs.mean(axis=0, dtype=np.float64)
+    log_probabilities = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+    return -log_probabilities[np.arange(len(labels)), labels].mean(), rates
+
+
+@pytest.mark.parametrize("name", ["W1", "W2", "W3-1024", "W4"])
+def test_the_peers_do_the_work_that_numpy_does(name):
+    work = QUICK[name]
+    data = draw(work)
+    loss, rates = by_hand(work, data)
+    found = {}
+    for peer in ("naive_jax", "snnx"):
+        module = pytest.importorskip(f"benchmarks.peers.{PEERS[peer].module}")
+        job = module.build(work, data, "")
+        found[peer] = job.check()
+        assert found[peer][0] == pytest.approx(loss, rel=2e-3)
+        assert found[peer][1] == pytest.approx(rates, rel=1e-2)
+    assert all(0.005 < rate < 0.4 for rate in rates)
+
+
+def test_the_names_of_the_workloads_are_those_of_the_sizes():
+    assert list(workloads()) == list(QUICK)
+    assert workloads()["W1"].layers[0].weight == (64, 128)
+    assert workloads()["W4"].shapes == ((12, 30, 30), (32, 11, 11), (10,))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"loss": 2.01}, r"does other work: loss is 2.01, but the reference's is 2"),
+        ({"backward": 0.6}, r"does other work: backward is 0.6, but the reference's is 0.5"),
+        ({"rates": [0.1, 0.3]}, r"does other work: rate of layer 1 is 0.3, but the reference's is 0.2"),
+        ({"rates": [0.1]}, r"1 spiking layers, but the reference has 2"),
+    ],
+)
+def test_other_work_is_found(change, message):
+    reference = {"loss": 2.0, "backward": 0.5, "rates": [0.1, 0.2]}
+    runner.differences(reference, reference, 2e-3)
+    with pytest.raises(runner.Failure, match=message):
+        runner.differences(reference | change, reference, 2e-3)
+    with pytest.raises(runner.Failure, match="nothing to compare with: its reference failed"):
+        runner.differences(reference, {"error": "x"}, 2e-3)
+
+
+@pytest.mark.slow
+def test_a_quick_run_measures_compares_and_reports(tmp_path):
+    said = []
+    results = runner.run(QUICK["W1"], ["naive_jax", "snnx"], rounds=2, quick=True, timeout=300.0, say=said.append)
+    for found in results["peers"].values():
+        assert "error" not in found
+        assert 0 < found["min_ms"] <= found["median_ms"] <= found["p90_ms"]
+        assert found["peak_rss_mb"] > 50
+    run = {
+        "command": "x",
+        "machine": report.machine(),
+        "rounds": 2,
+        "quick": True,
+        "workloads": {"W1": results},
+    }
+    names = {path.name for path in report.write(tmp_path, run)}
+    assert names == {"results.json", "results.md", "W1.png"}
+    text = (tmp_path / "results.md").read_text()
+    assert "| naive_jax |" in text
+    assert "| snnx |" in text
+    assert "the times say nothing" in text
