@@ -9,6 +9,7 @@ import numpy as np
 
 
 def main() -> None:
+    """Read, check and write."""
     from sklearn.datasets import load_digits
 
     bunch = load_digits()
