@@ -668,6 +668,21 @@ def test_a_result_shows_as_one_line():
     )
 
 
+def test_a_result_names_what_differs_too():
+    result = fit(epochs=1)
+    for settings, name in (
+        ({"data": make_data(seed=5)}, "data"),
+        ({"loss": snnx.CrossEntropy(snnx.Sum())}, "loss"),
+        ({"batch_size": 4}, "batch_size"),
+        ({"truncate": 2}, "truncate"),
+    ):
+        with (
+            traced(0),
+            pytest.raises(snnx.CheckpointError, match=rf"fit: resume was made with {name}=.*, but this call"),
+        ):
+            fit(epochs=2, resume=result, **settings)
+
+
 # What is refused
 
 

@@ -242,7 +242,8 @@ def from_spikes(
     - `mask`: `bool[n, time]`, False at padded steps.
     - `dt`: time per step.
     - `layout`: `"bits"`, `"lists"`, or `"auto"`: lists where they train faster. These are sparse spikes of a vector of
-        channels on a CPU: no step with more than 164 spikes or a twelfth of the channels. Both hold every spike.
+        channels on a CPU: no step with more than 164 spikes or a twelfth of the channels. Both hold every spike. Name
+        it where a run is to be resumed on another kind of device.
 
     **Raises:** `ShapeError` if the axes are not examples, time, `*sample_shape`; `ValueError` for values other than 0
     and 1, for labels outside the classes, for an empty data set; `DtypeError` for float labels of classes.

@@ -172,7 +172,8 @@ def unpack_bits(
     """
     _check_packed("unpack_bits", packed, sample_shape)
     channels = math.prod(sample_shape)
-    # Looked up rather than shifted: in a training step of 700-128-128-20 bits then cost a tenth more than floats, not a third.
+    # Looked up rather than shifted: a training step of 700-128-128-20 from bits takes 1.1 to 1.3 of the time from floats so,
+    # 1.2 to 1.5 with shifts (rounds side by side, 2 cores).
     every = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder="little")
     table = jnp.asarray(every, jnp.zeros(()).dtype if dtype is None else dtype)
     bits = table.at[packed.astype(jnp.int32)].get(mode="promise_in_bounds")

@@ -34,6 +34,7 @@ class FitResult(eqx.Module):
     - `history`: a dict per epoch: loss, accuracy, those of the validation, samples per second, ...
     - `best_epoch`: whose model `model` is (from 1 on).
     - `compile_seconds`, `seconds`: what compiling took, and everything.
+    - `settings`: what a resumed run has to agree with.
     """
 
     model: PyTree
@@ -42,6 +43,7 @@ class FitResult(eqx.Module):
     best_epoch: int
     compile_seconds: float
     seconds: float
+    settings: dict[str, Any]
 
     def __repr__(self) -> str:
         """One line: what a notebook shows of it."""
@@ -149,6 +151,7 @@ def fit(
         best_epoch=history[-1]["best_epoch"] if history else 0,
         compile_seconds=compile_seconds,
         seconds=time.perf_counter() - begin,
+        settings=settings,
     )
 
 
@@ -219,6 +222,7 @@ def _initial_state(
         state, history = resume.state, list(resume.history)
         if jax.tree.structure(state) != jax.tree.structure(fresh):
             raise ValueError("fit: resume is the result of another model, optimizer or validation; pass the same.")
+        _check_settings(resume.settings, settings)
     else:
         meta = read_meta(resume)
         _check_settings(meta.get("settings", {}), settings)
@@ -238,7 +242,8 @@ def _check_settings(before: dict[str, Any], settings: dict[str, Any]) -> None:
         if name in before and before[name] != settings[name]:
             raise CheckpointError(
                 f"fit: resume was made with {name}={before[name]}, but this call has {name}={settings[name]}; pass the"
-                " arguments of that run, or start anew from its model: snnx.load_checkpoint(path, model, part='.model')."
+                " arguments of that run, or start anew from its model (in a file: snnx.load_checkpoint(path, model,"
+                " part='.model'))."
             )
 
 
