@@ -17,7 +17,7 @@ from snnx.cells import (
     with_prefix,
     zero_where_masked,
 )
-from snnx.layers._apply import apply_step, check_part
+from snnx.layers._apply import apply_step, apply_stretch, check_part
 from snnx.layers._container import naming
 
 
@@ -93,6 +93,13 @@ class Recurrent(AbstractCell):
         mask: Bool[Array, "time"] | None = None,
         taps: Taps = (),
     ) -> tuple[Array, RecurrentState, dict[str, Array]]:
+        feedback, rest = eqx.partition(self, _in_feedback(self))
+        return _over_time(feedback, (rest, xs, state), key=key, mask=mask, taps=taps)[0]
+
+    def _scan(
+        self, xs: Array, state: RecurrentState, key: Key[Array, ""] | None, mask: Bool[Array, "time"] | None, taps: Taps
+    ) -> tuple[tuple[Array, RecurrentState, dict[str, Array]], Array]:
+        """What `over_time` returns, and what was fed back at every step: `y` of the step before."""
         neuron_key, feedback_key = self._keys(key)
         wanted = taps_of_child(taps, "neuron")
 
@@ -113,10 +120,10 @@ class Recurrent(AbstractCell):
             y, back = zero_where_masked(live, (y, back))
             tapped |= {"": y} if "" in taps else {}
             tapped |= {"feedback": back} if "feedback" in taps else {}
-            return new, (y, tapped)
+            return new, (y, tapped, state.y)
 
-        state, (ys, tapped) = jax.lax.scan(step, state, (xs, mask))
-        return ys, state, cast(dict[str, Array], tapped)
+        state, (ys, tapped, fed_back) = jax.lax.scan(step, state, (xs, mask))
+        return (ys, state, cast(dict[str, Array], tapped)), fed_back
 
     def _keys(self, key: Key[Array, ""] | None) -> "tuple[Array | None, Array | None]":
         return (None, None) if key is None else (jax.random.fold_in(key, 0), jax.random.fold_in(key, 1))
@@ -131,3 +138,54 @@ class Recurrent(AbstractCell):
                 f"Recurrent: one step of x has shape {tuple(x.shape)}, but the feedback gives {tuple(back.shape)};"
                 " a cell takes one example, without batch axis."
             )
+
+
+def _in_feedback(recurrent: Recurrent) -> PyTree:
+    """The arrays of floats of the feedback, as a filter."""
+    nothing = jax.tree.map(lambda _: False, recurrent)
+    return eqx.tree_at(lambda r: r.feedback, nothing, jax.tree.map(eqx.is_inexact_array, recurrent.feedback))
+
+
+@eqx.filter_custom_jvp
+def _over_time(feedback: PyTree, rest: PyTree, *, key: PyTree, mask: PyTree, taps: Taps) -> PyTree:
+    recurrent, xs, state = rest
+    return eqx.combine(feedback, recurrent)._scan(xs, state, key, mask, taps)
+
+
+@_over_time.def_jvp
+def _over_time_jvp(primals: PyTree, tangents: PyTree, *, key: PyTree, mask: PyTree, taps: Taps) -> PyTree:
+    """A change of the feedback's weights acts as one of the inputs does, at all steps at once.
+
+    JAX's own rule adds a product to the weights' gradient at every step; this one, transposed, is a single product.
+    """
+    feedback, (recurrent, xs, state) = primals
+    d_feedback, (d_recurrent, d_xs, d_state) = tangents
+    whole = eqx.combine(feedback, recurrent)
+    varied, fixed = _split((recurrent, state), (d_recurrent, d_state))
+
+    def with_weights_fixed(varied: PyTree, xs: Array) -> PyTree:
+        recurrent, state = eqx.combine(varied, fixed)
+        return eqx.combine(feedback, recurrent)._scan(xs, state, key, mask, taps)
+
+    out, tangent = jax.linearize(with_weights_fixed, varied, xs)
+    d_xs = jnp.zeros_like(xs) if d_xs is None else d_xs
+    d_backs = None
+    if jax.tree.leaves(d_feedback):
+        by_weights, weights = _split(feedback, d_feedback)
+        feedback_key = whole._keys(key)[1]
+
+        def feed_back(by_weights: PyTree) -> Array:
+            layer = eqx.combine(by_weights, weights, whole).feedback
+            return apply_stretch(layer, out[1], key=feedback_key)
+
+        _, d_backs = jax.jvp(feed_back, (by_weights,), (d_feedback,))
+        d_xs = d_xs + d_backs
+    d_out = tangent(eqx.filter((d_recurrent, d_state), True), d_xs)
+    if d_backs is not None and "feedback" in taps:
+        d_out[0][2]["feedback"] += d_backs if mask is None else jax.vmap(zero_where_masked)(mask, d_backs)
+    return out, jax.tree.map(lambda o, d: d if eqx.is_inexact_array(o) else None, out, d_out)
+
+
+def _split(tree: PyTree, tangents: PyTree) -> tuple[PyTree, PyTree]:
+    """The leaves that have a tangent, and the others."""
+    return eqx.partition(tree, jax.tree.map(lambda d: d is not None, tangents, is_leaf=lambda d: d is None))
