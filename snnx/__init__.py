@@ -125,6 +125,7 @@ from snnx.train import evaluate as evaluate
 from snnx.train import fit as fit
 from snnx.train import load_checkpoint as load_checkpoint
 from snnx.train import save_checkpoint as save_checkpoint
+from snnx.train import use_cores as use_cores
 
 __all__ = [
     "ALIF",

@@ -52,10 +52,13 @@ TRAINED = ("train", "epoch")
 PEERS = {
     "naive_jax": Peer("naive_jax", "jax"),
     "naive_jax_call": Peer("naive_jax", "jax", "call", ("train",)),
+    "naive_jax_cores": Peer("naive_jax", "jax", "cores", ("train", "gradient")),
     "naive_jax_late": Peer("naive_jax", "jax", "late", reference="naive_jax_late"),
     "snnx": Peer("snnx_peer", "jax"),
     "snnx_bits": Peer("snnx_peer", "jax", "bits", ("train",)),
     "snnx_lists": Peer("snnx_peer", "jax", "lists", ("train", "epoch")),
+    "snnx_cores": Peer("snnx_peer", "jax", "cores", ("train", "gradient", "epoch")),
+    "snnx_lists_cores": Peer("snnx_peer", "jax", "lists cores", ("train", "epoch")),
     "spyx": Peer("spyx_peer", "spyx", reference="naive_jax_late"),
     "spyx_compile_fit": Peer("spyx_peer", "spyx", "compile_fit", TRAINED, reference="naive_jax_late"),
     "naive_torch": Peer("naive_torch", "torch"),

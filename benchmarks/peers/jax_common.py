@@ -1,5 +1,6 @@
 """What the JAX peers share: compiled programs, and training around a forward pass. It needs JAX and optax only."""
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -8,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import Array
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from benchmarks.workloads import LEARNING_RATE, Workload, batch_of
 
@@ -35,9 +37,9 @@ class Program:
 
 
 def temporaries_mb(compiled: jax.stages.Compiled) -> float | None:
-    """XLA's count of a program's temporary memory."""
+    """XLA's count of a program's temporary memory, on all devices together."""
     analysis = compiled.memory_analysis()
-    return None if analysis is None else analysis.temp_size_in_bytes / 1e6
+    return None if analysis is None else len(jax.devices()) * analysis.temp_size_in_bytes / 1e6
 
 
 def cross_entropy(logits: Array, labels: Array) -> Array:
@@ -57,6 +59,41 @@ def checked(forward: Forward, params: PyTree, xs: PyTree, labels: Array) -> tupl
     return float(cross_entropy(logits, labels)), [float(r) for r in rates]
 
 
+def use_cores() -> None:
+    """Make every core a device; to be called before JAX starts."""
+    jax.config.update("jax_num_cpu_devices", len(os.sched_getaffinity(0)))
+
+
+class Cores:
+    """All devices, each of which computes its part of a batch; `batch_axis` is that of the inputs."""
+
+    def __init__(self, batch_axis: int):
+        self._mesh = Mesh(np.asarray(jax.devices()), ("examples",))
+        self._whole, self._labels = PartitionSpec(), PartitionSpec("examples")
+        self._inputs = PartitionSpec(*[None] * batch_axis, "examples")
+
+    def everywhere(self, tree: PyTree) -> PyTree:
+        """On every device as a whole."""
+        return jax.device_put(tree, NamedSharding(self._mesh, self._whole))
+
+    def divided(self, batches: list[tuple[PyTree, Array]]) -> list[tuple[PyTree, Array]]:
+        """Every device with its part of each batch."""
+        inputs, labels = (NamedSharding(self._mesh, spec) for spec in (self._inputs, self._labels))
+        return [(jax.device_put(xs, inputs), jax.device_put(ys, labels)) for xs, ys in batches]
+
+    def value_and_grad(self, loss: Callable) -> Callable:
+        """Of a batch's mean loss, by the parameters: the mean over the devices, all of which have as many examples."""
+        if self._mesh.size == 1:
+            return jax.value_and_grad(loss)
+        return jax.shard_map(
+            lambda *args: jax.lax.pmean(jax.value_and_grad(loss)(*args), "examples"),
+            mesh=self._mesh,
+            in_specs=(self._whole, self._inputs, self._labels),
+            out_specs=self._whole,
+            check_vma=False,
+        )
+
+
 class _Batches:
     """The batches in turn, one a round."""
 
@@ -72,13 +109,22 @@ class Train:
     """Training: `steps` steps (forward, backward, Adam) in a program to which parameters and optimiser are donated."""
 
     def __init__(
-        self, work: Workload, batches: list, params: PyTree, forward: Forward, note: str = "", steps: int | None = None
+        self,
+        work: Workload,
+        batches: list,
+        params: PyTree,
+        forward: Forward,
+        note: str = "",
+        *,
+        batch_axis: int,
+        steps: int | None = None,
     ):
         steps = work.round_steps if steps is None else steps
         self.note, self._calls = note, work.round_steps // steps
-        self._batches, self._forward = _Batches(batches), forward
+        cores = Cores(batch_axis)
+        self._batches, self._forward = _Batches(cores.divided(batches)), forward
         optimizer = optax.adam(LEARNING_RATE)
-        self._first, self._state = params, jax.tree.map(jnp.array, (params, optimizer.init(params)))
+        self._first, self._state = cores.everywhere((params, jax.tree.map(jnp.array, (params, optimizer.init(params)))))
 
         def loss(params: PyTree, xs: PyTree, labels: Array) -> Array:
             return cross_entropy(forward(params, xs, False)[0], labels)
@@ -86,7 +132,7 @@ class Train:
         def train(params: PyTree, opt_state: PyTree, xs: PyTree, labels: Array) -> PyTree:
             def step(carry: PyTree, _: None) -> PyTree:
                 params, opt_state = carry
-                value, grads = jax.value_and_grad(loss)(params, xs, labels)
+                value, grads = cores.value_and_grad(loss)(params, xs, labels)
                 updates, opt_state = optimizer.update(grads, opt_state)
                 return (optax.apply_updates(params, updates), opt_state), value
 
@@ -115,14 +161,18 @@ class Train:
 class Gradient:
     """Loss and gradient, one call a step."""
 
-    def __init__(self, work: Workload, batches: list, params: PyTree, forward: Forward, note: str = ""):
-        self.note = note
-        self._batches, self._forward, self._params, self._calls = _Batches(batches), forward, params, work.round_steps
+    def __init__(
+        self, work: Workload, batches: list, params: PyTree, forward: Forward, note: str = "", *, batch_axis: int
+    ):
+        cores = Cores(batch_axis)
+        self.note, self._calls = note, work.round_steps
+        self._batches, self._forward = _Batches(cores.divided(batches)), forward
+        self._params = cores.everywhere(params)
 
         def loss(params: PyTree, xs: PyTree, labels: Array) -> Array:
             return cross_entropy(forward(params, xs, False)[0], labels)
 
-        self._program = Program(jax.value_and_grad(loss))
+        self._program = Program(cores.value_and_grad(loss))
 
     @property
     def temporaries_mb(self) -> float | None:

@@ -1,7 +1,8 @@
 """The reference: what one would write by hand. A batched step of the whole network, scanned over time.
 
 Variants: "call": one training step a call of the program, rather than a round of them in one program. "late": a neuron
-fires on the membrane that the step before left, as in Spyx, whose numbers are compared with these.
+fires on the membrane that the step before left, as in Spyx, whose numbers are compared with these. "cores": a device for
+every core, each with its part of a batch.
 """
 
 import jax
@@ -11,11 +12,13 @@ import optax
 from jax import Array
 
 from benchmarks.peers import Job
-from benchmarks.peers.jax_common import Control, Forward, Gradient, Program, PyTree, Train, batches, checked
+from benchmarks.peers.jax_common import Control, Forward, Gradient, Program, PyTree, Train, batches, checked, use_cores
 from benchmarks.workloads import BETA, LEARNING_RATE, Workload, batch_of, unpack
 
 
 def build(work: Workload, data: dict[str, np.ndarray], variant: str) -> Job:
+    if variant == "cores":
+        use_cores()
     params = {name: jnp.asarray(value) for name, value in data.items() if name[0] in "wf"}
     forward = make_forward(work, late=variant == "late")
     if work.kind == "control":
@@ -23,10 +26,9 @@ def build(work: Workload, data: dict[str, np.ndarray], variant: str) -> Job:
     if work.kind == "epoch":
         return Epoch(work, data, params, forward)
     if work.kind == "gradient":
-        return Gradient(work, batches(work, data, time_axis=0), params, forward)
-    return Train(
-        work, batches(work, data, time_axis=0), params, forward, steps=1 if variant == "call" else work.round_steps
-    )
+        return Gradient(work, batches(work, data, time_axis=0), params, forward, batch_axis=1)
+    steps = 1 if variant == "call" else work.round_steps
+    return Train(work, batches(work, data, time_axis=0), params, forward, batch_axis=1, steps=steps)
 
 
 @jax.custom_jvp

@@ -1,7 +1,7 @@
 """snnx: `simulate` under a vmap, many steps in one program as `fit` runs them; for a whole epoch `fit` itself.
 
 Variants: "bits", "lists": the inputs as packed bits or as lists of active channels, as a `SpikeDataset` holds them, rather
-than as floats.
+than as floats. "cores", "lists cores": besides, a device for every core, each with its part of a batch.
 """
 
 import math
@@ -22,6 +22,9 @@ NAMES = {"bits": "packed bits", "lists": "lists of active channels"}
 
 
 def build(work: Workload, data: dict[str, np.ndarray], variant: str) -> Job:
+    if variant.endswith("cores"):
+        snnx.use_cores()
+        variant = variant.removesuffix("cores").strip()
     model = make_model(work, data)
     params, static = eqx.partition(model, eqx.is_inexact_array)
     if work.kind == "control":
@@ -29,12 +32,12 @@ def build(work: Workload, data: dict[str, np.ndarray], variant: str) -> Job:
     if work.kind == "epoch":
         return Fit(work, data, model, make_forward(static), variant)
     if work.kind == "gradient":
-        return Gradient(work, batches(work, data, time_axis=1), params, make_forward(static))
+        return Gradient(work, batches(work, data, time_axis=1), params, make_forward(static), batch_axis=0)
     if variant:
         given, note = packed_batches(work, data, variant), f"inputs as {NAMES[variant]}"
     else:
         given, note = batches(work, data, time_axis=1), ""
-    return Train(work, given, params, make_forward(static), note)
+    return Train(work, given, params, make_forward(static), note, batch_axis=0)
 
 
 def make_model(work: Workload, data: dict[str, np.ndarray]) -> snnx.Sequential:

@@ -35,7 +35,7 @@ def build(work: Workload, data: dict[str, np.ndarray], variant: str) -> Job:
             model = nnx.merge(graph, params, rest)
             return logits(model, xs), rates(model, xs) if with_rates else []
 
-        return Gradient(work, batches(work, data, time_axis=0), params, forward, NOTE)
+        return Gradient(work, batches(work, data, time_axis=0), params, forward, NOTE, batch_axis=1)
     return (CompileFit if variant == "compile_fit" else TrainSteps)(work, data, model)
 
 

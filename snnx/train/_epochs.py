@@ -8,11 +8,12 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import PyTree
+from jaxtyping import Array, PyTree
 
 from snnx._errors import NonFiniteError
 from snnx.cells import refused_parameters
 from snnx.train._callbacks import AbstractCallback, Run
+from snnx.train._devices import collected, spread
 from snnx.train._evaluate import Evaluation
 from snnx.train._program import Fixed, Moving, Plan, train_steps
 from snnx.train._progress import Progress
@@ -63,9 +64,11 @@ class Epochs:
 
     def snapshot(self) -> TrainState:
         """The state as it is now, in arrays of its own."""
-        now = copied(self.moving)
+        now = copied(collected(self.moving))
         epoch = jnp.asarray(self.epoch, jnp.int32)
-        return TrainState(self._model(now), now.opt_state, self.fixed.key, epoch, now.position, now.totals, self.best)
+        return TrainState(
+            self._model(now), now.opt_state, collected(self.fixed.key), epoch, now.position, now.totals, self.best
+        )
 
     def tell(self, event: str) -> None:
         """Call the method of this name of every callback."""
@@ -79,14 +82,17 @@ class Epochs:
         return any(callback.stop(self._seen()) for callback in self.callbacks)
 
     def _model(self, moving: Moving) -> PyTree:
-        return eqx.combine(moving.params, self.fixed.rest, self.plan.model.value)
+        return eqx.combine(moving.params, collected(self.fixed.rest), self.plan.model.value)
 
     def _advance(self, stop: int) -> None:
-        self.moving = train_steps(self.plan, self.moving, self.fixed, jnp.asarray(stop, jnp.int32))
+        self.moving = train_steps(self.plan, self.moving, self.fixed, self._number(stop))
+
+    def _number(self, number: int) -> Array:
+        return spread(self.plan.mesh, jnp.asarray(number, jnp.int32))
 
     def _run_epoch(self, bar: Progress) -> dict[str, Any]:
         """The rest of the current epoch, segment by segment; returns its figures."""
-        self.fixed = eqx.tree_at(lambda f: f.epoch, self.fixed, jnp.asarray(self.epoch, jnp.int32))
+        self.fixed = eqx.tree_at(lambda f: f.epoch, self.fixed, self._number(self.epoch))
         begin, first = time.perf_counter(), int(self.moving.position)
         position = first
         while position < self.steps:
@@ -109,9 +115,9 @@ class Epochs:
     def _finish_epoch(self, record: dict[str, Any]) -> None:
         """Score the validation split, if there is one, and note the epoch's figures and the best epoch so far."""
         self.epoch += 1
-        start = (jnp.zeros((), jnp.int32), Totals.zero())
+        start = (self._number(0), spread(self.plan.mesh, Totals.zero()))
         self.moving = eqx.tree_at(lambda m: (m.position, m.totals), self.moving, start)
-        model = self._model(copied(self.moving))
+        model = self._model(copied(collected(self.moving)))
         scored = self.validate(model)
         if scored is None:
             best_epoch = self.epoch

@@ -1,8 +1,10 @@
 import time
+from collections.abc import Sequence
 
 import equinox as eqx
 import jax
 import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import Array, Key, PyTree
 
 from snnx._errors import check_key
@@ -12,6 +14,7 @@ from snnx.losses import AbstractLoss, CrossEntropy
 from snnx.metrics import confusion_matrix
 from snnx.reductions import Mean
 from snnx.train._check import check_task
+from snnx.train._devices import mesh_of, spread
 from snnx.train._program import Schedule, score_examples
 
 
@@ -47,6 +50,7 @@ def evaluate(
     batch_size: int = 256,
     key: Key[Array, ""] | None = None,
     chunk: int | None = None,
+    devices: Sequence[jax.Device] | None = None,
 ) -> Evaluation:
     """Score a model on every example of a data set, each exactly once, in inference mode.
 
@@ -60,6 +64,7 @@ def evaluate(
     - `batch_size`: how many examples at once; the last batch is padded, and its padding not counted.
     - `key`: for models that are random in inference mode too (a `StochasticEscape`); by default `jax.random.key(0)`.
     - `chunk`: as in `simulate`.
+    - `devices`: as in `fit`.
 
     **Raises:** `ShapeError` if the model does not fit the data; `ValueError` for labels outside its outputs.
     """
@@ -67,11 +72,17 @@ def evaluate(
     key = jax.random.key(0) if key is None else key
     check_key("evaluate", key)
     check_task("evaluate", model, data, loss, batch_size)
-    return score(model, data, loss, batch_size, key, chunk)
+    return score(model, data, loss, batch_size, key, chunk, mesh_of("evaluate", devices))
 
 
 def score(
-    model: PyTree, data: SpikeDataset, loss: AbstractLoss, batch_size: int, key: Key[Array, ""], chunk: int | None
+    model: PyTree,
+    data: SpikeDataset,
+    loss: AbstractLoss,
+    batch_size: int,
+    key: Key[Array, ""],
+    chunk: int | None,
+    mesh: Mesh | None,
 ) -> Evaluation:
     """`evaluate` without its checks, which cost more than scoring a small data set does."""
     start = time.perf_counter()
@@ -82,10 +93,8 @@ def score(
         Static(loss_static),
         min(batch_size, len(data)),
         Schedule(chunk, "all", None),
-        arrays,
-        loss_arrays,
-        data,
-        key,
+        mesh,
+        *spread(mesh, (arrays, loss_arrays, data, key)),
     )
     losses = np.asarray(found.losses)
     predictions = accuracy = confusion = None

@@ -19,6 +19,7 @@ from snnx.surrogates import AbstractSurrogate
 from snnx.train._callbacks import AbstractCallback
 from snnx.train._check import check_task
 from snnx.train._checkpoint import load_checkpoint, read_meta
+from snnx.train._devices import mesh_of, spread
 from snnx.train._epochs import Epochs
 from snnx.train._evaluate import Evaluation, score
 from snnx.train._program import Fixed, Moving, Plan, Schedule
@@ -69,6 +70,7 @@ def fit(
     keep: Keep | None = None,
     truncate: int | None = None,
     resume: "str | os.PathLike | FitResult | None" = None,
+    devices: Sequence[jax.Device] | None = None,
     progress: bool = True,
 ) -> FitResult:
     """Train a model by gradient descent. An epoch is one compiled program over data in device memory.
@@ -97,6 +99,9 @@ def fit(
     - `resume`: the path of a checkpoint, or a `FitResult`: goes on where that left off, bit for bit, given the same
         key, data, loss, batch size and optimiser. Others are refused, but for what cannot be seen: numbers inside an
         optimiser such as its learning rate, and what a function of yours has closed over.
+    - `devices`: among which each batch is divided, e.g. `jax.devices()`; each holds the data and the parameters whole. By
+        default all that a CPU has (see `use_cores`), else the default device. They sum in another order than one alone
+        does: results agree but for rounding.
     - `progress`: whether to show it.
 
     **Returns:** a `FitResult`.
@@ -121,15 +126,17 @@ def fit(
     state, history = _initial_state(model, optimizer, trainable, key, validation, resume, settings)
     params, rest, static = _partition(state.model, trainable)
     loss_arrays, loss_static = eqx.partition(loss, eqx.is_array)
-    schedule = Schedule(chunk, keep, truncate)
+    schedule, mesh = Schedule(chunk, keep, truncate), mesh_of("fit", devices)
+
+    validation = spread(mesh, validation)
 
     def validate(model: PyTree) -> Evaluation | None:
-        return None if validation is None else score(model, validation, loss, size, jax.random.key(0), chunk)
+        return None if validation is None else score(model, validation, loss, size, jax.random.key(0), chunk, mesh)
 
     run = Epochs(
-        Plan(Static(static), Static(loss_static), Static(optimizer.update), size, schedule),
-        Fixed(rest, loss_arrays, state.key, state.epoch, data),
-        copied(Moving(params, state.opt_state, state.position, state.totals, jnp.asarray(-1, jnp.int32))),
+        Plan(Static(static), Static(loss_static), Static(optimizer.update), size, schedule, mesh),
+        spread(mesh, Fixed(rest, loss_arrays, state.key, state.epoch, data)),
+        spread(mesh, copied(Moving(params, state.opt_state, state.position, state.totals, jnp.asarray(-1, jnp.int32)))),
         state,
         history=history,
         settings=settings,

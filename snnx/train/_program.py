@@ -8,6 +8,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
+from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int, Key, PyTree
 
 from snnx._intern import Static
@@ -16,6 +17,7 @@ from snnx.data import SpikeDataset
 from snnx.losses import AbstractLoss
 from snnx.reductions import Mean
 from snnx.simulation import simulate
+from snnx.train._devices import gathered, my_rows, on_every_device, summed
 from snnx.train._state import Totals
 
 TRACES: collections.Counter = collections.Counter()
@@ -58,6 +60,7 @@ class Plan(NamedTuple):
     update: Static
     batch_size: int
     schedule: Schedule
+    mesh: Mesh | None
 
 
 def _examples(
@@ -106,29 +109,39 @@ def train_steps(plan: Plan, moving: Moving, fixed: Fixed, stop: Int[Array, ""]) 
     """Training steps from `moving.position` up to `stop`, or up to the first that is not finite.
 
     The order of the examples is drawn from the key and the epoch's number, so that any segment of an epoch can be run
-    by itself. A step that is not finite changes neither parameters nor optimiser.
+    by itself. A step that is not finite changes neither parameters nor optimiser. With several devices each computes its
+    part of the batch, and then the same update as all others.
     """
     TRACES["train_steps"] += 1
+    return on_every_device(plan.mesh, functools.partial(_train_steps, plan))(moving, fixed, stop)
+
+
+def _train_steps(plan: Plan, moving: Moving, fixed: Fixed, stop: Int[Array, ""]) -> Moving:
     n, size = len(fixed.data), plan.batch_size
     batches = -(-n // size)
     key_order, key_steps = jax.random.split(jax.random.fold_in(fixed.key, fixed.epoch))
     order = jnp.pad(jax.random.permutation(key_order, n), (0, batches * size - n))
     loss = eqx.combine(fixed.loss, plan.loss.value)
 
-    def batch_loss(params: PyTree, batch: SpikeDataset, keys: Array, weights: Array) -> tuple[Array, tuple]:
+    def batch_loss(params: PyTree, batch: SpikeDataset, keys: Array, weights: Array, count: Array) -> tuple:
         model = eqx.combine(params, fixed.rest, plan.model.value)
         losses, scores, _ = _examples(model, loss, batch, keys, plan.schedule)
         total = jnp.sum(jnp.where(weights > 0, losses, 0.0))
         right = jnp.sum(_right(scores, batch.targets) * weights)
-        return total / jnp.sum(weights), (total, right, jnp.sum(weights))
+        return total / count, (total, right)
 
     def step(moving: Moving) -> Moving:
         first = moving.position * size
         index = jax.lax.dynamic_slice_in_dim(order, first, size)
         weights = (first + jnp.arange(size) < n).astype(jnp.float32)
         keys = jax.random.split(jax.random.fold_in(key_steps, moving.position), size)
-        (value, (total, right, count)), grads = jax.value_and_grad(batch_loss, has_aux=True)(
-            moving.params, fixed.data.take(index), keys, weights
+        mine, real = my_rows(plan.mesh, size)
+        count = jnp.sum(weights)
+        (value, (total, right)), grads = summed(
+            plan.mesh,
+            jax.value_and_grad(batch_loss, has_aux=True)(
+                moving.params, fixed.data.take(index[mine]), keys[mine], weights[mine] * real, count
+            ),
         )
         updates, opt_state = plan.update.value(grads, moving.opt_state, moving.params)
         finite = jnp.isfinite(value) & _all_finite(updates)
@@ -160,12 +173,13 @@ class Scores(eqx.Module):
     rates: dict[str, Float[Array, "n"]]
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1, 2, 3))
+@functools.partial(jax.jit, static_argnums=(0, 1, 2, 3, 4))
 def score_examples(
     model_static: Static,
     loss_static: Static,
     batch_size: int,
     schedule: Schedule,
+    mesh: Mesh | None,
     model_arrays: PyTree,
     loss_arrays: PyTree,
     data: SpikeDataset,
@@ -173,17 +187,23 @@ def score_examples(
 ) -> Scores:
     """Score every example once: a scan over batches, the last of them padded and its padding cut off again."""
     TRACES["score_examples"] += 1
-    model = eqx.combine(model_arrays, model_static.value)
-    loss = eqx.combine(loss_arrays, loss_static.value)
-    n, paths = len(data), spiking_paths(model)
+    n = len(data)
     batches = -(-n // batch_size)
     index = jnp.pad(jnp.arange(n), (0, batches * batch_size - n)).reshape(batches, batch_size)
 
-    def batch(number: Array, index: Array) -> tuple[Array, PyTree]:
-        keys = jax.random.split(jax.random.fold_in(key, number), batch_size)
-        losses, scores, rates = _examples(model, loss, data.take(index), keys, schedule, paths)
-        predictions = None if scores is None else jnp.argmax(scores, axis=-1)
-        return number + 1, Scores(losses, predictions, rates)
+    def score(model_arrays: PyTree, loss_arrays: PyTree, data: SpikeDataset, key: Array) -> Scores:
+        model = eqx.combine(model_arrays, model_static.value)
+        loss = eqx.combine(loss_arrays, loss_static.value)
+        mine, _ = my_rows(mesh, batch_size)
 
-    _, found = jax.lax.scan(batch, jnp.zeros((), jnp.int32), index)
+        def batch(number: Array, index: Array) -> tuple[Array, PyTree]:
+            keys = jax.random.split(jax.random.fold_in(key, number), batch_size)
+            batch = data.take(index[mine])
+            losses, scores, rates = _examples(model, loss, batch, keys[mine], schedule, spiking_paths(model))
+            predictions = None if scores is None else jnp.argmax(scores, axis=-1)
+            return number + 1, Scores(losses, predictions, rates)
+
+        return gathered(mesh, jax.lax.scan(batch, jnp.zeros((), jnp.int32), index)[1], batch_size)
+
+    found = on_every_device(mesh, score)(model_arrays, loss_arrays, data, key)
     return jax.tree.map(lambda x: x.reshape(-1)[:n], found)
