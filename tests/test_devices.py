@@ -1,0 +1,36 @@
+"""Several devices: in a process of their own, as JAX has to be told of them before it starts."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import snnx
+
+
+@pytest.mark.slow
+def test_three_devices():
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-n0", "tests/three_devices.py"],
+        cwd=Path(__file__).parents[1],
+        env=os.environ | {"JAX_NUM_CPU_DEVICES": "3"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout[-6000:]
+    assert " passed" in done.stdout
+    assert "skipped" not in done.stdout
+
+
+def test_use_cores_makes_devices_before_jax_starts():
+    program = "import jax, snnx; print(snnx.use_cores(2), jax.device_count(), snnx.use_cores(2))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["2", "2", "2"]
+
+
+@pytest.mark.parametrize("count", [0, -1, 2.0, True])
+def test_use_cores_refuses_what_is_no_number_of_devices(count):
+    with pytest.raises(ValueError, match=f"use_cores: count is {count!r}, expected a whole number >= 1"):
+        snnx.use_cores(count)
