@@ -91,11 +91,11 @@ def pack_active(spikes: "Array | np.ndarray", *, capacity: int | None = None) ->
     if longest > size:
         raise ValueError(f"pack_active: capacity is {capacity}, but a step has {longest} active channels.")
     count = bits.shape[-1]
-    lists = np.full((*bits.shape[:-1], size), count, _dtypes(count)[0])
-    *where, channel = np.nonzero(bits)
-    place = (np.cumsum(bits, axis=-1, dtype=np.uint32) - 1)[bits]
-    lists[(*where, place)] = channel
-    return jnp.asarray(lists)
+    step, channel = np.divmod(np.flatnonzero(bits), count)
+    before = np.cumsum(counts) - counts.ravel()  # active channels in all the steps before
+    lists = np.full((counts.size, size), count, _dtypes(count)[0])
+    lists[step, np.arange(step.size) - before[step]] = channel
+    return jnp.asarray(lists.reshape(*bits.shape[:-1], size))
 
 
 def _dtypes(channels: int) -> tuple[type, ...]:
