@@ -160,6 +160,9 @@ def test_the_default_chunk_follows_the_largest_array():
     assert default_chunk(LIF(), 5) == 5
     assert default_chunk({"wide": jnp.zeros((1000, 1000))}, 1000) == 50
     assert default_chunk({"wide": jnp.zeros((1000, 1000))}, 30) == 30
+    convolution = eqx.nn.Conv2d(1, 2, 3, key=jax.random.key(0))
+    assert default_chunk(Sequential([convolution, LIF()]), 1000) == 2
+    assert default_chunk(Sequential([eqx.nn.Sequential([convolution]), LIF()]), 1) == 1
 
 
 def products(net, keep):

@@ -6,6 +6,9 @@
   16 need 13, 32 need 23, the naive scan 34. Hence `NARROW_CHUNK`.
 - One layer of 3072 x 3072, T=500, B=16: the weights do not fit into the cache, so that every chunk reads them anew;
   larger chunks read them less often. Hence `WIDE_CHUNK` above `WIDE_LAYER` weights.
+- Convolutional, 34x34x2-C12-P2-C32-P2-10, T=64, B=8 (`python -m benchmarks`, W4): their columns are many times as large as
+  their inputs, and have to stay in the cache. Chunks of 1, 2, 4, 8 steps take 150, 138, 156, 172 ms; with B=64 1484, 1416,
+  1600, 1775 ms. Hence `CONVOLUTION_CHUNK`, on a CPU.
 - Keeping the membranes saves the second computation of every product. With 128 inputs to a neuron that gains less than
   10 % of the time and takes three times the memory; with 256 to 3072 inputs it gains 20 to 30 %, and the whole still
   takes less memory than the naive scan, or (3072) a fifth more. Hence `KEEP_FAN_IN`.
@@ -22,17 +25,22 @@ from snnx.inputs import AbstractInputs
 
 NARROW_CHUNK = 8
 WIDE_CHUNK = 50
+CONVOLUTION_CHUNK = 2
 WIDE_LAYER = 1_000_000
 KEEP_FAN_IN = 256
 
 
 def default_chunk(cell: PyTree, steps: int) -> int:
-    """The number of steps per chunk where none is given: 8, or 50 where a layer has a million weights or more.
+    """The number of steps per chunk where none is given: 8; or 50 where a layer has a million weights or more; or 2 on a CPU
+    where there is a convolution.
 
     At most `steps`. `simulate(..., chunk=...)` and `fit(..., chunk=...)` override it; results do not depend on it.
     """
-    largest = max((x.size for x in _weights(cell)), default=0)
-    return min(steps, WIDE_CHUNK if largest >= WIDE_LAYER else NARROW_CHUNK)
+    weights = _weights(cell)
+    if jax.default_backend() == "cpu" and any(x.ndim > 2 for x in weights):
+        return min(steps, CONVOLUTION_CHUNK)
+    wide = max((x.size for x in weights), default=0) >= WIDE_LAYER
+    return min(steps, WIDE_CHUNK if wide else NARROW_CHUNK)
 
 
 def default_keep(cell: PyTree, inputs: object = None) -> Keep:
