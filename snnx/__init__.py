@@ -236,6 +236,7 @@ __all__ = [
     "train",
     "trainable",
     "unpack_bits",
+    "use_cores",
     "value",
     "with_dt",
     "xavier",

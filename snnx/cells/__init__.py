@@ -14,6 +14,7 @@ from snnx.cells._keep import KEEPS as KEEPS
 from snnx.cells._keep import Keep as Keep
 from snnx.cells._keep import keep_marked as keep_marked
 from snnx.cells._keep import mark_kept as mark_kept
+from snnx.cells._keep import unmarked as unmarked
 from snnx.cells._paths import find as find
 from snnx.cells._paths import spiking_paths as spiking_paths
 from snnx.cells._paths import taps_of_child as taps_of_child

@@ -1,5 +1,8 @@
 """What the backward pass keeps of a chunk of time rather than computes again."""
 
+import contextlib
+from collections.abc import Iterator
+from contextvars import ContextVar
 from typing import Literal, TypeAlias
 
 import jax
@@ -10,6 +13,7 @@ Keep: TypeAlias = Literal["borders", "membranes", "all"]
 KEEPS = ("borders", "membranes", "all")
 
 _NAME = "snnx.membranes"
+_marking = ContextVar("marking", default=True)
 
 
 def mark_kept(x: Array) -> Array:
@@ -18,7 +22,17 @@ def mark_kept(x: Array) -> Array:
     Of what is marked, `keep_marked` keeps only what the gradient needs: with constant time constants the membranes
     alone, so that no product is computed twice.
     """
-    return checkpoint_name(x, _NAME)
+    return checkpoint_name(x, _NAME) if _marking.get() else x
+
+
+@contextlib.contextmanager
+def unmarked() -> Iterator[None]:
+    """Within, `mark_kept` does nothing: inside a kernel there is nothing to keep."""
+    token = _marking.set(False)
+    try:
+        yield
+    finally:
+        _marking.reset(token)
 
 
 keep_marked = jax.checkpoint_policies.save_only_these_names(_NAME)

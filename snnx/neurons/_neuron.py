@@ -22,6 +22,7 @@ from snnx.cells import (
     zero_where_masked,
 )
 from snnx.neurons._discretise import METHODS, Method
+from snnx.neurons._dynamics import fuses, scan_steps
 from snnx.neurons._fire import Spiking
 from snnx.neurons._reset import AbstractReset
 from snnx.parameters import Parameter, check_number, check_parameter_shape, check_positive, value
@@ -65,6 +66,9 @@ class AbstractNeuron(AbstractCell):
     ) -> tuple[Array, State, dict[str, Array]]:
         self._check_input(jax.ShapeDtypeStruct(xs.shape[1:], xs.dtype), state)
         coefficients = self.coefficients()
+        if fuses(state, mask, taps):
+            ys, state = self._in_one_kernel(xs, state, coefficients)
+            return ys, state, {"": ys} if taps else {}
 
         def step(state: State, inputs: PyTree) -> tuple[State, PyTree]:
             x, live = inputs
@@ -72,8 +76,19 @@ class AbstractNeuron(AbstractCell):
             y, new = zero_where_masked(live, y), keep_where(live, new, state)
             return new, (y, read_taps(taps, y, new))
 
-        state, (ys, tapped) = jax.lax.scan(step, state, (xs, mask))
+        state, (ys, tapped) = scan_steps(step, state, (xs, mask))
         return ys, state, tapped
+
+    def _in_one_kernel(self, xs: Array, state: State, coefficients: PyTree) -> tuple[Array, State]:
+        from snnx.neurons._dynamics_kernel import run_kernel
+
+        params, static = eqx.partition((self, coefficients), eqx.is_inexact_array)
+
+        def step(x: Array, state: State, params: PyTree) -> tuple[Array, State]:
+            neuron, coefficients = eqx.combine(params, static)
+            return neuron.step(x, state, coefficients, None)
+
+        return run_kernel(step, xs, state, params)
 
     def read(self, parameter: "Parameter | Array") -> "float | Array":
         """A parameter or coefficient in the neuron's dtype: arrays cast, numbers as they are."""
