@@ -6,9 +6,10 @@ in reverse, differentiates the neuron's own step there by JAX, and adds up the g
 """
 
 import functools
+import itertools
 import math
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -27,15 +28,15 @@ def run_kernel(step: Step, xs: Array, state: PyTree, params: PyTree) -> tuple[Ar
     shape = xs.shape[1:]
     count = math.prod(shape)
     flat = [jnp.broadcast_to(p, shape).reshape(count) for p in jax.tree.leaves(params)]
-    states, treedef = jax.tree.flatten(state)
-    states = [s.reshape(count) for s in states]
+    leaves, treedef = jax.tree.flatten(state)
+    states: list[Array] = [s.reshape(count) for s in leaves]
     structure = jax.tree.structure(params)
 
     def flat_step(x: Array, states: list[Array], params: list[Array]) -> tuple[Array, list[Array]]:
         y, new = step(x, jax.tree.unflatten(treedef, states), jax.tree.unflatten(structure, params))
         return y, jax.tree.leaves(new)
 
-    ys, ends = _run(flat_step, xs.reshape(len(xs), count), states, flat)
+    ys, ends = cast(tuple, _run(flat_step, xs.reshape(len(xs), count), states, flat))
     return ys.reshape(xs.shape), jax.tree.unflatten(treedef, [e.reshape(shape) for e in ends])
 
 
@@ -62,10 +63,9 @@ def _forward(step: Step, xs: Array, states: list[Array], params: list[Array], ke
     n_states, n_params = len(states), len(params)
 
     def kernel(*refs: Any) -> None:
-        x_ref, *refs = refs
-        given, refs = [r[...] for r in refs[:n_states]], refs[n_states:]
-        parameters, (y_ref, *refs) = [r[...] for r in refs[:n_params]], refs[n_params:]
-        end_refs, before_refs = refs[:n_states], refs[n_states:]
+        sizes = 1, n_states, n_params, 1, n_states, n_states if keep else 0
+        (x_ref,), state_refs, param_refs, (y_ref,), end_refs, before_refs = _groups(refs, sizes)
+        parameters = [ref[...] for ref in param_refs]
 
         def at(t: Array, states: list[Array]) -> list[Array]:
             for ref, state in zip(before_refs, states, strict=False):
@@ -75,7 +75,7 @@ def _forward(step: Step, xs: Array, states: list[Array], params: list[Array], ke
             y_ref[t, :] = y
             return states
 
-        states = jax.lax.fori_loop(0, len(xs), at, given)
+        states = jax.lax.fori_loop(0, len(xs), at, [ref[...] for ref in state_refs])
         for ref, state in zip(end_refs, states, strict=True):
             ref[...] = state
 
@@ -91,11 +91,9 @@ def _backward(
     n_states, n_params = len(before), len(params)
 
     def kernel(*refs: Any) -> None:
-        x_ref, d_y_ref, *refs = refs
-        before_refs, refs = refs[:n_states], refs[n_states:]
-        d_given, refs = [r[...] for r in refs[:n_states]], refs[n_states:]
-        parameters, (d_x_ref, *refs) = [r[...] for r in refs[:n_params]], refs[n_params:]
-        d_state_refs, d_param_refs = refs[:n_states], refs[n_states:]
+        sizes = 1, 1, n_states, n_states, n_params, 1, n_states, n_params
+        (x_ref,), (d_y_ref,), before_refs, d_end_refs, param_refs, (d_x_ref,), *d_refs = _groups(refs, sizes)
+        parameters = [ref[...] for ref in param_refs]
 
         def at(i: Array, carry: tuple) -> tuple:
             d_states, d_params = carry
@@ -107,12 +105,20 @@ def _backward(
             return d_states, [d + m for d, m in zip(d_params, more, strict=True)]
 
         zeros = [jnp.zeros_like(p) for p in parameters]
-        d_states, d_params = jax.lax.fori_loop(0, len(xs), at, (d_given, zeros))
-        for ref, value in zip([*d_state_refs, *d_param_refs], [*d_states, *d_params], strict=True):
-            ref[...] = value
+        found = jax.lax.fori_loop(0, len(xs), at, ([ref[...] for ref in d_end_refs], zeros))
+        for group, values in zip(d_refs, found, strict=True):
+            for ref, value in zip(group, values, strict=True):
+                ref[...] = value
 
     d_xs, *rest = _call(kernel, [xs, d_ys, *before, *d_ends, *params], [xs, *d_ends, *params])
     return d_xs, rest[:n_states], rest[n_states:]
+
+
+def _groups(items: Sequence[Any], sizes: Sequence[int]) -> Iterator[list[Any]]:
+    """One after the other, so many items each."""
+    rest = iter(items)
+    for size in sizes:
+        yield list(itertools.islice(rest, size))
 
 
 def _call(kernel: Callable, inputs: list[Array], like: list[Any]) -> list[Array]:

@@ -7,7 +7,7 @@ training step on one device, 13.4 on two; 21.3 and 11.1 from lists of active cha
 
 import os
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import equinox as eqx
 import jax
@@ -19,6 +19,7 @@ from jaxtyping import Array, PyTree
 from snnx._errors import describe
 
 AXIS = "examples"
+Devices: TypeAlias = Sequence[Any]  # of jax.Device
 
 
 def use_cores(count: int | None = None) -> int:
@@ -54,11 +55,13 @@ def use_cores(count: int | None = None) -> int:
     return count
 
 
-def mesh_of(where: str, devices: Sequence[jax.Device] | None) -> Mesh | None:
+def mesh_of(where: str, devices: Devices | None) -> Mesh | None:
     """The devices in a row; None for a single one. By default all that the CPU has, or else the default device alone."""
     if devices is None:
         devices = (
-            jax.local_devices() if jax.default_backend() == "cpu" and jax.config.jax_default_device is None else ()
+            jax.local_devices()
+            if jax.default_backend() == "cpu" and jax.config.read("jax_default_device") is None
+            else ()
         )
         return _row(devices) if len(devices) > 1 else None
     if not isinstance(devices, Sequence) or not devices or not all(isinstance(d, jax.Device) for d in devices):
@@ -68,7 +71,7 @@ def mesh_of(where: str, devices: Sequence[jax.Device] | None) -> Mesh | None:
     return _row(devices)
 
 
-def _row(devices: Sequence[jax.Device]) -> Mesh:
+def _row(devices: Devices) -> Mesh:
     return Mesh(np.asarray(devices), (AXIS,))
 
 

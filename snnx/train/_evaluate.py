@@ -1,5 +1,4 @@
 import time
-from collections.abc import Sequence
 
 import equinox as eqx
 import jax
@@ -14,7 +13,7 @@ from snnx.losses import AbstractLoss, CrossEntropy
 from snnx.metrics import confusion_matrix
 from snnx.reductions import Mean
 from snnx.train._check import check_task
-from snnx.train._devices import mesh_of, spread
+from snnx.train._devices import Devices, mesh_of, spread
 from snnx.train._program import Schedule, score_examples
 
 
@@ -50,7 +49,7 @@ def evaluate(
     batch_size: int = 256,
     key: Key[Array, ""] | None = None,
     chunk: int | None = None,
-    devices: Sequence[jax.Device] | None = None,
+    devices: Devices | None = None,
 ) -> Evaluation:
     """Score a model on every example of a data set, each exactly once, in inference mode.
 

@@ -19,7 +19,7 @@ from snnx.surrogates import AbstractSurrogate
 from snnx.train._callbacks import AbstractCallback
 from snnx.train._check import check_task
 from snnx.train._checkpoint import load_checkpoint, read_meta
-from snnx.train._devices import mesh_of, spread
+from snnx.train._devices import Devices, mesh_of, spread
 from snnx.train._epochs import Epochs
 from snnx.train._evaluate import Evaluation, score
 from snnx.train._program import Fixed, Moving, Plan, Schedule
@@ -70,7 +70,7 @@ def fit(
     keep: Keep | None = None,
     truncate: int | None = None,
     resume: "str | os.PathLike | FitResult | None" = None,
-    devices: Sequence[jax.Device] | None = None,
+    devices: Devices | None = None,
     progress: bool = True,
 ) -> FitResult:
     """Train a model by gradient descent. An epoch is one compiled program over data in device memory.
