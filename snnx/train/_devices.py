@@ -58,12 +58,9 @@ def use_cores(count: int | None = None) -> int:
 def mesh_of(where: str, devices: Devices | None) -> Mesh | None:
     """The devices in a row; None for a single one. By default all that the CPU has, or else the default device alone."""
     if devices is None:
-        devices = (
-            jax.local_devices()
-            if jax.default_backend() == "cpu" and jax.config.read("jax_default_device") is None
-            else ()
-        )
-        return _row(devices) if len(devices) > 1 else None
+        chosen = jax.config.jax_default_device is not None  # pyright: ignore[reportAttributeAccessIssue]
+        cores = jax.local_devices() if jax.default_backend() == "cpu" and not chosen else []
+        return _row(cores) if len(cores) > 1 else None
     if not isinstance(devices, Sequence) or not devices or not all(isinstance(d, jax.Device) for d in devices):
         raise TypeError(f"{where}: devices is {describe(devices)}; expected a list such as jax.devices(), or None.")
     if len(set(devices)) < len(devices):
