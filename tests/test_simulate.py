@@ -155,14 +155,34 @@ def test_a_state_carries_a_run_on(x64):
     assert_close(state, end, 1e-12)
 
 
-def test_the_default_chunk_follows_the_largest_array():
-    assert default_chunk(LIF(), 1000) == 8
-    assert default_chunk(LIF(), 5) == 5
-    assert default_chunk({"wide": jnp.zeros((1000, 1000))}, 1000) == 50
-    assert default_chunk({"wide": jnp.zeros((1000, 1000))}, 30) == 30
+@pytest.mark.parametrize(
+    ("sizes", "steps", "batch", "chunk"),
+    [
+        ((), 1000, None, 8),
+        ((), 5, None, 5),
+        ((128, 64, 64, 20), 128, 256, 16),
+        ((128, 64, 64, 20), 128, None, 8),
+        ((128, 64, 64, 20), 100, 256, 20),  # 16 would leave a rest
+        ((128, 64, 64, 20), 101, 256, 16),  # nothing nearby divides a prime number
+        ((700, 128, 20), 100, 64, 25),  # 32
+        ((256, 256, 20), 128, 256, 4),
+        ((256, 256, 20), 128, 16, 64),
+        ((8, 8), 50, 1, 50),
+        ((1024, 1024), 500, 16, 25),  # 32
+        ((1024, 1024), 128, 64, 8),
+        ((4096, 4096), 128, None, 32),
+        ((4096, 4096), 128, 10_000, 1),
+    ],
+)
+def test_the_default_chunk_follows_the_sizes(sizes, steps, batch, chunk):
+    layers = [eqx.nn.Linear(a, b, key=jax.random.key(0)) for a, b in zip(sizes, sizes[1:], strict=False)]
+    assert default_chunk(Sequential([*layers, LIF()]), steps, batch) == chunk
+
+
+def test_convolutions_have_short_chunks_on_a_cpu():
     convolution = eqx.nn.Conv2d(1, 2, 3, key=jax.random.key(0))
     assert default_chunk(Sequential([convolution, LIF()]), 1000) == 2
-    assert default_chunk(Sequential([eqx.nn.Sequential([convolution]), LIF()]), 1) == 1
+    assert default_chunk(Sequential([eqx.nn.Sequential([convolution]), LIF()]), 1, 8) == 1
 
 
 def products(net, keep):

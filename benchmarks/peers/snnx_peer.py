@@ -30,14 +30,14 @@ def build(work: Workload, data: dict[str, np.ndarray], variant: str) -> Job:
     if work.kind == "control":
         return Control(data, params, make_act(work, static))
     if work.kind == "epoch":
-        return Fit(work, data, model, make_forward(static), variant)
+        return Fit(work, data, model, make_forward(work, static), variant)
     if work.kind == "gradient":
-        return Gradient(work, batches(work, data, time_axis=1), params, make_forward(static), batch_axis=0)
+        return Gradient(work, batches(work, data, time_axis=1), params, make_forward(work, static), batch_axis=0)
     if variant:
         given, note = packed_batches(work, data, variant), f"inputs as {NAMES[variant]}"
     else:
         given, note = batches(work, data, time_axis=1), ""
-    return Train(work, given, params, make_forward(static), note, batch_axis=0)
+    return Train(work, given, params, make_forward(work, static), note, batch_axis=0)
 
 
 def make_model(work: Workload, data: dict[str, np.ndarray]) -> snnx.Sequential:
@@ -71,13 +71,16 @@ def neuron(layer: Layer, feedback: np.ndarray | None) -> snnx.AbstractCell:
     return snnx.Recurrent(cell, weighted(Layer(feedback.shape), feedback))
 
 
-def make_forward(static: PyTree) -> Forward:
+def make_forward(work: Workload, static: PyTree) -> Forward:
+    """With the chunks that `fit` would take, which knows the number of examples."""
+
     def forward(params: PyTree, xs: PyTree, with_rates: bool) -> tuple[Array, list[Array]]:
         model = eqx.combine(params, static)
+        chunk = snnx.default_chunk(model, work.steps, work.batch)
         record = {path: snnx.Mean() for path in (snnx.spiking_paths(model) if with_rates else ())}
 
         def one(x: PyTree) -> tuple[Array, list[Array]]:
-            mean, _, seen = snnx.simulate(model, x, readout=snnx.Mean(), record=record)
+            mean, _, seen = snnx.simulate(model, x, readout=snnx.Mean(), record=record, chunk=chunk)
             return mean, [seen[path] for path in record]
 
         logits, rates = jax.vmap(one)(xs)

@@ -1,14 +1,31 @@
 """How time is cut, and what is kept for the backward pass: the one place for the rules, with their measurements.
 
-`benchmarks/simulate.py` on 2 CPU cores, one training step (benchmarks/README.md has the tables):
+2 CPU cores, training steps; times are medians over the naive scan's (`python -m benchmarks.sweeps` has more):
 
-- 128-64-64-20, T=128, B=256: chunks of 8 to 32 steps take the same time within 15 %; 8 steps need 8 MB of temporaries,
-  16 need 13, 32 need 23, the naive scan 34. Hence `NARROW_CHUNK`.
-- One layer of 3072 x 3072, T=500, B=16: the weights do not fit into the cache, so that every chunk reads them anew;
-  larger chunks read them less often. Hence `WIDE_CHUNK` above `WIDE_LAYER` weights.
+- What one layer puts out in a chunk, steps x examples x neurons floats, should fill a core's cache of 1 MB and no more.
+  n-n-n-20 nets, T=128; in each row the best are alike, and on either side it gets worse:
+
+  | n, B | 4 | 8 | 16 | 32 | 64 steps | rule |
+  |---|---|---|---|---|---|---|
+  | 64, 128 | | 1.05 | 0.97 | 0.87 | 0.85 | 32 |
+  | 64, 256 | | 0.81 | 0.70 | 0.77 | | 16 |
+  | 128, 32 | | 0.93 | 0.92 | 0.73 | 0.65 | 64 |
+  | 128, 64 | | 1.06 | 0.88 | 0.78 | | 32 |
+  | 128, 128 | | 0.73 | 0.65 | 0.63 | 0.82 | 16 |
+  | 256, 16 | 0.70 | 0.62 | 0.44 | 0.39 | 0.39 | 64 |
+  | 256, 64 | 0.76 | 0.60 | 0.60 | 0.78 | 0.81 | 16 |
+  | 256, 256 | 0.90 | 0.95 | 1.03 | 1.18 | 1.33 | 4 |
+  | 512, 64 | 0.74 | 0.73 | 0.72 | 0.79 | 0.84 | 8 |
+
+  Hence `CACHED`. Where the number of examples is not known, 8 steps are taken.
+- Weights that do not fit into the cache are read anew for every chunk, so that a chunk should have rows enough: with 1024
+  or 2048 neurons and B=16 32 steps are best (0.39, 0.42; 8 steps 0.43, 0.48; 64 steps 0.43, 0.43), with 1024 and B=64
+  8 steps (0.76; 32 steps 0.86). Hence `WIDE_ROWS` above `WIDE_LAYER` weights.
 - Convolutional, 34x34x2-C12-P2-C32-P2-10, T=64, B=8 (`python -m benchmarks`, W4): their columns are many times as large as
   their inputs, and have to stay in the cache. Chunks of 1, 2, 4, 8 steps take 150, 138, 156, 172 ms; with B=64 1484, 1416,
   1600, 1775 ms. Hence `CONVOLUTION_CHUNK`, on a CPU.
+- A chunk that does not divide the time leaves a rest, which is a second program to compile: a divisor is taken that is not
+  further away than `NEARBY`.
 - Keeping the membranes saves the second computation of every product. With 128 inputs to a neuron that gains less than
   10 % of the time and takes three times the memory; with 256 to 3072 inputs it gains 20 to 30 %, and the whole still
   takes less memory than the naive scan, or (3072) a fifth more. Hence `KEEP_FAN_IN`.
@@ -23,24 +40,56 @@ from jaxtyping import PyTree
 from snnx.cells import AbstractCell, Keep, walk
 from snnx.inputs import AbstractInputs
 
-NARROW_CHUNK = 8
-WIDE_CHUNK = 50
-CONVOLUTION_CHUNK = 2
+CACHED = 2**18  # floats that a layer puts out in a chunk
+UNKNOWN_CHUNK = 8
 WIDE_LAYER = 1_000_000
+WIDE_ROWS = 512  # examples x steps
+CONVOLUTION_CHUNK = 2
+NEARBY = 1.5
 KEEP_FAN_IN = 256
 
 
-def default_chunk(cell: PyTree, steps: int) -> int:
-    """The number of steps per chunk where none is given: 8; or 50 where a layer has a million weights or more; or 2 on a CPU
-    where there is a convolution.
+def default_chunk(cell: PyTree, steps: int, batch: int | None = None) -> int:
+    """The number of steps per chunk where none is given.
 
-    At most `steps`. `simulate(..., chunk=...)` and `fit(..., chunk=...)` override it; results do not depend on it.
+    As many as keep what the widest layer puts out in a chunk within 2^18 floats, if the number of examples that run side by
+    side is known, as it is in `fit`; else 8. More where a layer has a million weights or more: 512 / batch, or 32. On a CPU
+    2 where there is a convolution. Then a number nearby that divides the time, if there is one.
+    `simulate(..., chunk=...)` and `fit(..., chunk=...)` override it; results do not depend on it, but for rounding.
     """
     weights = _weights(cell)
     if jax.default_backend() == "cpu" and any(x.ndim > 2 for x in weights):
         return min(steps, CONVOLUTION_CHUNK)
-    wide = max((x.size for x in weights), default=0) >= WIDE_LAYER
-    return min(steps, WIDE_CHUNK if wide else NARROW_CHUNK)
+    widest = max((x.shape[0] for x in weights), default=1)
+    size = UNKNOWN_CHUNK if batch is None else CACHED // (batch * widest)
+    if max((x.size for x in weights), default=0) >= WIDE_LAYER:
+        size = max(size, WIDE_ROWS // (16 if batch is None else batch))
+    return _divisor_nearby(min(max(size, 1), steps), steps)
+
+
+def _divisor_nearby(size: int, steps: int) -> int:
+    near = [n for n in range(1, steps + 1) if steps % n == 0 and size / NEARBY <= n <= size * NEARBY]
+    return min(near, key=lambda n: max(n / size, size / n), default=size)
+
+
+def chunk_size(
+    cell: PyTree, steps: int, chunk: int | None = None, truncate: int | None = None, batch: int | None = None
+) -> int:
+    """The number of steps per chunk: the one that was given, or the default's; of a truncation it is a divisor.
+
+    **Raises:** `ValueError` for numbers that are no numbers of steps, or do not go together.
+    """
+    for name, given in (("chunk", chunk), ("truncate", truncate)):
+        if given is not None and (not isinstance(given, int) or isinstance(given, bool) or given < 1):
+            raise ValueError(f"simulate: {name} is {given!r}, expected a number of steps >= 1, or None.")
+    size = min(default_chunk(cell, steps, batch) if chunk is None else chunk, steps)
+    if truncate is None or truncate >= steps:
+        return size
+    if chunk is not None and truncate % size:
+        raise ValueError(
+            f"simulate: truncate={truncate} is no multiple of chunk={chunk}; leave chunk out, or change it."
+        )
+    return max(n for n in range(1, min(size, truncate) + 1) if truncate % n == 0)
 
 
 def default_keep(cell: PyTree, inputs: object = None) -> Keep:

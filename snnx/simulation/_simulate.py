@@ -11,7 +11,7 @@ from snnx._errors import ShapeError, UnknownNameError, check_float, check_key, d
 from snnx.cells import KEEPS, AbstractCell, Keep, State, Taps, cell_dtype, check_state, keep_marked, walk
 from snnx.inputs import AbstractInputs
 from snnx.reductions import AbstractReduction, Stack
-from snnx.simulation._schedule import default_chunk, default_keep
+from snnx.simulation._schedule import chunk_size, default_keep
 
 Reductions = AbstractReduction | tuple[AbstractReduction, ...]
 Record = Mapping[str, Reductions] | Iterable[str] | str
@@ -165,20 +165,6 @@ def _stretch(xs: "Array | AbstractInputs", start: "int | Array", size: int) -> "
     return jax.lax.dynamic_slice_in_dim(xs, start, size)
 
 
-def _chunk_size(cell: AbstractCell, steps: int, chunk: int | None, truncate: int | None) -> int:
-    for name, given in (("chunk", chunk), ("truncate", truncate)):
-        if given is not None and (not isinstance(given, int) or isinstance(given, bool) or given < 1):
-            raise ValueError(f"simulate: {name} is {given!r}, expected a number of steps >= 1, or None.")
-    size = min(default_chunk(cell, steps) if chunk is None else chunk, steps)
-    if truncate is None or truncate >= steps:
-        return size
-    if chunk is not None and truncate % size:
-        raise ValueError(
-            f"simulate: truncate={truncate} is no multiple of chunk={chunk}; leave chunk out, or change it."
-        )
-    return max(n for n in range(1, min(size, truncate) + 1) if truncate % n == 0)
-
-
 def _policy(keep: Keep) -> Callable[..., Any] | None:
     """The rule of `jax.checkpoint` for what to keep; None where all is kept."""
     if keep not in KEEPS:
@@ -200,7 +186,7 @@ def _run(
 ) -> tuple[dict[tuple[str, int], Array], State]:
     """The chunked, rematerialised loop; every output is a reduction of the trace at a path."""
     steps = xs.num_steps if isinstance(xs, AbstractInputs) else xs.shape[0]
-    size = _chunk_size(cell, steps, chunk, truncate)
+    size = chunk_size(cell, steps, chunk, truncate)
     count, rest = divmod(steps, size)
     taps: Taps = tuple(dict.fromkeys(path for path, _ in outs if path != _OWN))
     dtype = cell_dtype(cell)

@@ -12,6 +12,7 @@ from snnx.data import SpikeDataset
 from snnx.losses import AbstractLoss, CrossEntropy
 from snnx.metrics import confusion_matrix
 from snnx.reductions import Mean
+from snnx.simulation import chunk_size
 from snnx.train._check import check_task
 from snnx.train._devices import Devices, mesh_of, spread
 from snnx.train._program import Schedule, score_examples
@@ -87,11 +88,12 @@ def score(
     start = time.perf_counter()
     arrays, static = eqx.partition(eqx.nn.inference_mode(model), eqx.is_array)
     loss_arrays, loss_static = eqx.partition(loss, eqx.is_array)
+    size = min(batch_size, len(data))
     found = score_examples(
         Static(static),
         Static(loss_static),
-        min(batch_size, len(data)),
-        Schedule(chunk, "all", None),
+        size,
+        Schedule(chunk_size(model, data.num_steps, chunk, batch=size), "all", None),
         mesh,
         *spread(mesh, (arrays, loss_arrays, data, key)),
     )

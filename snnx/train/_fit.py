@@ -15,6 +15,7 @@ from snnx.cells import AbstractCell, Keep
 from snnx.data import SpikeDataset, fingerprint
 from snnx.losses import AbstractLoss
 from snnx.parameters import trainable as trainable_by_default
+from snnx.simulation import chunk_size
 from snnx.surrogates import AbstractSurrogate
 from snnx.train._callbacks import AbstractCallback
 from snnx.train._check import check_task
@@ -126,7 +127,8 @@ def fit(
     state, history = _initial_state(model, optimizer, trainable, key, validation, resume, settings)
     params, rest, static = _partition(state.model, trainable)
     loss_arrays, loss_static = eqx.partition(loss, eqx.is_array)
-    schedule, mesh = Schedule(chunk, keep, truncate), mesh_of("fit", devices)
+    schedule = Schedule(chunk_size(model, data.num_steps, chunk, truncate, size), keep, truncate)
+    mesh = mesh_of("fit", devices)
 
     validation = spread(mesh, validation)
 
