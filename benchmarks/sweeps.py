@@ -13,7 +13,6 @@ import pathlib
 import statistics
 import sys
 import time
-from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -100,20 +99,20 @@ def memory(sizes: tuple[int, ...], base: dict[str, int]) -> dict[str, Any]:
             if settings is None:
                 job = naive_jax.build(work, data, "")
             else:
-                job = _job(
-                    work, data, lambda model, x, s=settings: snnx.simulate(model, x, readout=snnx.Mean(), **s)[0]
-                )
+                job = _job(work, data, settings)
             job.run()
             found[name].append(job.temporaries_mb)
         print(f"memory, {name}", file=sys.stderr, flush=True)
     return found
 
 
-def _job(work: Workload, data: dict[str, np.ndarray], run: Callable) -> Train:
+def _job(work: Workload, data: dict[str, np.ndarray], settings: dict[str, Any]) -> Train:
     params, static = eqx.partition(snnx_peer.make_model(work, data), eqx.is_inexact_array)
 
     def forward(params: Any, xs: jax.Array, with_rates: bool) -> tuple[jax.Array, list]:
-        return jax.vmap(lambda x: run(eqx.combine(params, static), x))(xs), []
+        model = eqx.combine(params, static)
+        given = {"chunk": snnx.default_chunk(model, work.steps, work.batch)} | settings
+        return jax.vmap(lambda x: snnx.simulate(model, x, readout=snnx.Mean(), **given)[0])(xs), []
 
     return Train(work, batches(work, data, time_axis=1), jax.tree.map(jnp.array, params), forward, batch_axis=0)
 
@@ -155,7 +154,9 @@ def draw_figure(path: pathlib.Path, run: dict[str, Any]) -> None:
         for name, color in colors.items():
             label = f"{name}, slope {found[name]['slope']:.2f}"
             ax.loglog(found["sizes"], found[name]["median_ms"], "o-", color=color, label=label, markersize=4)
-        ax.set(title=f"time over {axis}", xlabel=axis, ylabel="ms per training step")
+        ax.set(title=f"time over {axis}", xlabel=axis, ylabel="ms per training step", xticks=found["sizes"])
+        ax.set_xticks([], minor=True)
+        ax.set_xticklabels(found["sizes"])
     for axis, style in (("steps", "o-"), ("depth", "s--")):
         found = run["sweeps"][axis]
         axes[4].semilogx(
@@ -164,7 +165,7 @@ def draw_figure(path: pathlib.Path, run: dict[str, Any]) -> None:
     axes[4].set(title="first call of snnx", xlabel="steps, or depth", ylabel="s", ylim=(0, None))
     for name in WAYS:
         axes[5].loglog(run["memory"]["sizes"], run["memory"][name], "o-", label=name, markersize=4)
-    axes[5].set(title="temporary memory over steps", xlabel="steps", ylabel="MB")
+    axes[5].set(title="temporary memory over steps", xlabel="steps", ylabel="MB", ylim=(1, None))
     for ax in axes:
         ax.legend(frameon=False, fontsize=7)
         ax.spines[["top", "right"]].set_visible(False)
