@@ -1,5 +1,7 @@
 """The benchmark suite: its peers of this environment do the work that NumPy says, and those that do other work are found."""
 
+import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -8,8 +10,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks import report, runner
-from benchmarks.peers import PEERS
+from benchmarks import report, runner, sweeps
+from benchmarks.peers import PEERS, naive_jax, snnx_peer
 from benchmarks.workloads import BETA, apply, batch_of, draw, fire, pool, workloads
 
 QUICK = workloads(quick=True)
@@ -48,6 +50,23 @@ def test_the_peers_do_the_work_that_numpy_does(name):
     assert all(0.005 < rate < 0.4 for rate in rates)
 
 
+@pytest.mark.parametrize(
+    ("name", "variants"), [("W1", ("", "bits", "lists")), ("W5", ("",)), ("W6", ("bits", "lists"))]
+)
+def test_variants_do_the_work_of_the_naive_scan(name, variants):
+    work = QUICK[name]
+    data = draw(work)
+    found = [naive_jax.build(work, data, "")]
+    found += [snnx_peer.build(work, data, variant) for variant in variants]
+    (loss, rates), *others = [job.check() for job in found]
+    assert all(0.005 < rate < 0.4 for rate in rates)
+    for other, other_rates in others:
+        assert other == pytest.approx(loss, rel=2e-3)
+        assert other_rates == pytest.approx(rates, rel=1e-2)
+    backward, *others = [job.run() for job in found]
+    assert others == pytest.approx([backward] * len(others), rel=2e-2)
+
+
 def test_the_names_of_the_workloads_are_those_of_the_sizes():
     assert list(workloads()) == list(QUICK)
     assert workloads()["W1"].layers[0].weight == (64, 128)
@@ -75,7 +94,9 @@ def test_other_work_is_found(change, message):
 @pytest.mark.slow
 def test_a_quick_run_measures_compares_and_reports(tmp_path):
     said = []
-    results = runner.run(QUICK["W1"], ["naive_jax", "snnx"], rounds=2, quick=True, timeout=300.0, say=said.append)
+    results = runner.run(
+        QUICK["W1"], ["naive_jax", "snnx", "snnx_lists_cores"], rounds=2, quick=True, timeout=300.0, say=said.append
+    )
     for found in results["peers"].values():
         assert "error" not in found
         assert 0 < found["min_ms"] <= found["median_ms"] <= found["p90_ms"]
@@ -93,3 +114,21 @@ def test_a_quick_run_measures_compares_and_reports(tmp_path):
     assert "| naive_jax |" in text
     assert "| snnx |" in text
     assert "the times say nothing" in text
+
+
+def test_a_slope_is_that_of_the_upper_half():
+    assert sweeps.slope((1, 2, 4, 8, 16, 32), [5.0, 5.0, 5.0, 1.0, 4.0, 16.0]) == pytest.approx(2.0)
+    assert sweeps.slope((8, 16), [1.0, 2.0]) == pytest.approx(1.0)
+
+
+@pytest.mark.slow
+def test_the_sweeps_measure_and_report(tmp_path):
+    command = [sys.executable, "-m", "benchmarks.sweeps", "--quick", "--rounds", "1", "--out", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[1])
+    assert done.returncode == 0, done.stderr
+    run = json.loads((tmp_path / "sweeps.json").read_text())
+    assert set(run["sweeps"]) == {"steps", "width", "batch", "depth"}
+    assert all(ms > 0 for found in run["sweeps"].values() for ms in found["snnx"]["median_ms"])
+    assert set(run["memory"]) == {"sizes", *sweeps.WAYS}
+    assert (tmp_path / "sweeps.md").read_text() == done.stdout.rstrip("\n") + "\n"
+    assert (tmp_path / "sweeps.png").stat().st_size > 10_000
