@@ -9,6 +9,7 @@ needed (see benchmarks/README.md). Figures go to --out as JSON, Markdown and pic
 """
 
 import argparse
+import json
 import pathlib
 import shlex
 import sys
@@ -29,6 +30,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5, help="rounds, of all peers in turn (default 5)")
     parser.add_argument("--timeout", type=float, default=900.0, help="seconds that a peer may take for an answer")
     parser.add_argument("--out", default=".benchmarks/results", help="folder for the figures (default %(default)s)")
+    parser.add_argument("--keep", action="store_true", help="keep what --out has of other workloads")
     parser.add_argument("--quick", action="store_true", help="small sizes: that everything runs and computes the same")
     parser.add_argument("--list", action="store_true", help="list peers and workloads, and run nothing")
     args = parser.parse_args()
@@ -40,14 +42,17 @@ def main() -> int:
         parser.error(f"--rounds is {args.rounds}; expected at least 1")
     peers = list(PEERS) if "all" in args.peers else args.peers
     chosen = list(known) if "all" in args.workloads else args.workloads
+    out = pathlib.Path(args.out)
+    before = json.loads((out / "results.json").read_text()) if args.keep and (out / "results.json").exists() else None
+    if before is not None and before["quick"] != args.quick:
+        parser.error(f"--keep: {out} holds a {'quick' if before['quick'] else 'full'} run; take another --out")
     run = {
         "command": shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]]),
         "machine": report.machine(),
-        "rounds": args.rounds,
         "quick": args.quick,
-        "workloads": {},
+        "workloads": {} if before is None else before["workloads"],
     }
-    started, out = time.perf_counter(), pathlib.Path(args.out)
+    started = time.perf_counter()
 
     def say(text: str) -> None:
         print(f"[{time.perf_counter() - started:6.0f} s] {text}", file=sys.stderr, flush=True)
@@ -57,10 +62,11 @@ def main() -> int:
         run["workloads"][name] = runner.run(
             work, peers, rounds=args.rounds, quick=args.quick, timeout=args.timeout, say=say
         )
+        run["workloads"] = {n: run["workloads"][n] for n in known if n in run["workloads"]}
         report.write(out, run)  # after each, so that what was measured is kept
     print(report.as_markdown(run))
     print(f"wrote {', '.join(map(str, report.write(out, run)))}")
-    failed = [f"{name}: {p}" for name, w in run["workloads"].items() for p, f in w["peers"].items() if "error" in f]
+    failed = [f"{name}: {p}" for name in chosen for p, f in run["workloads"][name]["peers"].items() if "error" in f]
     if failed:
         print(f"did not run: {', '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0

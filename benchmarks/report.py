@@ -56,15 +56,14 @@ def as_markdown(run: dict[str, Any]) -> str:
     lines = [
         "# Results",
         "",
-        f"{on['cpu']}, {on['cores']} cores, {on['date']}, load {on['load']:.2f} before; {run['rounds']} rounds;"
-        f" `{run['command']}`.",
+        f"{on['cpu']}, {on['cores']} cores, {on['date']}, load {on['load']:.2f} before; `{run['command']}`.",
     ]
     if run["quick"]:
         lines += ["", "**Quick: at these sizes the times say nothing.**"]
     for name, found in run["workloads"].items():
         lines += ["", f"## {name}: {found['about']}", ""]
         drift = f"the naive scan at the end of a round took {found['drift']:.2f} of its time at the start"
-        lines += [f"Milliseconds per {found['unit']}; {drift}."]
+        lines += [f"Milliseconds per {found['unit']}, {found['rounds']} rounds; {drift}."]
         lines += ["", "| " + " | ".join(COLUMNS) + " |", "|" + "---|" * len(COLUMNS)]
         timed = {peer: f for peer, f in found["peers"].items() if "median_ms" in f}
         for peer, f in sorted(timed.items(), key=lambda item: item[1]["median_ms"]):

@@ -134,7 +134,7 @@ def run(work: Workload, peers: Sequence[str], *, rounds: int, quick: bool, timeo
                     del workers[name]
         for name, worker in workers.items():
             results[name] |= worker.ask("quit")
-    return _figures(work, results, times)
+    return _figures(work, results, times) | {"rounds": rounds}
 
 
 def _turns(workers: dict[str, Worker]) -> Iterator[tuple[str, Worker]]:

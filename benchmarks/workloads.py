@@ -97,6 +97,12 @@ def workloads(quick: bool = False) -> dict[str, Workload]:
         hidden = [Layer((n_out, n_in), feedback) for n_in, n_out in pairs[:-1]]
         return (*hidden, Layer(pairs[-1][::-1], fires=False))
 
+    def spoken(name: str, layers: tuple[Layer, ...], density: float, long: int) -> Workload:
+        sizes = [layers[0].weight[1], *(layer.weight[0] for layer in layers)]
+        about = f"{'-'.join(map(str, sizes))}, T={long}, B=256"
+        few = 4 * 128 // long  # so that all peers fit into memory beside each other
+        return Workload(name, about, "train", layers, (sizes[0],), time(long), batch(256), density, steps(8), few)
+
     def square(name: str, n: int, batches: int) -> Workload:
         about = f"Linear + LIF, {n}-{n}, T=500, B=16, forward and backward"
         n = n // 32 if quick else n
@@ -112,10 +118,10 @@ def workloads(quick: bool = False) -> dict[str, Workload]:
     population = (Layer((policies, 32, 8)), Layer((policies, 2, 32), fires=False))
     # fmt: off
     found = [
-        Workload("W1", "128-64-64-20, T=128, B=256", "train", dense(128, 64, 64, 20), (128,), time(128), batch(256),
-                 0.05, steps(8)),
-        Workload("W1L", "700-128-128-20, T=128, B=256", "train", dense(700, 128, 128, 20), (700,), time(128), batch(256),
-                 0.015, steps(8)),
+        spoken("W1", dense(128, 64, 64, 20), 0.05, 128),
+        spoken("W1-256", dense(128, 64, 64, 20), 0.05, 256),
+        spoken("W1L", dense(700, 128, 128, 20), 0.015, 128),
+        spoken("W1L-256", dense(700, 128, 128, 20), 0.015, 256),
         Workload("W2", "128-256-256-20, both hidden layers with feedback, T=128, B=256", "train",
                  dense(128, 256, 256, 20, feedback=True), (128,), time(128), batch(256), 0.05, steps(4)),
         square("W3-1024", 1024, 4),

@@ -104,7 +104,6 @@ def test_a_quick_run_measures_compares_and_reports(tmp_path):
     run = {
         "command": "x",
         "machine": report.machine(),
-        "rounds": 2,
         "quick": True,
         "workloads": {"W1": results},
     }
