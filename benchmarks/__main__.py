@@ -46,8 +46,9 @@ def main() -> int:
     before = json.loads((out / "results.json").read_text()) if args.keep and (out / "results.json").exists() else None
     if before is not None and before["quick"] != args.quick:
         parser.error(f"--keep: {out} holds a {'quick' if before['quick'] else 'full'} run; take another --out")
+    command = shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]])
     run = {
-        "command": shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]]),
+        "command": command if before is None else f"{before['command']}; {command}",
         "machine": report.machine(),
         "quick": args.quick,
         "workloads": {} if before is None else before["workloads"],

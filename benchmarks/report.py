@@ -20,6 +20,20 @@ COLUMNS = (
     "of snnx",
 )
 
+# The columns of the README's table: of each the fastest that ran.
+COMPARED = {
+    "snnx": ("snnx", "snnx_bits", "snnx_lists"),
+    "snnx, all cores": ("snnx_cores", "snnx_lists_cores"),
+    "naive scan": ("naive_jax", "naive_jax_call"),
+    "naive scan, all cores": ("naive_jax_cores",),
+    "Spyx": ("spyx", "spyx_compile_fit"),
+    "snnTorch": ("snntorch", "snntorch_compile"),
+    "Norse": ("norse",),
+    "SpikingJelly": ("spikingjelly_m", "spikingjelly_s"),
+    "Sinabs": ("sinabs",),
+    "PyTorch by hand": ("naive_torch",),
+}
+
 
 def machine() -> dict[str, Any]:
     """What the figures were taken on."""
@@ -71,6 +85,18 @@ def as_markdown(run: dict[str, Any]) -> str:
         notes = [f"- {peer}: {f['note']}." for peer, f in timed.items() if f.get("note")]
         notes += [f"- **{peer} did not run**: {f['error']}" for peer, f in found["peers"].items() if "error" in f]
         lines += ["", *notes] if notes else []
+    return "\n".join(lines) + "\n"
+
+
+def as_readme(run: dict[str, Any]) -> str:
+    """One row a workload: milliseconds, of each column the fastest variant."""
+    lines = ["| ms | " + " | ".join(COMPARED) + " |", "|---" * (1 + len(COMPARED)) + "|"]
+    for name, found in run["workloads"].items():
+        medians = {peer: f["median_ms"] for peer, f in found["peers"].items() if "median_ms" in f}
+        best = [min((medians[v] for v in variants if v in medians), default=None) for variants in COMPARED.values()]
+        cells = ["" if ms is None else f"{ms:.0f}" if ms >= 100 else f"{ms:.3g}" for ms in best]
+        cells = [f"**{cell}**" if ms == min(medians.values()) else cell for ms, cell in zip(best, cells, strict=True)]
+        lines.append(f"| {name}: {found['about']} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
 

@@ -146,12 +146,12 @@ def measure(name, rounds):
     model = make_model(work["sizes"], key_model)
     xs = jax.random.bernoulli(key_x, 0.05, (work["batch"], work["steps"], work["sizes"][0])).astype(jnp.float32)
     labels = jax.random.randint(key_label, (work["batch"],), 0, work["sizes"][-1])
-    default = snnx.default_chunk(model, work["steps"])
+    default = snnx.default_chunk(model, work["steps"], work["batch"])
     schedules = {"naive": naive_outputs, "naive, [batch, time]": naive_from_batch} | {
         f"K={k}": snnx_outputs(k) for k in sorted({*work["chunks"], default})
     }
     schedules |= {f"K={default}, {keep}": snnx_outputs(default, keep) for keep in ("borders", "membranes")}
-    schedules["default"] = snnx_outputs(None)
+    schedules["default"] = snnx_outputs(default)
     time_major = jnp.swapaxes(xs, 0, 1).copy()  # what the naive scan likes best
     runners = [
         Runner(n, f, model, time_major if f is naive_outputs else xs, labels, work["repeat"])

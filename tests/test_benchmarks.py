@@ -131,3 +131,21 @@ def test_the_sweeps_measure_and_report(tmp_path):
     assert set(run["memory"]) == {"sizes", *sweeps.WAYS}
     assert (tmp_path / "sweeps.md").read_text() == done.stdout.rstrip("\n") + "\n"
     assert (tmp_path / "sweeps.png").stat().st_size > 10_000
+
+
+def test_the_readme_shows_the_stored_run():
+    root = Path(__file__).parents[1]
+    run = json.loads((root / "benchmarks" / "results" / "results.json").read_text())
+    assert report.as_readme(run) in (root / "README.md").read_text()
+    assert report.as_markdown(run) == (root / "benchmarks" / "results" / "results.md").read_text()
+
+
+def test_the_readme_table_takes_the_fastest_variant_and_leaves_out_who_failed():
+    peers = {
+        "snnx": {"median_ms": 3.0},
+        "snnx_lists": {"median_ms": 2.0},
+        "spyx": {"median_ms": 4.0, "x": 1},
+        "norse": {"error": "e"},
+    }
+    table = report.as_readme({"workloads": {"W": {"about": "what", "peers": peers}}})
+    assert table.splitlines()[-1] == "| W: what | **2** |  |  |  | 4 |  |  |  |  |  |"

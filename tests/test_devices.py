@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import snnx
+from snnx.train import _devices
 
 
 @pytest.mark.slow
@@ -34,3 +35,15 @@ def test_use_cores_makes_devices_before_jax_starts():
 def test_use_cores_refuses_what_is_no_number_of_devices(count):
     with pytest.raises(ValueError, match=f"use_cores: count is {count!r}, expected a whole number >= 1"):
         snnx.use_cores(count)
+
+
+@pytest.mark.parametrize(
+    ("quota", "cores"), [("max 100000", 8), ("250000 100000", 2), ("50000 100000", 1), ("1600000 100000", 8)]
+)
+def test_a_containers_quota_counts(quota, cores, tmp_path, monkeypatch):
+    (tmp_path / "cpu.max").write_text(quota + "\n")
+    monkeypatch.setattr(_devices, "CGROUP_QUOTA", tmp_path / "cpu.max")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    assert _devices._usable_cores() == cores
+    monkeypatch.setattr(_devices, "CGROUP_QUOTA", tmp_path / "none")
+    assert _devices._usable_cores() == 8

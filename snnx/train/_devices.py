@@ -6,6 +6,7 @@ training step on one device, 13.4 on two; 21.3 and 11.1 from lists of active cha
 """
 
 import os
+import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
@@ -19,6 +20,7 @@ from jaxtyping import Array, PyTree
 from snnx._errors import describe
 
 AXIS = "examples"
+CGROUP_QUOTA = pathlib.Path("/sys/fs/cgroup/cpu.max")  # microseconds of processor time, or "max", and per how many
 Devices: TypeAlias = Sequence[Any]  # of jax.Device
 
 
@@ -35,12 +37,12 @@ def use_cores(count: int | None = None) -> int:
 
     Every device has its own copy of the data set. Where there is a GPU, this changes nothing for what runs on it.
 
-    **Arguments:** `count`: how many devices; by default one for each core that this process may use.
+    **Arguments:** `count`: how many devices; by default one for each core that this process may use, within a
+        container's quota.
     **Returns:** the number of devices.
     **Raises:** `RuntimeError` where JAX has started with another number already.
     """
-    if count is None:
-        count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    count = _usable_cores() if count is None else count
     if isinstance(count, bool) or not isinstance(count, int) or count < 1:
         raise ValueError(f"use_cores: count is {count!r}, expected a whole number >= 1, or None for all cores.")
     try:
@@ -53,6 +55,16 @@ def use_cores(count: int | None = None) -> int:
                 " be made; call snnx.use_cores() first of all, before any array is made."
             ) from None
     return count
+
+
+def _usable_cores() -> int:
+    """Those that this process may run on, and, in a container with a quota of processor time, no more than it pays for."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if CGROUP_QUOTA.exists():
+        quota, period = CGROUP_QUOTA.read_text().split()
+        if quota != "max":
+            cores = min(cores, max(1, int(quota) // int(period)))
+    return cores
 
 
 def mesh_of(where: str, devices: Devices | None) -> Mesh | None:
