@@ -20,6 +20,8 @@ from snnx.cells import (
 from snnx.layers._apply import apply_step, apply_stretch, check_part
 from snnx.layers._container import naming
 
+DEFERRED = (eqx.nn.Linear, eqx.nn.Conv1d, eqx.nn.Conv2d, eqx.nn.Conv3d)  # feedback whose gradient is taken at once
+
 
 class RecurrentState(eqx.Module):
     """The state of a `Recurrent`: its neuron's, and the output of the step before."""
@@ -93,8 +95,16 @@ class Recurrent(AbstractCell):
         mask: Bool[Array, "time"] | None = None,
         taps: Taps = (),
     ) -> tuple[Array, RecurrentState, dict[str, Array]]:
+        if type(self.feedback) not in DEFERRED:
+            return self._scan(xs, state, key, mask, taps)[0]
         feedback, rest = eqx.partition(self, _in_feedback(self))
-        return _over_time(feedback, (rest, xs, state), key=key, mask=mask, taps=taps)[0]
+
+        def scan(feedback: PyTree, rest: PyTree, xs: Array, state: RecurrentState) -> PyTree:
+            return eqx.combine(feedback, rest)._scan(xs, state, key, mask, taps)
+
+        # Converted, as a function inside the neuron may close over arrays that are differentiated.
+        converted = eqx.filter_closure_convert(scan, feedback, rest, xs, state)
+        return _over_time(feedback, (converted, rest, xs, state), key=self._keys(key)[1], mask=mask, taps=taps)[0]
 
     def _scan(
         self, xs: Array, state: RecurrentState, key: Key[Array, ""] | None, mask: Bool[Array, "time"] | None, taps: Taps
@@ -147,9 +157,9 @@ def _in_feedback(recurrent: Recurrent) -> PyTree:
 
 
 @eqx.filter_custom_jvp
-def _over_time(feedback: PyTree, rest: PyTree, *, key: PyTree, mask: PyTree, taps: Taps) -> PyTree:
-    recurrent, xs, state = rest
-    return eqx.combine(feedback, recurrent)._scan(xs, state, key, mask, taps)
+def _over_time(feedback: PyTree, others: PyTree, *, key: PyTree, mask: PyTree, taps: Taps) -> PyTree:
+    scan, recurrent, xs, state = others
+    return scan(feedback, recurrent, xs, state)
 
 
 @_over_time.def_jvp
@@ -158,29 +168,26 @@ def _over_time_jvp(primals: PyTree, tangents: PyTree, *, key: PyTree, mask: PyTr
 
     JAX's own rule adds a product to the weights' gradient at every step; this one, transposed, is a single product.
     """
-    feedback, (recurrent, xs, state) = primals
-    d_feedback, (d_recurrent, d_xs, d_state) = tangents
-    whole = eqx.combine(feedback, recurrent)
-    varied, fixed = _split((recurrent, state), (d_recurrent, d_state))
+    feedback, (scan, recurrent, xs, state) = primals
+    d_feedback, (d_scan, d_recurrent, d_xs, d_state) = tangents
+    varied, fixed = _split((scan, recurrent, state), (d_scan, d_recurrent, d_state))
 
     def with_weights_fixed(varied: PyTree, xs: Array) -> PyTree:
-        recurrent, state = eqx.combine(varied, fixed)
-        return eqx.combine(feedback, recurrent)._scan(xs, state, key, mask, taps)
+        scan, recurrent, state = eqx.combine(varied, fixed)
+        return scan(feedback, recurrent, xs, state)
 
     out, tangent = jax.linearize(with_weights_fixed, varied, xs)
     d_xs = jnp.zeros_like(xs) if d_xs is None else d_xs
     d_backs = None
     if jax.tree.leaves(d_feedback):
         by_weights, weights = _split(feedback, d_feedback)
-        feedback_key = whole._keys(key)[1]
 
         def feed_back(by_weights: PyTree) -> Array:
-            layer = eqx.combine(by_weights, weights, whole).feedback
-            return apply_stretch(layer, out[1], key=feedback_key)
+            return apply_stretch(eqx.combine(by_weights, weights, recurrent).feedback, out[1], key=key)
 
         _, d_backs = jax.jvp(feed_back, (by_weights,), (d_feedback,))
         d_xs = d_xs + d_backs
-    d_out = tangent(eqx.filter((d_recurrent, d_state), True), d_xs)
+    d_out = tangent((d_scan, d_recurrent, d_state), d_xs)
     if d_backs is not None and "feedback" in taps:
         d_out[0][2]["feedback"] += d_backs if mask is None else jax.vmap(zero_where_masked)(mask, d_backs)
     return out, jax.tree.map(lambda o, d: d if eqx.is_inexact_array(o) else None, out, d_out)
