@@ -43,6 +43,12 @@ def main() -> int:
     peers = list(PEERS) if "all" in args.peers else args.peers
     chosen = list(known) if "all" in args.workloads else args.workloads
     out = pathlib.Path(args.out)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / ".writable").touch()
+        (out / ".writable").unlink()
+    except OSError as error:
+        parser.error(f"--out: {out} cannot be written: {error.strerror}")
     before = json.loads((out / "results.json").read_text()) if args.keep and (out / "results.json").exists() else None
     if before is not None and before["quick"] != args.quick:
         parser.error(f"--keep: {out} holds a {'quick' if before['quick'] else 'full'} run; take another --out")

@@ -102,6 +102,8 @@ class Worker:
 def run(work: Workload, peers: Sequence[str], *, rounds: int, quick: bool, timeout: float, say: Any) -> dict[str, Any]:
     """All that was found at a workload: of each peer its figures, or its error."""
     wanted = [name for name in peers if PEERS[name].runs(work)]
+    if len(wanted) < len(peers):
+        say(f"{work.name}: not for {', '.join(name for name in peers if name not in wanted)}")
     # References come first: the numbers of the others are compared with theirs.
     needed = list(dict.fromkeys([REFERENCE, *(PEERS[name].reference for name in wanted)]))
     order = [*needed, *(name for name in wanted if name not in needed)]

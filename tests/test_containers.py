@@ -752,3 +752,24 @@ def test_a_sequential_takes_one_list_and_numbers():
             wrong()
     with pytest.raises(TypeError, match=r"Sequential: index is str '1'; expected a number: model\[1\]"):
         Sequential(layers)["1"]
+
+
+@pytest.mark.parametrize("recurrent", [False, True])
+def test_weights_of_a_layer_may_be_frozen(recurrent):
+    """A wrapper in a layer of Equinox's is read as it is in a neuron."""
+    layer = linear(4, 4, K[0])
+    frozen = eqx.tree_at(lambda a: a.weight, layer, snnx.Frozen(layer.weight))
+    xs = jax.random.normal(K[1], (6, 4))
+
+    def make(layer):
+        return Recurrent(LIF(3.0), layer) if recurrent else Sequential([layer, LIF(3.0)])
+
+    expected, _ = simulate(make(layer), xs)
+    np.testing.assert_array_equal(simulate(make(frozen), xs)[0], expected)
+    np.testing.assert_array_equal(make(frozen)(xs[0], make(frozen).init_state((4,)))[0], expected[0])
+    arrays, rest = eqx.partition(make(frozen), eqx.is_inexact_array)
+    gradient = jax.grad(lambda a: jnp.sum(simulate(eqx.combine(a, rest), xs)[0]))(arrays)
+    held, moved = (gradient.feedback if recurrent else gradient.layers[0]), layer
+    assert not held.weight.array.any()
+    assert held.bias.any()
+    assert moved.weight.any()

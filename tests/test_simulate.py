@@ -179,6 +179,21 @@ def test_the_default_chunk_follows_the_sizes(sizes, steps, batch, chunk):
     assert default_chunk(Sequential([*layers, LIF()]), steps, batch) == chunk
 
 
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        (("x", 9, 8), TypeError, "default_chunk: cell is"),
+        ((LIF(), 0, 8), ValueError, "default_chunk: steps is 0, expected a whole number >= 1"),
+        ((LIF(), 9.5), ValueError, "steps is 9.5"),
+        ((LIF(), 9, 0), ValueError, "batch is 0"),
+        ((LIF(), 9, True), ValueError, "batch is True"),
+    ],
+)
+def test_the_default_chunk_refuses_what_is_no_size(arguments, error, message):
+    with pytest.raises(error, match=message):
+        default_chunk(*arguments)
+
+
 def test_convolutions_have_short_chunks_on_a_cpu():
     convolution = eqx.nn.Conv2d(1, 2, 3, key=jax.random.key(0))
     assert default_chunk(Sequential([convolution, LIF()]), 1000) == 2

@@ -12,6 +12,7 @@ from snnx._errors import ShapeError, describe
 from snnx.cells import mark_kept
 from snnx.inputs import AbstractInputs, ActiveChannels
 from snnx.layers._unrolled import unrolled, unrolls
+from snnx.parameters import AbstractParameter, value
 
 
 def _is_plain_linear(layer: PyTree) -> bool:
@@ -38,6 +39,15 @@ def _check_linear(layer: eqx.nn.Linear, x: "Array | jax.ShapeDtypeStruct") -> No
             hint = "one example is [time, *features], and a single step goes into the cell itself: model(x, state)"
         wrong = f"takes one step of shape ({layer.in_features},), got {tuple(x.shape)}"
         raise ShapeError(wrong if len(x.shape) == 1 else f"{wrong}; {hint}")
+
+
+def _read(layer: PyTree) -> PyTree:
+    """The layer with the values of its parameters: `Frozen` weights, or constrained ones."""
+
+    def is_parameter(node: PyTree) -> bool:
+        return isinstance(node, AbstractParameter)
+
+    return jax.tree.map(value, layer, is_leaf=is_parameter)
 
 
 def takes_key(layer: PyTree) -> bool:
@@ -68,6 +78,7 @@ def check_key(layer: PyTree, key: Key[Array, ""] | None) -> None:
 
 def apply_step(layer: PyTree, *xs: Array, key: Key[Array, ""] | None = None) -> Array:
     """A plain callable at one time step."""
+    layer = _read(layer)
     if _is_plain_linear(layer):
         _check_linear(layer, *xs)
         return _affine(layer, *xs)
@@ -84,6 +95,7 @@ def takes_as_it_is(layer: PyTree, xs: AbstractInputs) -> bool:
 
 def apply_stretch(layer: PyTree, *xs: Any, key: Key[Array, ""] | None = None) -> Array:
     """A plain callable at every step of a stretch of time, at once; the key is the same at every step."""
+    layer = _read(layer)
     if isinstance(xs[0], ActiveChannels):
         return mark_kept(_with_bias(layer, xs[0].product(layer.weight.T)))
     if _is_plain_linear(layer):

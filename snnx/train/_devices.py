@@ -5,6 +5,7 @@ beside each other use them all the time. `python -m benchmarks` on 2 cores, W1 (
 training step on one device, 13.4 on two; 21.3 and 11.1 from lists of active channels.
 """
 
+import operator
 import os
 import pathlib
 from collections.abc import Callable, Sequence
@@ -35,7 +36,8 @@ def use_cores(count: int | None = None) -> int:
     snnx.use_cores()
     ```
 
-    Every device has its own copy of the data set. Where there is a GPU, this changes nothing for what runs on it.
+    It overrides what the environment says (`JAX_NUM_CPU_DEVICES`). Every device has its own copy of the data set. Where
+    there is a GPU, this changes nothing for what runs on it.
 
     **Arguments:** `count`: how many devices; by default one for each core that this process may use, within a
         container's quota.
@@ -43,8 +45,9 @@ def use_cores(count: int | None = None) -> int:
     **Raises:** `RuntimeError` where JAX has started with another number already.
     """
     count = _usable_cores() if count is None else count
-    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+    if isinstance(count, bool) or not hasattr(count, "__index__") or operator.index(count) < 1:
         raise ValueError(f"use_cores: count is {count!r}, expected a whole number >= 1, or None for all cores.")
+    count = operator.index(count)
     try:
         jax.config.update("jax_num_cpu_devices", count)
     except RuntimeError:
@@ -74,7 +77,9 @@ def mesh_of(where: str, devices: Devices | None) -> Mesh | None:
         cores = jax.local_devices() if jax.default_backend() == "cpu" and not chosen else []
         return _row(cores) if len(cores) > 1 else None
     if not isinstance(devices, Sequence) or not devices or not all(isinstance(d, jax.Device) for d in devices):
-        raise TypeError(f"{where}: devices is {describe(devices)}; expected a list such as jax.devices(), or None.")
+        raise TypeError(
+            f"{where}: devices is {describe(devices)}; expected a list of jax.Device, such as jax.devices(), or None."
+        )
     if len(set(devices)) < len(devices):
         raise ValueError(f"{where}: devices has a device twice: {list(devices)}.")
     return _row(devices)

@@ -93,7 +93,7 @@ def score(
         Static(static),
         Static(loss_static),
         size,
-        Schedule(chunk_size(model, data.num_steps, chunk, batch=size), "all", None),
+        Schedule(chunk_size(model, data.num_steps, chunk, batch=size, where="evaluate"), "all", None),
         mesh,
         *spread(mesh, (arrays, loss_arrays, data, key)),
     )

@@ -98,8 +98,9 @@ def fit(
     - `callbacks`: `Checkpoint(path)`, `EarlyStopping(patience)`, `LogFile(path)`, ...
     - `chunk`, `keep`, `truncate`: as in `simulate`.
     - `resume`: the path of a checkpoint, or a `FitResult`: goes on where that left off, bit for bit, given the same
-        key, data, loss, batch size and optimiser. Others are refused, but for what cannot be seen: numbers inside an
-        optimiser such as its learning rate, and what a function of yours has closed over.
+        key, data, loss, batch size, optimiser and number of devices (with another number but for rounding). Others are
+        refused, but for what cannot be seen: numbers inside an optimiser such as its learning rate, and what a function
+        of yours has closed over.
     - `devices`: among which each batch is divided, e.g. `jax.devices()`; each holds the data and the parameters whole. By
         default all that a CPU has (see `use_cores`), else the default device. They sum in another order than one alone
         does: results agree but for rounding.
@@ -127,7 +128,7 @@ def fit(
     state, history = _initial_state(model, optimizer, trainable, key, validation, resume, settings)
     params, rest, static = _partition(state.model, trainable)
     loss_arrays, loss_static = eqx.partition(loss, eqx.is_array)
-    schedule = Schedule(chunk_size(model, data.num_steps, chunk, truncate, size), keep, truncate)
+    schedule = Schedule(chunk_size(model, data.num_steps, chunk, truncate, size, "fit"), keep, truncate)
     mesh = mesh_of("fit", devices)
 
     validation = spread(mesh, validation)
