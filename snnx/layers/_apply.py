@@ -12,7 +12,7 @@ from snnx._errors import ShapeError, describe
 from snnx.cells import mark_kept
 from snnx.inputs import AbstractInputs, ActiveChannels
 from snnx.layers._unrolled import unrolled, unrolls
-from snnx.parameters import AbstractParameter, value
+from snnx.parameters import AbstractParameter
 
 
 def _is_plain_linear(layer: PyTree) -> bool:
@@ -47,7 +47,9 @@ def _read(layer: PyTree) -> PyTree:
     def is_parameter(node: PyTree) -> bool:
         return isinstance(node, AbstractParameter)
 
-    return jax.tree.map(value, layer, is_leaf=is_parameter)
+    if not any(map(is_parameter, jax.tree.leaves(layer, is_leaf=is_parameter))):
+        return layer
+    return jax.tree.map(lambda node: node.value() if is_parameter(node) else node, layer, is_leaf=is_parameter)
 
 
 def takes_key(layer: PyTree) -> bool:
