@@ -200,6 +200,15 @@ def test_convolutions_have_short_chunks_on_a_cpu():
     assert default_chunk(Sequential([eqx.nn.Sequential([convolution]), LIF()]), 1, 8) == 1
 
 
+def test_the_default_chunk_does_not_guess_widths_that_it_cannot_see(monkeypatch):
+    # A whole sequence in one chunk would keep all of it for the backward pass.
+    assert default_chunk(LIF(), 1000, 32) == 8
+    assert default_chunk(Sequential([lambda x: 2.0 * x, LIF()]), 1000, 32) == 8
+    convolution = eqx.nn.Conv2d(2, 12, 5, key=jax.random.key(0))
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert default_chunk(Sequential([convolution, LIF()]), 1000, 8) == 8
+
+
 def products(net, keep):
     """How many products the gradient of a net by its arrays takes, as traced: one chunk after the other, one program."""
     arrays, rest = eqx.partition(net, eqx.is_inexact_array)

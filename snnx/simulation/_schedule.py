@@ -54,8 +54,9 @@ def default_chunk(cell: PyTree, steps: int, batch: int | None = None) -> int:
     """The number of steps per chunk where none is given.
 
     As many as keep what the widest layer puts out in a chunk within 2^18 floats, if the number of examples that run side by
-    side is known, as it is in `fit`; else 8. More where a layer has a million weights or more: 512 / batch, or 32. On a CPU
-    2 where there is a convolution. Then a number nearby that divides the time, if there is one.
+    side is known, as it is in `fit`; else 8. So too where nothing says how wide a layer is: no layer has weights, or one is
+    a convolution. More where a layer has a million weights or more: 512 / batch, or 32. On a CPU 2 where there is a
+    convolution. Then a number nearby that divides the time, if there is one.
     `simulate(..., chunk=...)` and `fit(..., chunk=...)` override it; results do not depend on it, but for rounding.
 
     **Raises:** `TypeError`, `ValueError` for what is no cell, or no number of steps or examples.
@@ -66,10 +67,11 @@ def default_chunk(cell: PyTree, steps: int, batch: int | None = None) -> int:
         if given is not None and (isinstance(given, bool) or not isinstance(given, int) or given < 1):
             raise ValueError(f"default_chunk: {name} is {given!r}, expected a whole number >= 1.")
     weights = _weights(cell)
-    if jax.default_backend() == "cpu" and any(x.ndim > 2 for x in weights):
+    convolutional = any(x.ndim > 2 for x in weights)
+    if convolutional and jax.default_backend() == "cpu":
         return min(steps, CONVOLUTION_CHUNK)
-    widest = max((x.shape[0] for x in weights), default=1)
-    size = UNKNOWN_CHUNK if batch is None else CACHED // (batch * widest)
+    unknown = batch is None or convolutional or not weights  # a convolution's weights tell its channels, not its neurons
+    size = UNKNOWN_CHUNK if unknown else CACHED // (batch * max(x.shape[0] for x in weights))
     if max((x.size for x in weights), default=0) >= WIDE_LAYER:
         size = max(size, WIDE_ROWS // (16 if batch is None else batch))
     return _divisor_nearby(min(max(size, 1), steps), steps)

@@ -1,8 +1,8 @@
 """Several devices at once: each has the parameters and the data whole, and computes its part of every batch.
 
 On a CPU the devices are its cores. A program of one device uses several cores within its larger products only; programs
-beside each other use them all the time. `python -m benchmarks` on 2 cores, W1 (128-64-64-20, T=128, B=256): 22.6 ms a
-training step on one device, 13.4 on two; 21.3 and 11.1 from lists of active channels.
+beside each other use them all the time. `python -m benchmarks` on 2 cores, W1 (128-64-64-20, T=128, B=256): 21.6 ms a
+training step on one device, 13.5 on two; 19.3 and 11.1 from lists of active channels.
 """
 
 import operator
