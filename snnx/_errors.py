@@ -34,6 +34,14 @@ class NonFiniteError(FloatingPointError):
     state: object = None
 
 
+class DataError(ValueError):
+    """A recording or a file of data is damaged, or not of the kind that was expected. The message says which, and where."""
+
+
+class DataLossWarning(UserWarning):
+    """Something was left out, as had been asked for. The message says how much."""
+
+
 class UnknownNameError(ValueError):
     """There is no part, field or setting of that name. The message lists those that there are."""
 

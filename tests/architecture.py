@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 FLOORS = {
-    0: ("_typing", "_errors", "_default", "_intern", "_version"),
+    0: ("_typing", "_errors", "_default", "_files", "_intern", "_version"),
     1: ("parameters", "surrogates", "reductions", "inputs", "cells"),
     2: ("neurons",),
     3: ("layers",),
     4: ("simulation",),
-    5: ("encoding", "losses", "metrics", "data"),
+    5: ("encoding", "audio", "losses", "metrics", "data"),
     6: ("train", "event", "nir", "evolve", "neurobench", "plot"),
     7: ("cli", "__main__"),
 }

@@ -10,8 +10,8 @@ import equinox as eqx
 import jax
 
 import snnx
+from snnx._files import write_atomically
 from snnx.cli._config import Config
-from snnx.train import write_atomically
 
 CONFIG, CHECKPOINT, METRICS, MODEL, TEST = "config.json", "checkpoint.npz", "metrics.jsonl", "model.npz", "test.json"
 PICTURES = ("learning_curve.png", "confusion.png", "raster.png")

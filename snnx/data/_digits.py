@@ -7,7 +7,8 @@ import numpy as np
 from jaxtyping import Array, Key
 
 from snnx._errors import unknown_name
-from snnx.data._dataset import SpikeDataset, from_constant, from_spikes
+from snnx.data._arrays import from_constant, from_spikes
+from snnx.data._dataset import SpikeDataset
 from snnx.encoding import latency, rate
 
 ENCODINGS = ("current", "rate", "latency")

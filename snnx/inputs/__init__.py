@@ -2,6 +2,12 @@
 
 from snnx.inputs._active_channels import ActiveChannels as ActiveChannels
 from snnx.inputs._active_channels import pack_active as pack_active
+from snnx.inputs._binned import Binned as Binned
+from snnx.inputs._binned import binned as binned
+from snnx.inputs._binned import key_dtype as key_dtype
+from snnx.inputs._counts import Counts as Counts
+from snnx.inputs._events import Events as Events
+from snnx.inputs._events import EventTable as EventTable
 from snnx.inputs._inputs import AbstractInputs as AbstractInputs
 from snnx.inputs._inputs import Bits as Bits
 from snnx.inputs._inputs import Constant as Constant
@@ -9,6 +15,20 @@ from snnx.inputs._inputs import Dense as Dense
 from snnx.inputs._inputs import pack_bits as pack_bits
 from snnx.inputs._inputs import unpack_bits as unpack_bits
 from snnx.inputs._layout import LAYOUTS as LAYOUTS
+from snnx.inputs._layout import SPIKE_LAYOUTS as SPIKE_LAYOUTS
 from snnx.inputs._layout import compact as compact
+from snnx.inputs._layout import lay_out as lay_out
 
-__all__ = ["AbstractInputs", "ActiveChannels", "Bits", "Constant", "Dense", "pack_active", "pack_bits", "unpack_bits"]
+__all__ = [
+    "AbstractInputs",
+    "ActiveChannels",
+    "Bits",
+    "Constant",
+    "Counts",
+    "Dense",
+    "EventTable",
+    "Events",
+    "pack_active",
+    "pack_bits",
+    "unpack_bits",
+]

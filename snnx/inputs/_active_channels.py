@@ -93,9 +93,14 @@ def pack_active(spikes: "Array | np.ndarray", *, capacity: int | None = None) ->
     count = bits.shape[-1]
     step, channel = np.divmod(np.flatnonzero(bits), count)
     before = np.cumsum(counts) - counts.ravel()  # active channels in all the steps before
-    lists = np.full((counts.size, size), count, _dtypes(count)[0])
+    lists = np.full((counts.size, size), count, list_dtype(count))
     lists[step, np.arange(step.size) - before[step]] = channel
     return jnp.asarray(lists.reshape(*bits.shape[:-1], size))
+
+
+def list_dtype(channels: int) -> type:
+    """The smallest integer that can name every channel, and none."""
+    return _dtypes(channels)[0]
 
 
 def _dtypes(channels: int) -> tuple[type, ...]:

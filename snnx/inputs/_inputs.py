@@ -10,6 +10,7 @@ import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int, UInt8
 
+from snnx._default import default
 from snnx._errors import DtypeError, ShapeError, check_float, describe
 
 
@@ -29,6 +30,11 @@ class AbstractInputs(eqx.Module):
     @abc.abstractmethod
     def dense(self, dtype: "DTypeLike | None" = None) -> Float[Array, "time *shape"]:
         """The plain array `[num_steps, *sample_shape]`, in floats."""
+
+    @default
+    def take(self, indices: Int[Array, "batch"]) -> "AbstractInputs":
+        """Of many examples those at these indices; an index out of range gives the example at the end."""
+        return jax.tree.map(lambda x: x.at[indices].get(mode="clip"), self)
 
 
 def check_sample_shape(where: str, sample_shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -9,7 +9,6 @@ from snnx.train._callbacks import TensorBoard as TensorBoard
 from snnx.train._checkpoint import load_checkpoint as load_checkpoint
 from snnx.train._checkpoint import read_meta as read_meta
 from snnx.train._checkpoint import save_checkpoint as save_checkpoint
-from snnx.train._checkpoint import write_atomically as write_atomically
 from snnx.train._devices import use_cores as use_cores
 from snnx.train._evaluate import Evaluation as Evaluation
 from snnx.train._evaluate import evaluate as evaluate

@@ -12,7 +12,8 @@ from typing import Any
 
 from snnx._default import default
 from snnx._errors import MissingExtraError
-from snnx.train._checkpoint import save_checkpoint, write_atomically
+from snnx._files import write_atomically
+from snnx.train._checkpoint import save_checkpoint
 from snnx.train._state import TrainState
 
 

@@ -84,7 +84,7 @@ def _check_loss(where: str, model: AbstractCell, data: SpikeDataset, loss: Abstr
 
 def _one_example(data: SpikeDataset) -> tuple[PyTree, Any]:
     """Shapes and dtypes of one input, and of a key."""
-    example = jax.eval_shape(lambda d: jax.tree.map(lambda x: x[0], d), data)
+    example = jax.eval_shape(lambda d: jax.tree.map(lambda x: x[0], d.take(jnp.zeros(1, jnp.int32))), data)
     return example.inputs, jax.eval_shape(lambda: jax.random.key(0))
 
 

@@ -5,7 +5,6 @@ path, shape and dtype of every leaf, and whatever `meta` was given), and an entr
 checksum, so a truncated or damaged file is noticed.
 """
 
-import contextlib
 import dataclasses
 import hashlib
 import io
@@ -13,7 +12,6 @@ import json
 import os
 import pathlib
 import re
-import secrets
 from typing import Any, TypeVar
 
 import equinox as eqx
@@ -23,6 +21,7 @@ import numpy as np
 from jaxtyping import PyTree
 
 from snnx._errors import CheckpointError, describe
+from snnx._files import write_atomically
 
 FORMAT = "snnx-checkpoint"
 VERSION = 1
@@ -108,33 +107,6 @@ def save_checkpoint(path: "str | os.PathLike", tree: PyTree, meta: dict[str, Any
     buffer = io.BytesIO()
     np.savez(buffer, **entries)  # pyright: ignore[reportArgumentType]
     write_atomically(path, buffer.getvalue())
-
-
-def write_atomically(path: pathlib.Path, content: bytes) -> None:
-    """Write a file so that it is there whole or not at all."""
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
-        raise OSError(
-            error.errno, error.strerror, str(path)
-        ) from error  # the file that is meant, not the one beside it
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
-    if hasattr(os, "O_DIRECTORY"):
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
 
 
 def read_meta(path: "str | os.PathLike") -> dict[str, Any]:

@@ -1,0 +1,97 @@
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Array
+
+from snnx._errors import DataError, DtypeError, ShapeError, describe, unknown_name
+from snnx._typing import checked
+from snnx.data._check import labels_of, meta_of
+from snnx.data._dataset import SpikeDataset
+from snnx.data._recordings import Recordings
+from snnx.inputs import LAYOUTS, lay_out
+
+PIECE = 256  # recordings that are worked on at once
+
+
+@checked
+def from_events(
+    times: "Sequence[np.ndarray]",
+    channels: "Sequence[np.ndarray]",
+    targets: "Array | np.ndarray | Sequence[int]",
+    *,
+    sample_shape: tuple[int, ...],
+    dt: float,
+    num_steps: int | None = None,
+    layout: str = "auto",
+    drop_late: bool = False,
+    binarize: bool = False,
+    sort: bool = False,
+    classes: Sequence[str] | None = None,
+    meta: Mapping[str, Any] | None = None,
+) -> SpikeDataset:
+    r"""A data set of recordings: lists of events, each with a time and a channel.
+
+    $$ x_{t,c} = \#\{j : \lfloor \texttt{times}_j / \Delta t \rfloor = t, \texttt{channels}_j = c\} $$
+
+    Nothing is lost unless it is asked for, and then a `DataLossWarning` says how much. A quotient that is a whole number
+    but for rounding counts as that number.
+
+    **Arguments:**
+    - `times`: for each recording an array `[events]`, from 0 on, in the unit of `dt`. An empty one is a silent recording.
+    - `channels`: for each recording whole numbers `[events]`, counting through the axes of `sample_shape`, the last
+        fastest; or `[events, axes]`, a number for each axis.
+    - `targets`: `int[n]` labels from 0, or floats `[n, ...]` for regression.
+    - `sample_shape`: the shape of one step, such as `(700,)`, or `(2, 34, 34)`: polarity, height, width.
+    - `dt`: time per step.
+    - `num_steps`: steps of every example; by default as many as the last event of all needs.
+    - `layout`: `"bits"`, `"lists"` (of active channels), `"counts"` (bytes), `"events"` (lists of events), `"floats"`; by
+        default the one of the first three that loses nothing and trains fastest: lists for sparse vectors on a CPU, else
+        bits, or counts where events share a step and channel.
+    - `drop_late`: leave out what lies behind the last step.
+    - `binarize`: events that share a step and channel become one.
+    - `sort`: times may go back within a recording.
+    - `classes`, `meta`: as for `from_spikes`.
+
+    **Raises:** `snnx.DataError` naming recording and event, for times that are negative, no numbers, or go back, for
+    channels outside the sensor, for events behind the last step; `ValueError` for bits of events that share a bin.
+    """
+    if layout not in LAYOUTS:
+        raise ValueError(unknown_name("from_events", "layout", layout, LAYOUTS))
+    if len(times) != len(channels):
+        raise ShapeError(f"from_events: there are times of {len(times)} recordings, but channels of {len(channels)}.")
+    recordings = Recordings("from_events", sample_shape, dt=dt, num_steps=num_steps, drop_late=drop_late, sort=sort)
+    for first in range(0, len(times), PIECE):
+        few = range(first, min(first + PIECE, len(times)))
+        own = [_one(i, np.asarray(times[i]), np.asarray(channels[i]), tuple(sample_shape)) for i in few]
+        lengths = np.array([len(t) for t, _ in own])
+        recordings.add(lengths, np.concatenate([t for t, _ in own]), np.concatenate([c for _, c in own]))
+    inputs = lay_out("from_events", recordings.finish(), layout, binarize=binarize)
+    labels, names = labels_of("from_events", targets, classes)
+    return SpikeDataset(inputs, labels, None, names, dt, *meta_of("from_events", meta, len(times)))
+
+
+def _one(
+    i: int, times: np.ndarray, channels: np.ndarray, sample_shape: tuple[int, ...]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Times and flat channels of one recording."""
+    if times.ndim != 1 or times.dtype.kind not in "iuf":
+        raise DtypeError(f"from_events: times[{i}] is {describe(times)}, expected numbers [events].")
+    if channels.size == 0 and times.size == 0:
+        return times.astype(np.float64), np.zeros(0, np.int64)
+    if channels.dtype.kind not in "iu":
+        raise DtypeError(f"from_events: channels[{i}] is {describe(channels)}, expected whole numbers.")
+    if channels.shape not in ((len(times),), (len(times), len(sample_shape))):
+        raise ShapeError(
+            f"from_events: channels[{i}] is {describe(channels)}, but times[{i}] is {describe(times)}; expected [events],"
+            f" or [events, {len(sample_shape)}]: a number for each axis of {sample_shape}."
+        )
+    if channels.ndim == 1:
+        return times, channels.astype(np.int64)
+    outside = ((channels < 0) | (channels >= np.asarray(sample_shape))).any(axis=1)
+    if outside.any():
+        at = int(np.argmax(outside))
+        raise DataError(
+            f"from_events: recording {i}, event {at}: channel is {tuple(channels[at].tolist())}, outside {sample_shape}."
+        )
+    return times, np.ravel_multi_index(tuple(channels.T.astype(np.int64)), sample_shape)
