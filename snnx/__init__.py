@@ -23,6 +23,8 @@ from snnx import plot as plot
 from snnx import surrogates as surrogates
 from snnx import train as train
 from snnx._errors import CheckpointError as CheckpointError
+from snnx._errors import DataError as DataError
+from snnx._errors import DataLossWarning as DataLossWarning
 from snnx._errors import DtypeError as DtypeError
 from snnx._errors import MissingExtraError as MissingExtraError
 from snnx._errors import NonFiniteError as NonFiniteError
@@ -36,7 +38,9 @@ from snnx.data import SpikeDataset as SpikeDataset
 from snnx.inputs import ActiveChannels as ActiveChannels
 from snnx.inputs import Bits as Bits
 from snnx.inputs import Constant as Constant
+from snnx.inputs import Counts as Counts
 from snnx.inputs import Dense as Dense
+from snnx.inputs import Events as Events
 from snnx.inputs import pack_active as pack_active
 from snnx.inputs import pack_bits as pack_bits
 from snnx.inputs import unpack_bits as unpack_bits
@@ -148,14 +152,18 @@ __all__ = [
     "Concat",
     "Constant",
     "CountMSE",
+    "Counts",
     "CrossEntropy",
     "CubaLI",
     "CubaLIF",
     "Custom",
+    "DataError",
+    "DataLossWarning",
     "Dense",
     "DtypeError",
     "EarlyStopping",
     "Evaluation",
+    "Events",
     "FastSigmoid",
     "FirstSpike",
     "FirstSpikeCrossEntropy",

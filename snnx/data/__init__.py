@@ -8,5 +8,6 @@ from snnx.data._dataset import SpikeDataset as SpikeDataset
 from snnx.data._dataset import fingerprint as fingerprint
 from snnx.data._digits import ENCODINGS as ENCODINGS
 from snnx.data._digits import digits as digits
+from snnx.data._events import from_events as from_events
 
-__all__ = ["SpikeDataset", "digits", "from_constant", "from_counts", "from_currents", "from_spikes"]
+__all__ = ["SpikeDataset", "digits", "from_constant", "from_counts", "from_currents", "from_events", "from_spikes"]

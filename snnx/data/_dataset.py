@@ -122,8 +122,9 @@ class SpikeDataset(eqx.Module):
         if not isinstance(self.inputs, EventTable):
             return self.take(jnp.asarray(chosen))
         # Taken events are filled up to the longest example; those of a data set are not.
-        others = jax.tree.map(lambda x: x[chosen], (self.targets, self.mask, self.meta))
-        return SpikeDataset(self.inputs.subset(chosen), *others[:2], self.classes, self.dt, others[2], self.meta_names)
+        targets, mask, meta = jax.tree.map(lambda x: x[chosen], (self.targets, self.mask, self.meta))
+        inputs = self.inputs.subset(chosen)
+        return dataclasses.replace(self, inputs=inputs, targets=targets, mask=mask, meta=meta)
 
     def split(self, fractions: Sequence[float], *, key: Key[Array, ""]) -> "tuple[SpikeDataset, ...]":
         """Disjoint parts, drawn at random; with classes, each class is divided in the same proportions (stratified).

@@ -94,4 +94,4 @@ def _one(
         raise DataError(
             f"from_events: recording {i}, event {at}: channel is {tuple(channels[at].tolist())}, outside {sample_shape}."
         )
-    return times, np.ravel_multi_index(tuple(channels.T.astype(np.int64)), sample_shape)
+    return times, np.asarray(np.ravel_multi_index(tuple(channels.T.astype(np.int64)), sample_shape))
