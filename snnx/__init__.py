@@ -41,6 +41,7 @@ from snnx.inputs import Constant as Constant
 from snnx.inputs import Counts as Counts
 from snnx.inputs import Dense as Dense
 from snnx.inputs import Events as Events
+from snnx.inputs import EventTable as EventTable
 from snnx.inputs import pack_active as pack_active
 from snnx.inputs import pack_bits as pack_bits
 from snnx.inputs import unpack_bits as unpack_bits
@@ -163,6 +164,7 @@ __all__ = [
     "DtypeError",
     "EarlyStopping",
     "Evaluation",
+    "EventTable",
     "Events",
     "FastSigmoid",
     "FirstSpike",

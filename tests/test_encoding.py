@@ -1,5 +1,6 @@
 """Encoders: against their definitions, number by number."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from snnx import encoding
 from snnx._errors import DtypeError, ShapeError
-from snnx.encoding import latency, rate
+from snnx.encoding import direct, latency, phase, population_fields, rate
 
 
 def test_latency_is_one_spike_at_the_time_that_the_value_says():
@@ -99,3 +101,154 @@ def test_encoders_refuse_other_arguments():
         rate(jnp.ones(3), 4, key=jnp.zeros(2, jnp.uint32))
     with pytest.raises(TypeError, match=r"latency: steps is float 2.5, expected int"):
         latency(jnp.ones(3), 2.5)
+
+
+# Every encoder as a function of (values, key): name, call, example, a value that it refuses, and what it says then.
+UNIT = jnp.array([[0.0, 0.3, 1.0], [0.9, 0.5, 0.04]])
+SIGNAL = jnp.array([[0.0, 0.3], [1.0, -2.5], [0.4, -2.6]])
+FIELDS = population_fields(0.0, 1.0, 5)
+ENCODERS = [
+    ("rate", lambda x, key: encoding.rate(x, 5, key=key), UNIT, -0.1, "values lie outside"),
+    ("poisson", lambda x, key: encoding.poisson(x, 5, dt=0.5, key=key), 9 * UNIT, -0.1, "rates holds numbers"),
+    ("latency", lambda x, key: encoding.latency(x, 5), UNIT, 1.1, "values lie outside"),
+    (
+        "log_latency",
+        lambda x, key: encoding.log_latency(x, 9, tau=5.0, threshold=0.1),
+        UNIT,
+        -0.1,
+        "values holds numbers that are negative",
+    ),
+    (
+        "time_to_first_spike",
+        lambda x, key: encoding.time_to_first_spike(x, 5, tau=2.0),
+        UNIT,
+        1.1,
+        "values lie outside",
+    ),
+    ("phase", lambda x, key: encoding.phase(x, 8, bits=4), UNIT * 15 / 16, 1.0, "values lie outside"),
+    ("direct", lambda x, key: encoding.direct(x, 5), 2 * UNIT - 1, np.inf, "values holds NaN or infinity"),
+    ("delta", lambda x, key: encoding.delta(x, 0.5), SIGNAL, np.inf, "signal holds NaN or infinity"),
+    ("send_on_delta", lambda x, key: encoding.send_on_delta(x, 0.5), SIGNAL, np.inf, "signal holds NaN or infinity"),
+    ("population", lambda x, key: encoding.population(x, *FIELDS), UNIT, np.inf, "values holds NaN or infinity"),
+]
+each_encoder = pytest.mark.parametrize(
+    ("name", "call", "example", "bad", "says"), ENCODERS, ids=[name for name, *_ in ENCODERS]
+)
+
+
+def test_every_encoder_is_registered():
+    helpers = {"population_fields", "raster_to_events", "events_to_raster"}
+    names = {name for name in encoding.__all__ if not name.endswith("_inverse")} - helpers
+    assert names == {name for name, *_ in ENCODERS}
+
+
+@each_encoder
+def test_compiled_and_under_vmap_as_one_by_one(name, call, example, bad, says):
+    keys = jax.random.split(jax.random.key(0), 3)
+    batch = jnp.stack([example, example[::-1], example[:, ::-1]])
+    one_by_one = np.stack([call(x, key) for x, key in zip(batch, keys, strict=True)])
+    assert 0 < np.count_nonzero(one_by_one) < one_by_one.size or name in ("direct", "population")
+    for run in (jax.vmap(call), jax.jit(jax.vmap(call))):
+        if name == "population":  # exp, fused otherwise
+            np.testing.assert_allclose(run(batch, keys), one_by_one, rtol=1e-6)
+        else:
+            np.testing.assert_array_equal(run(batch, keys), one_by_one)
+
+
+@each_encoder
+@pytest.mark.parametrize("dtype", ["bfloat16", "float64"])
+def test_the_dtype_is_that_of_the_input(name, call, example, bad, says, dtype, x64):
+    spikes = call(example.astype(dtype), jax.random.key(0))
+    assert spikes.dtype == dtype
+    assert np.all(np.isfinite(np.asarray(spikes, float)))
+
+
+@each_encoder
+def test_values_outside_are_refused(name, call, example, bad, says):
+    key = jax.random.key(0)
+    with pytest.raises(RuntimeError, match=f"{name}: {says}"):
+        jax.block_until_ready(call(example.at[1, 1].set(bad), key))
+    batch = jnp.stack([example, example.at[1, 1].set(np.nan)])
+    with pytest.raises(RuntimeError, match=f"{name}: {says}"):
+        jax.block_until_ready(eqx.filter_jit(jax.vmap(call, in_axes=(0, None)))(batch, key))
+
+
+@each_encoder
+def test_integers_are_refused(name, call, example, bad, says):
+    with pytest.raises(DtypeError, match=rf"{name}: (values|rates|signal) is int32\[2, 3\], expected Float"):
+        call(jnp.ones((2, 3), jnp.int32), jax.random.key(0))
+
+
+KEY = jax.random.key(0)
+WRONG = [
+    (lambda: encoding.poisson(jnp.ones(2), 0, dt=1.0, key=KEY), "poisson: steps is 0, expected at least 1"),
+    (lambda: encoding.poisson(jnp.ones(2), 3, dt=0.0, key=KEY), "poisson: dt is 0.0, expected a positive number"),
+    (lambda: encoding.direct(jnp.ones(2), True), "direct: steps is True, expected at least 1"),
+    (lambda: encoding.phase(jnp.zeros(2), -8, bits=8), "phase: steps is -8, expected at least 1"),
+    (lambda: encoding.phase(jnp.zeros(2), 8, bits=0), "phase: bits is 0, expected at least 1"),
+    (
+        lambda: encoding.phase(jnp.zeros(2), 25, bits=25),
+        "phase: bits is 25, expected at most 24, the digits of float32",
+    ),
+    (lambda: encoding.phase(jnp.zeros(2), 12, bits=8), "phase: there are 12 steps, expected a multiple of bits, 8"),
+    (lambda: encoding.phase_inverse(jnp.zeros((12, 2)), bits=8), "phase_inverse: there are 12 steps"),
+    (lambda: encoding.phase_inverse(jnp.zeros((0, 2)), bits=8), r"phase_inverse: spikes is float32\[0, 2\]; expected"),
+    (lambda: encoding.log_latency(jnp.ones(2), 0, tau=1.0, threshold=1.0), "log_latency: steps is 0"),
+    (lambda: encoding.log_latency(jnp.ones(2), 3, tau=np.nan, threshold=1.0), "log_latency: tau is nan"),
+    (lambda: encoding.log_latency(jnp.ones(2), 3, tau=1.0, threshold=-1.0), "log_latency: threshold is -1.0"),
+    (lambda: encoding.log_latency_inverse(jnp.ones((1, 2)), tau=0.0, threshold=1.0), "log_latency_inverse: tau is 0.0"),
+    (
+        lambda: encoding.log_latency_inverse(jnp.ones((1, 2)), tau=1.0, threshold=True),
+        "log_latency_inverse: threshold is True",
+    ),
+    (lambda: encoding.latency_inverse(jnp.ones((0, 2))), r"latency_inverse: spikes is float32\[0, 2\]; expected"),
+    (lambda: encoding.time_to_first_spike(jnp.ones(2), 0, tau=1.0), "time_to_first_spike: steps is 0"),
+    (lambda: encoding.time_to_first_spike(jnp.ones(2), 3, tau=-1.0), "time_to_first_spike: tau is -1.0"),
+    (
+        lambda: encoding.time_to_first_spike_inverse(jnp.ones((1, 2)), tau=np.inf),
+        "time_to_first_spike_inverse: tau is inf",
+    ),
+    (lambda: encoding.delta(jnp.ones((3, 2)), 0.0), "delta: threshold is 0.0, expected a positive number"),
+    (lambda: encoding.delta(jnp.ones((0, 2)), 1.0), r"delta: signal is float32\[0, 2\]; expected at least one step"),
+    (lambda: encoding.send_on_delta(jnp.ones((3, 2)), True), "send_on_delta: threshold is True"),
+    (lambda: encoding.send_on_delta(jnp.ones((0, 2)), 1.0), r"send_on_delta: signal is float32\[0, 2\]"),
+    (
+        lambda: encoding.send_on_delta_inverse(jnp.ones((3, 2, 4)), -1.0, jnp.ones(4)),
+        "send_on_delta_inverse: threshold is -1.0",
+    ),
+    (lambda: encoding.population(jnp.ones(2), jnp.ones(3), 0.0), "population: widths is 0.0"),
+    (
+        lambda: encoding.population_inverse(jnp.ones((2, 1)), jnp.ones(1), 1.0),
+        "there are 1 fields, expected at least 2",
+    ),
+    (lambda: encoding.population_fields(0.0, 1.0, 2), "population_fields: fields is 2, expected at least 3"),
+    (lambda: encoding.population_fields(1.0, 1.0, 5), "population_fields: the range goes from 1.0 to 1.0"),
+    (lambda: encoding.population_fields(0.0, np.inf, 5), "population_fields: the range goes from 0.0 to inf"),
+    (lambda: encoding.population_fields(0.0, 1.0, 5, beta=0.0), "population_fields: beta is 0.0"),
+]
+
+
+@pytest.mark.parametrize(("call", "message"), WRONG)
+def test_wrong_arguments_are_named(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_late_spikes_survive_small_dtypes():
+    # 999 is 1000 in bfloat16: computed there, the spikes of small values would come after the last step.
+    spikes = np.asarray(latency(jnp.array([0.001, 0.25, 1.0], jnp.bfloat16), 1000), float)
+    assert spikes.sum(axis=0).tolist() == [1, 1, 1]
+    assert spikes.argmax(axis=0).tolist() == [998, 749, 0]
+
+
+def test_direct_is_the_value_at_every_step():
+    values = np.array([[0.25, -3.0]], np.float32)
+    np.testing.assert_array_equal(direct(jnp.asarray(values), 3), np.stack([values] * 3))
+
+
+def test_phase_is_the_published_table():
+    # Kim et al. (2018), table 1: eight phases, weights 2^-1 to 2^-8.
+    values = jnp.array([192, 1, 128, 255]) / 256
+    table = ["11000000", "00000001", "10000000", "11111111"]
+    expected = np.array([[float(bit) for bit in bits] for bits in table]).T
+    np.testing.assert_array_equal(phase(values, 16, bits=8), np.concatenate([expected, expected]))
