@@ -119,5 +119,11 @@ def meta_of(
             names.append((name, tuple(str(text) for text in texts)))
         elif not np.issubdtype(values.dtype, np.integer):
             raise DtypeError(f"{where}: meta[{name!r}] is {describe(values)}; expected whole numbers or texts.")
+        wrong = (values < -(2**31)) | (values >= 2**31)
+        if wrong.any():
+            at = int(np.argmax(wrong))
+            raise ValueError(
+                f"{where}: meta[{name!r}] is {values[at]} at {at}, expected numbers of 32 bits; give longer ones as texts."
+            )
         numbers[name] = jnp.asarray(values, jnp.int32)
     return numbers, tuple(names)

@@ -54,6 +54,9 @@ class SpikeDataset(eqx.Module):
             raise ShapeError(f"SpikeDataset: targets is {describe(self.targets)}, but there are {n} examples.")
         if self.mask is not None:
             check_mask("SpikeDataset", self.mask, n, self.num_steps)
+        for name, values in self.meta.items():
+            if values.shape != (n,):
+                raise ShapeError(f"SpikeDataset: meta[{name!r}] is {describe(values)}, but there are {n} examples.")
 
     def __len__(self) -> int:
         return len(self.inputs) if isinstance(self.inputs, EventTable) else jax.tree.leaves(self.inputs)[0].shape[0]
@@ -107,7 +110,8 @@ class SpikeDataset(eqx.Module):
         if layout == "floats" and not binarize and isinstance(self.inputs, (Dense, Constant)):
             values = jax.vmap(lambda inputs: inputs.dense())(self.inputs)
             return dataclasses.replace(self, inputs=Dense(values, self.sample_shape))
-        return dataclasses.replace(self, inputs=lay_out("as_layout", binned(self.inputs), layout, binarize=binarize))
+        events = binned("as_layout", self.inputs)
+        return dataclasses.replace(self, inputs=lay_out("as_layout", events, layout, binarize=binarize))
 
     def subset(self, indices: "Sequence[int] | np.ndarray") -> "SpikeDataset":
         """The examples at these indices, checked: each between 0 and `len(self) - 1`.

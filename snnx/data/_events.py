@@ -1,3 +1,4 @@
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,8 +17,8 @@ PIECE = 256  # recordings that are worked on at once
 
 @checked
 def from_events(
-    times: "Sequence[np.ndarray]",
-    channels: "Sequence[np.ndarray]",
+    times: "Sequence[np.ndarray] | np.ndarray",
+    channels: "Sequence[np.ndarray] | np.ndarray",
     targets: "Array | np.ndarray | Sequence[int]",
     *,
     sample_shape: tuple[int, ...],
@@ -35,7 +36,7 @@ def from_events(
     $$ x_{t,c} = \#\{j : \lfloor \texttt{times}_j / \Delta t \rfloor = t, \texttt{channels}_j = c\} $$
 
     Nothing is lost unless it is asked for, and then a `DataLossWarning` says how much. A quotient that is a whole number
-    but for rounding counts as that number.
+    but for the rounding of `times` (float64 or float32; float16 is taken as it stands) counts as that number.
 
     **Arguments:**
     - `times`: for each recording an array `[events]`, from 0 on, in the unit of `dt`. An empty one is a silent recording.
@@ -46,8 +47,8 @@ def from_events(
     - `dt`: time per step.
     - `num_steps`: steps of every example; by default as many as the last event of all needs.
     - `layout`: `"bits"`, `"lists"` (of active channels), `"counts"` (bytes), `"events"` (lists of events), `"floats"`; by
-        default the one of the first three that loses nothing and trains fastest: lists for sparse vectors on a CPU, else
-        bits, or counts where events share a step and channel.
+        default the one that loses nothing and trains fastest: lists for sparse vectors on a CPU, else bits; where events
+        share a step and channel counts, or events where counts cannot hold them or take more than 8 times the memory.
     - `drop_late`: leave out what lies behind the last step.
     - `binarize`: events that share a step and channel become one.
     - `sort`: times may go back within a recording.
@@ -60,12 +61,16 @@ def from_events(
         raise ValueError(unknown_name("from_events", "layout", layout, LAYOUTS))
     if len(times) != len(channels):
         raise ShapeError(f"from_events: there are times of {len(times)} recordings, but channels of {len(channels)}.")
-    recordings = Recordings("from_events", sample_shape, dt=dt, num_steps=num_steps, drop_late=drop_late, sort=sort)
+    recordings = Recordings(
+        "from_events", sample_shape, dt=dt, num_steps=num_steps, drop_late=drop_late, sort=sort, tell=False
+    )
     for first in range(0, len(times), PIECE):
         few = range(first, min(first + PIECE, len(times)))
         own = [_one(i, np.asarray(times[i]), np.asarray(channels[i]), tuple(sample_shape)) for i in few]
-        lengths = np.array([len(t) for t, _ in own])
-        recordings.add(lengths, np.concatenate([t for t, _ in own]), np.concatenate([c for _, c in own]))
+        for _, group in itertools.groupby(own, lambda one: one[0].dtype):  # what rounding is depends on the dtype
+            alike = list(group)
+            lengths = np.array([len(t) for t, _ in alike])
+            recordings.add(lengths, np.concatenate([t for t, _ in alike]), np.concatenate([c for _, c in alike]))
     inputs = lay_out("from_events", recordings.finish(), layout, binarize=binarize)
     labels, names = labels_of("from_events", targets, classes)
     return SpikeDataset(inputs, labels, None, names, dt, *meta_of("from_events", meta, len(times)))
@@ -75,10 +80,12 @@ def _one(
     i: int, times: np.ndarray, channels: np.ndarray, sample_shape: tuple[int, ...]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Times and flat channels of one recording."""
-    if times.ndim != 1 or times.dtype.kind not in "iuf":
+    if times.dtype.kind not in "iuf":
         raise DtypeError(f"from_events: times[{i}] is {describe(times)}, expected numbers [events].")
+    if times.ndim != 1:
+        raise ShapeError(f"from_events: times[{i}] is {describe(times)}, expected [events].")
     if channels.size == 0 and times.size == 0:
-        return times.astype(np.float64), np.zeros(0, np.int64)
+        return times, np.zeros(0, np.int64)
     if channels.dtype.kind not in "iu":
         raise DtypeError(f"from_events: channels[{i}] is {describe(channels)}, expected whole numbers.")
     if channels.shape not in ((len(times),), (len(times), len(sample_shape))):

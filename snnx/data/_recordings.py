@@ -32,6 +32,7 @@ class Recordings:
     - `dt`: time per step; `num_steps`: steps in all, or None for as many as the last event needs.
     - `drop_late`: whether events behind the last step are left out, and counted; else they are refused.
     - `sort`: whether times may go back within a recording (of which a bin shows nothing); else that is refused.
+    - `tell`: whether `finish` warns that they do. Not where the user has asked for `sort`.
     """
 
     def __init__(
@@ -43,10 +44,11 @@ class Recordings:
         num_steps: int | None,
         drop_late: bool,
         sort: bool,
+        tell: bool = True,
         name: Callable[[int], str] = lambda i: f"recording {i}",
     ):
         self.where, self.name, self.dt = where, name, check_dt(where, dt)
-        self.sample_shape, self.drop_late, self.sort = tuple(sample_shape), drop_late, sort
+        self.sample_shape, self.drop_late, self.sort, self.tell = tuple(sample_shape), drop_late, sort, tell
         if num_steps is not None and (isinstance(num_steps, bool) or not isinstance(num_steps, int) or num_steps < 1):
             raise ValueError(f"{where}: num_steps is {num_steps!r}, expected a whole number >= 1, or None.")
         self.num_steps = num_steps
@@ -78,11 +80,11 @@ class Recordings:
         """All events in their bins."""
         if self.count == 0:
             raise DataError(f"{self.where}: there is no recording; expected at least one.")
-        if self.backwards:
+        if self.backwards and self.tell:
             warnings.warn(
                 f"{self.where}: times go back in {len(self.backwards)} of {self.count} recordings, first in"
                 f" {self.name(self.backwards[0])}; their events are binned all the same.",
-                stacklevel=3,
+                stacklevel=4,
             )
         steps = self._window()
         with ThreadPoolExecutor(2) as pool:  # sorting lets go of the interpreter's lock
@@ -110,20 +112,23 @@ class Recordings:
             if not len(steps) or steps.max() < 2**16 - 1:
                 return steps
         wrong = ~(times >= 0) | ~np.isfinite(times)
-        self._refuse(
-            wrong, times, ends, "time", "expected seconds from 0 on" if scale == 1 else "expected times from 0 on"
-        )
+        self._refuse(wrong, times, ends, "time", "expected times from 0 on")
         steps = _floor(times, self.dt * scale)
-        last = steps.max(initial=0)
+        beyond = steps >= 2**32 - 1
         self._refuse(
-            steps >= 2**32 - 1, times, ends, "time", f"which is step {last:.0f} of dt={self.dt:g}; take a larger dt"
+            beyond,
+            times,
+            ends,
+            "time",
+            f"which is step {steps[np.argmax(beyond)]:.0f} of dt={self.dt:g}, but steps go up to 2^32 - 2; take a larger dt",
         )
-        return steps.astype(np.uint16 if last < 2**16 else np.uint32)
+        return steps.astype(np.uint16 if steps.max(initial=0) < 2**16 else np.uint32)
 
     def _check_order(self, times: np.ndarray, ends: np.ndarray) -> None:
         back = np.empty(len(times), bool)
         back[0] = False
-        ordered = times.view(np.int16) if times.dtype == np.float16 else times  # not negative: ordered as their bits
+        # Halves that are not negative are ordered as their bits are; -0.0 is 0.0.
+        ordered = times.view(np.uint16) & np.uint16(2**15 - 1) if times.dtype == np.float16 else times
         np.less(ordered[1:], ordered[:-1], out=back[1:])
         back[ends[:-1][ends[:-1] < len(times)]] = False  # a recording may begin earlier than the one before ended
         if not back.any():
@@ -169,15 +174,19 @@ class Recordings:
                 f"{said}; the longest recording needs {needed} steps. Take num_steps={needed} or None, a larger dt, or"
                 " leave them out with drop_late=True."
             )
-        warnings.warn(f"{said}, and were left out, as drop_late=True asks.", DataLossWarning, stacklevel=4)
+        warnings.warn(f"{said}, and were left out, as drop_late=True asks.", DataLossWarning, stacklevel=5)
         self.pieces = pieces
         return self.num_steps
 
 
 def _floor(times: np.ndarray, dt: float) -> np.ndarray:
-    """floor(time / dt); a quotient within rounding of a whole number is that number (0.29 / 0.01 is 28.999999999999996)."""
+    """floor(time / dt); a quotient within rounding of a whole number is that number (0.29 / 0.01 is 28.999999999999996).
+
+    Halves are taken for what they are: within their rounding of a whole number would soon be everything.
+    """
     if np.issubdtype(times.dtype, np.integer) and abs(dt - round(dt)) < 1e-9 * dt:
-        return times // round(dt)
+        whole = round(dt)
+        return times // times.dtype.type(whole) if whole <= np.iinfo(times.dtype).max else np.zeros_like(times)
     quotient = times.astype(np.float64) / dt
     nearest = np.rint(quotient)
     rounding = 4 * np.finfo(times.dtype if times.dtype == np.float32 else np.float64).eps

@@ -10,7 +10,7 @@ import numpy as np
 
 from snnx.inputs._active_channels import ActiveChannels, list_dtype
 from snnx.inputs._counts import Counts
-from snnx.inputs._events import EventTable
+from snnx.inputs._events import Events, EventTable
 from snnx.inputs._inputs import AbstractInputs, Bits, Constant, Dense
 from snnx.inputs._memory import host_array, to_device
 
@@ -40,7 +40,7 @@ class Binned(NamedTuple):
         return sum(len(block) for block in self.blocks)
 
     def parts(self) -> "Iterator[tuple[slice, np.ndarray]]":
-        """Stretches of examples, few enough for an array of all their bins, and their events."""
+        """Stretches of examples, few enough for an array of all their bins, and their events as signed integers."""
         cells = self.num_steps * self.channels
         size, first = max(1, CELLS // cells), 0
         for block, count in zip(self.blocks, self.examples, strict=True):
@@ -49,7 +49,7 @@ class Binned(NamedTuple):
                 offset = block.dtype.type(start * cells)
                 low = np.searchsorted(block, offset)
                 high = len(block) if stop == count else np.searchsorted(block, block.dtype.type(stop * cells))
-                yield slice(first + start, first + stop), block[low:high] - offset
+                yield slice(first + start, first + stop), (block[low:high] - offset).astype(np.intp)
             first += count
 
 
@@ -82,9 +82,8 @@ def largest_count(binned: Binned) -> int:
 
 def _rows(binned: Binned, events: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Of each event its example and step in one number, and its channel."""
-    channels = events.dtype.type(binned.channels)
-    rows = events // channels
-    return rows, events - rows * channels
+    rows = events // binned.channels
+    return rows, events - rows * binned.channels
 
 
 def _runs(events: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -101,7 +100,7 @@ def as_bits(binned: Binned) -> Bits:
     for where, events in binned.parts():
         rows, _ = _rows(binned, events)
         bins = np.zeros((where.stop - where.start) * steps * width * 8, bool)
-        bins[events + rows * events.dtype.type(8 * width - channels)] = True
+        bins[events + rows * (8 * width - channels)] = True
         packed[where] = np.packbits(bins, bitorder="little").reshape(-1, steps, width)
     return Bits(to_device(packed), binned.sample_shape)
 
@@ -153,7 +152,7 @@ def as_events(binned: Binned) -> EventTable:
     lengths, busiest, done = [], np.zeros((binned.num_steps - 1).bit_length() + 1, np.int64), 0
     for where, events in binned.parts():
         rows, own = _rows(binned, events)
-        steps[done : done + len(events)] = rows % rows.dtype.type(binned.num_steps)
+        steps[done : done + len(events)] = rows % binned.num_steps
         channels[done : done + len(events)] = own
         done += len(events)
         per_step = np.bincount(rows, minlength=(where.stop - where.start) * binned.num_steps)
@@ -201,9 +200,10 @@ def _busiest(per_step: np.ndarray, count: int) -> np.ndarray:
     return np.asarray(found)
 
 
-def binned(inputs: "AbstractInputs | EventTable") -> Binned:
+def binned(where: str, inputs: "AbstractInputs | EventTable") -> Binned:
     """The events of a data set's examples, whatever their layout.
 
+    **Arguments:** `where`: the caller, for messages.
     **Raises:** `ValueError` for currents, which are no whole numbers of events.
     """
     count = len(inputs) if isinstance(inputs, EventTable) else jax.tree.leaves(inputs)[0].shape[0]
@@ -213,17 +213,17 @@ def binned(inputs: "AbstractInputs | EventTable") -> Binned:
     for first in range(0, count, size):
         stop = min(first + size, count)
         kind = key_dtype((stop - first) * cells)
-        blocks.append(np.sort(_keys(inputs, first, stop).astype(kind)))
+        blocks.append(np.sort(_keys(where, inputs, first, stop).astype(kind)))
         sizes.append(stop - first)
     return Binned(tuple(blocks), tuple(sizes), steps, shape)
 
 
 def key_dtype(bins: int) -> type:
     """The smaller integer that can name so many bins."""
-    return np.uint32 if bins <= 2**32 else np.uint64
+    return np.uint32 if bins < 2**32 else np.uint64
 
 
-def _keys(inputs: "AbstractInputs | EventTable", first: int, stop: int) -> np.ndarray:
+def _keys(where: str, inputs: "AbstractInputs | EventTable", first: int, stop: int) -> np.ndarray:
     """The bins of the events of some examples."""
     steps, channels = inputs.num_steps, math.prod(inputs.sample_shape)
     if isinstance(inputs, EventTable):
@@ -231,6 +231,11 @@ def _keys(inputs: "AbstractInputs | EventTable", first: int, stop: int) -> np.nd
         own = np.repeat(np.arange(stop - first, dtype=np.uint64), np.diff(starts))
         at = slice(starts[0], starts[-1])
         return (own * steps + np.asarray(inputs.steps[at])) * channels + np.asarray(inputs.channels[at])
+    if isinstance(inputs, Events):
+        lists = np.asarray(inputs.steps[first:stop])
+        rows, place = np.nonzero(lists != steps)
+        own = rows.astype(np.uint64) * steps + lists[rows, place]
+        return own * channels + np.asarray(inputs.channels[first:stop])[rows, place]
     if isinstance(inputs, ActiveChannels):
         lists = np.asarray(inputs.channels[first:stop])
         lists = lists.reshape(-1, lists.shape[-1])
@@ -246,10 +251,12 @@ def _keys(inputs: "AbstractInputs | EventTable", first: int, stop: int) -> np.nd
         values = np.asarray(inputs.values[first:stop]).reshape(stop - first, 1, channels)
         values = np.broadcast_to(values, (stop - first, steps, channels)).reshape(-1)
     else:
-        raise TypeError(f"{type(inputs).__name__} is no layout that events can be read from.")
-    wrong = (values < 0) | (values != np.floor(values))
+        raise TypeError(f"{where}: {type(inputs).__name__} is no layout that events can be read from.")
+    wrong = ~((values >= 0) & np.isfinite(values) & (values == np.floor(values)))
     if wrong.any():
         value = values[np.argmax(wrong)]
-        raise ValueError(f"{type(inputs).__name__} holds {value:g}, which is no number of events; it stays as floats.")
+        raise ValueError(
+            f"{where}: {type(inputs).__name__} holds {value:g}, which is no number of events; it stays as floats."
+        )
     at = np.flatnonzero(values)
     return np.repeat(at, values[at].astype(np.int64))

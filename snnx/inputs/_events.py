@@ -65,7 +65,8 @@ class EventTable(eqx.Module):
     No example is filled up to the length of the longest; that happens to the few that `take` picks.
 
     **Fields:** `starts`: `int32[n + 1]`, where each example begins, and where the last ends; `steps`, `channels`:
-    `uint[events]`; `capacity`: events of the longest example; the others as in `Events`.
+    `uint[events]`; `capacity`: events of the longest example (of the table that this one is a part of); the others as in
+    `Events`.
     """
 
     starts: Int[Array, "examples_and_one"]
@@ -83,12 +84,15 @@ class EventTable(eqx.Module):
         return self.starts.shape[0] - 1
 
     def take(self, indices: Int[Array, "batch"]) -> Events:
-        """The events of the examples at these indices, each list filled up to the longest of all."""
-        first = self.starts.at[indices].get(mode="clip")
-        length = self.starts.at[jnp.clip(indices, 0, len(self) - 1) + 1].get(mode="clip") - first
+        """The events of the examples at these indices, each list filled up to the longest of all.
+
+        An index out of range gives the example at the end.
+        """
+        which = jnp.arange(len(self)).at[indices].get(mode="clip")  # as the other layouts take what is out of range
+        first = self.starts[which]
         place = jnp.arange(self.capacity)[None]
         at = first[:, None] + place
-        there = place < length[:, None]
+        there = place < (self.starts[which + 1] - first)[:, None]
         steps = jnp.where(there, self.steps.at[at].get(mode="fill", fill_value=0), self.num_steps)
         channels = jnp.where(there, self.channels.at[at].get(mode="fill", fill_value=0), 0)
         return Events(

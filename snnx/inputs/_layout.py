@@ -42,6 +42,7 @@ LAYOUTS = (*SPIKE_LAYOUTS, "counts", "events", "floats")
 SPARSE = 12
 LONGEST_LIST = 164
 MANY_COUNTS = 8
+LARGEST_COUNT = 255
 
 
 def suits_lists(longest: int, channels: int, sample_shape: tuple[int, ...]) -> bool:
@@ -69,7 +70,7 @@ def compact(spikes: "np.ndarray | Array", sample_shape: tuple[int, ...], layout:
 
 def lay_out(where: str, binned: Binned, layout: str, *, binarize: bool) -> "AbstractInputs | EventTable":
     """Events in the layout asked for; with `"auto"` in that of `compact`, or, where events share a bin, as counts, unless
-    these take more than 8 times the memory of a list of events.
+    these take more than 8 times the memory of a list of events or a bin has more than 255, then as events.
 
     A training step of 700-128-128-20 from counts takes 0.7 of the time from events, and as long as from bits (T=120,
     B=128, 8000 events in each example, 2 CPU cores).
@@ -84,13 +85,14 @@ def lay_out(where: str, binned: Binned, layout: str, *, binarize: bool) -> "Abst
             f"{where}: {twice} of {binned.events} events ({twice / binned.events:.2%}) share their bin with an earlier one"
             " and were left out, as binarize=True asks.",
             DataLossWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
         binned, twice = single(binned), 0
     longest = longest_list(binned) if layout in ("auto", "lists") else None
     sizes = layout_bytes(binned, longest)
+    crowded = largest_count(binned) if twice else 1
     if layout == "auto":
-        fine = sizes["counts"] > MANY_COUNTS * sizes["events"]
+        fine = crowded > LARGEST_COUNT or sizes["counts"] > MANY_COUNTS * sizes["events"]
         lists = longest is not None and suits_lists(longest, binned.channels, binned.sample_shape)
         layout = "lists" if lists else ("events" if fine else "counts") if twice else "bits"
     if layout == "bits" and twice:
@@ -99,13 +101,15 @@ def lay_out(where: str, binned: Binned, layout: str, *, binarize: bool) -> "Abst
             " earlier one, which bits cannot say. Keep them (layout='counts'), make them one (binarize=True), or take"
             " shorter steps."
         )
-    if layout == "counts" and largest_count(binned) > 255:
+    if layout == "counts" and crowded > LARGEST_COUNT:
         raise ValueError(
-            f"{where}: a step and channel has {largest_count(binned)} events, but counts go up to 255; take layout='events'"
-            " or 'floats', or shorter steps."
+            f"{where}: a step and channel has {crowded} events, but counts go up to {LARGEST_COUNT}; take layout='events' or"
+            " 'floats', or shorter steps."
         )
     if twice:
         sizes.pop("bits")
+    if crowded > LARGEST_COUNT:
+        sizes.pop("counts")
     check_memory(where, layout, sizes)
     if layout == "lists":
         return as_lists(binned, longest)

@@ -43,8 +43,8 @@ def check_memory(where: str, layout: str, sizes: Mapping[str, int]) -> None:
 
 def amount(nbytes: int) -> str:
     """Bytes for people."""
-    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if nbytes >= size:
+    for unit, size in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if nbytes >= 0.9995 * size:  # which three digits round up to it
             return f"{nbytes / size:.3g} {unit}"
     return f"{nbytes} bytes"
 

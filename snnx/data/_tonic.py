@@ -1,0 +1,164 @@
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from snnx._errors import DataError, DataLossWarning, ShapeError, describe, unknown_name
+from snnx.data._arrays import from_counts, from_currents
+from snnx.data._check import labels_of, meta_of
+from snnx.data._dataset import SpikeDataset
+from snnx.data._progress import track
+from snnx.data._recordings import Recordings
+from snnx.inputs import LAYOUTS, lay_out
+
+MICROSECONDS = 1e6
+
+
+def from_tonic(
+    dataset: Any,
+    *,
+    dt: float,
+    num_steps: int | None = None,
+    sample_shape: tuple[int, ...] | None = None,
+    layout: str = "auto",
+    drop_late: bool = False,
+    binarize: bool = False,
+    classes: Sequence[str] | None = None,
+    meta: Mapping[str, Any] | None = None,
+    progress: bool = True,
+) -> SpikeDataset:
+    """Any data set of tonic with any of its transforms, read example by example.
+
+    For the data sets that `snnx.data` has functions for, such as `snnx.data.shd`, those are many times faster.
+
+    **Arguments:**
+    - `dataset`: gives `(events, target)` for each index. `events` is a structured array with `t` in microseconds, `x`, and
+        `y`, `p` where there are such; or, after a transform such as tonic's `ToFrame`, an array `[time, *sample_shape]`.
+    - `dt`: seconds per step; of frames, seconds per frame.
+    - `num_steps`: steps of every example; by default as many as the longest needs. Frames are followed by silence.
+    - `sample_shape`: the shape of one step; by default from `dataset.sensor_size`: (700, 1, 1) becomes `(700,)`, and
+        (34, 34, 2) becomes `(2, 34, 34)`: polarity, height, width. To be given where a transform changes the size.
+    - `layout`, `drop_late`, `binarize`, `meta`: as in `from_events`; of frames, whole numbers become `"counts"` and floats
+        `"floats"`, and then what `SpikeDataset.as_layout` makes of them.
+    - `classes`: names of the classes; by default those of the dataset where it lists them; targets that are texts are
+        found among them, or sorted.
+
+    **Raises:** `snnx.DataError` naming the example; errors as in `from_events`.
+    """
+    if layout not in LAYOUTS:
+        raise ValueError(unknown_name("from_tonic", "layout", layout, LAYOUTS))
+    count = len(dataset)
+    if count == 0:
+        raise DataError("from_tonic: the data set has no example.")
+    first = np.asarray(dataset[0][0])
+    examples = (dataset[i] for i in track(range(count), "from_tonic: reading", count, progress))
+    if first.dtype.names is None:
+        return _frames(examples, count, dt, num_steps, layout, drop_late, binarize, _names(dataset, classes), meta)
+    shape = _shape(dataset) if sample_shape is None else tuple(sample_shape)
+    recordings = Recordings(
+        "from_tonic", shape, dt=dt, num_steps=num_steps, drop_late=drop_late, sort=True, name=lambda i: f"example {i}"
+    )
+    targets = []
+    for i, (events, target) in enumerate(examples):
+        recordings.add(np.array([len(events)]), *_columns(i, np.asarray(events), shape), scale=MICROSECONDS)
+        targets.append(target)
+    inputs = lay_out("from_tonic", recordings.finish(), layout, binarize=binarize)
+    labels, names = labels_of("from_tonic", *_labels(targets, _names(dataset, classes)))
+    return SpikeDataset(inputs, labels, None, names, dt, *meta_of("from_tonic", meta, count))
+
+
+def _shape(dataset: Any) -> tuple[int, ...]:
+    """The shape of one step, from the size of the sensor: width, height, polarities."""
+    size = getattr(dataset, "sensor_size", None)
+    if not isinstance(size, tuple) or len(size) != 3:
+        raise ValueError(
+            f"from_tonic: sensor_size of the data set is {size!r}; say what shape a step has: sample_shape=(...)."
+        )
+    width, height, polarities = (int(n) for n in size)
+    return (width,) if height == polarities == 1 else (polarities, height, width)
+
+
+def _columns(i: int, events: np.ndarray, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Times and flat channels of one example."""
+    names = ("x",) if len(shape) == 1 else ("p", "y", "x")
+    missing = [name for name in ("t", *names) if name not in (events.dtype.names or ())]
+    if missing or len(shape) not in (1, 3):
+        raise ShapeError(
+            f"from_tonic: example {i} is {describe(events)}; expected events with fields t, {', '.join(names)}, for a step of"
+            f" shape {shape}."
+        )
+    places = [events[name].astype(np.int64) for name in names]
+    for name, place, size in zip(names, places, shape, strict=True):
+        outside = (place < 0) | (place >= size)
+        if outside.any():
+            at = int(np.argmax(outside))
+            raise DataError(f"from_tonic: example {i}, event {at}: {name} is {place[at]}, expected 0 to {size - 1}.")
+    return events["t"], np.asarray(np.ravel_multi_index(places, shape))
+
+
+def _names(dataset: Any, classes: Sequence[str] | None) -> tuple[str, ...] | None:
+    names = getattr(dataset, "classes", None) if classes is None else classes
+    return None if names is None else tuple(n.decode() if isinstance(n, bytes) else str(n) for n in names)
+
+
+def _labels(targets: list[Any], classes: tuple[str, ...] | None) -> tuple[np.ndarray, tuple[str, ...] | None]:
+    """Targets as numbers: texts by their place among the classes."""
+    values = np.asarray(targets)
+    if values.dtype.kind not in "US":
+        return values, classes
+    texts = values.astype(str)
+    names = tuple(str(text) for text in np.unique(texts)) if classes is None else classes
+    unknown = sorted(set(texts) - set(names))
+    if unknown:
+        raise ValueError(unknown_name("from_tonic", "class", unknown[0], names))
+    return np.array([names.index(text) for text in texts]), names
+
+
+def _frames(
+    examples: Any,
+    count: int,
+    dt: float,
+    num_steps: int | None,
+    layout: str,
+    drop_late: bool,
+    binarize: bool,
+    classes: tuple[str, ...] | None,
+    meta: Mapping[str, Any] | None,
+) -> SpikeDataset:
+    """A data set of arrays `[time, *sample_shape]`, followed by silence where they are shorter than the longest."""
+    frames, targets = [], []
+    for i, (values, target) in enumerate(examples):
+        values = np.asarray(values)
+        if values.ndim < 2 or (frames and values.shape[1:] != frames[0].shape[1:]):
+            like = f", example 0 {describe(frames[0])}" if frames else ""
+            raise ShapeError(
+                f"from_tonic: example {i} is {describe(values)}{like}; expected [time, *sample_shape] of one shape."
+            )
+        frames.append(values)
+        targets.append(target)
+    longest = max(len(values) for values in frames)
+    if num_steps is not None and longest > num_steps and not drop_late:
+        raise DataError(
+            f"from_tonic: an example has {longest} frames, more than num_steps={num_steps}; take num_steps={longest} or None,"
+            " or leave the late ones out with drop_late=True."
+        )
+    steps = longest if num_steps is None else num_steps
+    late = sum(max(0, len(values) - steps) for values in frames)
+    if late:
+        warnings.warn(
+            f"from_tonic: {late} of {sum(map(len, frames))} frames lie behind the last of {steps} steps, and were left out, as"
+            " drop_late=True asks.",
+            DataLossWarning,
+            stacklevel=3,
+        )
+    together = np.zeros((count, steps, *frames[0].shape[1:]), np.result_type(*{values.dtype for values in frames}))
+    for row, values in zip(together, frames, strict=True):
+        row[: len(values)] = values[:steps]
+    labels, names = _labels(targets, classes)
+    make = from_currents if together.dtype.kind == "f" else from_counts
+    data = make(together, labels, sample_shape=together.shape[2:], classes=names, dt=dt, meta=meta)
+    whole = together.dtype.kind != "f"
+    if layout == "auto" and not (whole or binarize):
+        return data
+    return data.as_layout(layout, binarize=binarize)

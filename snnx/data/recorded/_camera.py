@@ -1,0 +1,92 @@
+"""What the readers of event cameras share: files, one recording each, of polarities and pixels."""
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from snnx.data._dataset import SpikeDataset
+from snnx.data.recorded._options import Chosen
+from snnx.data.recorded._read import TOGETHER, Place, Source, read
+
+
+class Recorded(NamedTuple):
+    """The events of some recordings, one after the other.
+
+    - `lengths`: how many each recording has; `times`: in microseconds.
+    - `polarity` (0: OFF, 1: ON), `y` from the top, `x` from the left: whole numbers on the sensor.
+    """
+
+    lengths: np.ndarray
+    times: np.ndarray
+    polarity: np.ndarray
+    y: np.ndarray
+    x: np.ndarray
+
+
+class Camera(NamedTuple):
+    """A sensor, and what is to be made of its pixels."""
+
+    sensor: tuple[int, int]  # height, width
+    shape: tuple[int, int, int]  # of one step: polarities, height, width
+
+    def channels(self, events: Recorded) -> np.ndarray:
+        """Flat channels; -1 for what is no place on the sensor."""
+        polarity, y, x = (np.asarray(a).astype(np.int64) for a in events[2:])
+        height, width = self.sensor
+        outside = (y < 0) | (y >= height) | (x < 0) | (x >= width) | (polarity < 0) | (polarity > 1)
+        row, column = y * self.shape[1] // height, x * self.shape[2] // width
+        flat = ((polarity if self.shape[0] == 2 else 0) * self.shape[1] + row) * self.shape[2] + column
+        return np.where(outside, -1, flat)
+
+
+def camera(where: str, sensor: tuple[int, int], size: tuple[int, int] | None, polarities: int) -> Camera:
+    """A camera whose pixels are brought together to `size`, and whose polarities may be.
+
+    **Raises:** `ValueError` for more pixels than the sensor has, or for another number of polarities than 1 and 2.
+    """
+    shape = sensor if size is None else size
+    if (
+        not isinstance(shape, tuple)
+        or len(shape) != 2
+        or not all(isinstance(n, int) and 1 <= n <= most for n, most in zip(shape, sensor, strict=True))
+    ):
+        raise ValueError(
+            f"{where}: size is {size!r}, expected (height, width), at most {sensor}: neighbours are brought together."
+        )
+    if polarities not in (1, 2) or isinstance(polarities, bool):
+        raise ValueError(f"{where}: polarities is {polarities!r}, expected 2 (OFF and ON apart) or 1 (together).")
+    return Camera(sensor, (polarities, *shape))
+
+
+def read_camera(
+    place: Place,
+    read_files: Callable[[list[Path]], Recorded],
+    camera: Camera,
+    labels: np.ndarray,
+    classes: tuple[str, ...],
+    *,
+    dt: float,
+    num_steps: int | None,
+    options: Chosen,
+    meta: Mapping[str, Any] | None = None,
+    **settings: Any,
+) -> SpikeDataset:
+    """The recordings of an event camera, a file each.
+
+    **Arguments:** `read_files`: the events of some files.
+    """
+    files = place.files
+
+    def pieces() -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        for first in range(0, len(files), TOGETHER):
+            events = read_files(files[first : first + TOGETHER])
+            yield events.lengths, events.times, camera.channels(events)
+
+    def source() -> Source:
+        count = -(-len(files) // TOGETHER)
+        return Source(pieces(), count, lambda i: os.fspath(files[i]), labels, classes, scale=1e6, meta=meta or {})
+
+    return read(place, source, camera.shape, dt=dt, num_steps=num_steps, options=options, **settings)
