@@ -158,7 +158,7 @@ def test_compiled_and_under_vmap_as_one_by_one(name, call, example, bad, says):
 @each_encoder
 @pytest.mark.parametrize("dtype", ["bfloat16", "float64"])
 def test_the_dtype_is_that_of_the_input(name, call, example, bad, says, dtype, x64):
-    spikes = call(example.astype(dtype), jax.random.key(0))
+    spikes = jax.jit(call)(example.astype(dtype), jax.random.key(0))
     assert spikes.dtype == dtype
     assert np.all(np.isfinite(np.asarray(spikes, float)))
 
