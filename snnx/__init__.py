@@ -9,11 +9,14 @@ The rooms of the house, from the ground up:
 - `snnx.cells`: the contract that neurons and containers keep.
 - `snnx.neurons`, `snnx.layers`: the cells themselves.
 - `snnx.simulation`: time.
-- `snnx.encoding`, `snnx.losses`, `snnx.metrics`, `snnx.data`: what goes in, and what is asked of what comes out.
+- `snnx.data`, `snnx.encoding`, `snnx.audio`, `snnx.augment`: what goes in.
+- `snnx.losses`, `snnx.metrics`: what is asked of what comes out.
 - `snnx.train`: training, evaluation, checkpoints.
 - `snnx.plot`: pictures (extra `plot`; matplotlib is imported when one is drawn).
 """
 
+from snnx import audio as audio
+from snnx import augment as augment
 from snnx import data as data
 from snnx import encoding as encoding
 from snnx import losses as losses
@@ -220,6 +223,8 @@ __all__ = [
     "VanRossum",
     "Weighted",
     "__version__",
+    "audio",
+    "augment",
     "cast",
     "data",
     "default_chunk",

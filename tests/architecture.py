@@ -15,17 +15,24 @@ FLOORS = {
     2: ("neurons",),
     3: ("layers",),
     4: ("simulation",),
-    5: ("encoding", "audio", "losses", "metrics", "data"),
+    5: ("encoding", "audio", "augment", "losses", "metrics", "data"),
     6: ("train", "event", "nir", "evolve", "neurobench", "plot"),
     7: ("cli", "__main__"),
 }
 FLOOR_OF = {room: floor for floor, rooms in FLOORS.items() for room in rooms}
 SIDEWAYS = {0, 1, 7}  # floors whose rooms may import each other, as long as there is no cycle
 NEVER = {5: {2, 3, 4}}  # floors that are lower, and yet no business of this one: data knows no networks
-EXCEPTIONS = {("data", "encoding")}  # (from, to) on one floor: data sets come encoded
+EXCEPTIONS = {
+    ("data", "encoding"),
+    ("data", "audio"),
+    ("audio", "encoding"),
+}  # (from, to) on one floor: data come encoded
 MAY_IMPORT_THE_TOP = {7}
 MAY_PRINT = {"cli", "__main__"}
-HEAVY = {"tonic", "h5py", "matplotlib", "evosax", "gymnax", "brax", "nir", "sklearn", "rich"}
+HEAVY = {"tonic", "h5py", "aedat", "soundfile", "librosa", "grain", "matplotlib", "evosax", "gymnax", "brax", "nir"} | {
+    "sklearn",
+    "rich",
+}
 MAX_LINES = 400
 
 

@@ -12,6 +12,11 @@ from snnx.data._events import from_events as from_events
 from snnx.data._split import k_fold as k_fold
 from snnx.data._split import leave_one_out as leave_one_out
 from snnx.data._split import leave_out as leave_out
+from snnx.data._stream import AbstractStream as AbstractStream
+from snnx.data._stream import filled as filled
+from snnx.data._stream import stream as stream
+from snnx.data._stream import stream_chunks as stream_chunks
+from snnx.data._stream import stream_grain as stream_grain
 from snnx.data._tonic import from_tonic as from_tonic
 from snnx.data.generated import adding as adding
 from snnx.data.generated import copy_memory as copy_memory
@@ -28,6 +33,8 @@ from snnx.data.recorded import Options as Options
 from snnx.data.recorded import asldvs as asldvs
 from snnx.data.recorded import cifar10dvs as cifar10dvs
 from snnx.data.recorded import dvs_gesture as dvs_gesture
+from snnx.data.recorded import from_audio as from_audio
+from snnx.data.recorded import fsdd as fsdd
 from snnx.data.recorded import ncaltech101 as ncaltech101
 from snnx.data.recorded import nmnist as nmnist
 from snnx.data.recorded import shd as shd
@@ -35,6 +42,7 @@ from snnx.data.recorded import smnist as smnist
 from snnx.data.recorded import ssc as ssc
 
 __all__ = [
+    "AbstractStream",
     "Options",
     "SpikeDataset",
     "adding",
@@ -44,12 +52,14 @@ __all__ = [
     "delayed_match_to_sample",
     "digits",
     "dvs_gesture",
+    "from_audio",
     "from_constant",
     "from_counts",
     "from_currents",
     "from_events",
     "from_spikes",
     "from_tonic",
+    "fsdd",
     "k_fold",
     "leave_one_out",
     "leave_out",
@@ -64,6 +74,9 @@ __all__ = [
     "smnist",
     "ssc",
     "store_recall",
+    "stream",
+    "stream_chunks",
+    "stream_grain",
     "yin_yang",
     "yin_yang_points",
 ]

@@ -44,6 +44,8 @@ def leave_one_out(data: SpikeDataset, by: str) -> Iterator[tuple[int | str, Spik
     **Arguments:** `by`: a name in `data.meta`. **Raises:** as `leave_out`.
     """
     _, names = _groups("leave_one_out", data, by)
+    if len(names) < 2:
+        raise ValueError(f"leave_one_out: all examples are of {by} {names[0]!r}; expected two or more groups.")
     return ((name, *leave_out(data, by, [name])) for name in names)
 
 

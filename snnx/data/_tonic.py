@@ -1,5 +1,6 @@
+import itertools
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -51,9 +52,16 @@ def from_tonic(
     count = len(dataset)
     if count == 0:
         raise DataError("from_tonic: the data set has no example.")
-    first = np.asarray(dataset[0][0])
-    examples = (dataset[i] for i in track(range(count), "from_tonic: reading", count, progress))
-    if first.dtype.names is None:
+    read = ((np.asarray(values), target) for values, target in (dataset[i] for i in range(count)))
+    # Of events or of frames? An empty recording does not tell: tonic's Compose stops at it. (Each is read once only, for
+    # transforms may be random.)
+    first = []
+    for values, target in read:
+        first.append((values, target))
+        if values.size or values.dtype.names is None:
+            break
+    examples = track(itertools.chain(first, read), "from_tonic: reading", count, progress)
+    if first[-1][0].dtype.names is None:
         return _frames(examples, count, dt, num_steps, layout, drop_late, binarize, _names(dataset, classes), meta)
     shape = _shape(dataset) if sample_shape is None else tuple(sample_shape)
     recordings = Recordings(
@@ -61,7 +69,7 @@ def from_tonic(
     )
     targets = []
     for i, (events, target) in enumerate(examples):
-        recordings.add(np.array([len(events)]), *_columns(i, np.asarray(events), shape), scale=MICROSECONDS)
+        recordings.add(np.array([len(events)]), *_columns(i, events, shape), scale=MICROSECONDS)
         targets.append(target)
     inputs = lay_out("from_tonic", recordings.finish(), layout, binarize=binarize)
     labels, names = labels_of("from_tonic", *_labels(targets, _names(dataset, classes)))
@@ -88,13 +96,17 @@ def _columns(i: int, events: np.ndarray, shape: tuple[int, ...]) -> tuple[np.nda
             f"from_tonic: example {i} is {describe(events)}; expected events with fields t, {', '.join(names)}, for a step of"
             f" shape {shape}."
         )
-    places = [events[name].astype(np.int64) for name in names]
-    for name, place, size in zip(names, places, shape, strict=True):
-        outside = (place < 0) | (place >= size)
-        if outside.any():
-            at = int(np.argmax(outside))
-            raise DataError(f"from_tonic: example {i}, event {at}: {name} is {place[at]}, expected 0 to {size - 1}.")
-    return events["t"], np.asarray(np.ravel_multi_index(places, shape))
+    for name, size in zip(names, shape, strict=True):
+        place = events[name]
+        wrong = ~((place >= 0) & (place < size))
+        if place.dtype.kind == "f":
+            wrong |= place != np.floor(place)
+        if wrong.any():
+            at = int(np.argmax(wrong))
+            raise DataError(
+                f"from_tonic: example {i}, event {at}: {name} is {place[at]}, expected a whole number from 0 to {size - 1}."
+            )
+    return events["t"], np.asarray(np.ravel_multi_index([events[name].astype(np.int64) for name in names], shape))
 
 
 def _names(dataset: Any, classes: Sequence[str] | None) -> tuple[str, ...] | None:
@@ -102,7 +114,7 @@ def _names(dataset: Any, classes: Sequence[str] | None) -> tuple[str, ...] | Non
     return None if names is None else tuple(n.decode() if isinstance(n, bytes) else str(n) for n in names)
 
 
-def _labels(targets: list[Any], classes: tuple[str, ...] | None) -> tuple[np.ndarray, tuple[str, ...] | None]:
+def _labels(targets: Sequence[Any], classes: tuple[str, ...] | None) -> tuple[np.ndarray, tuple[str, ...] | None]:
     """Targets as numbers: texts by their place among the classes."""
     values = np.asarray(targets)
     if values.dtype.kind not in "US":
@@ -116,7 +128,7 @@ def _labels(targets: list[Any], classes: tuple[str, ...] | None) -> tuple[np.nda
 
 
 def _frames(
-    examples: Any,
+    examples: Iterable[tuple[np.ndarray, Any]],
     count: int,
     dt: float,
     num_steps: int | None,
@@ -127,16 +139,21 @@ def _frames(
     meta: Mapping[str, Any] | None,
 ) -> SpikeDataset:
     """A data set of arrays `[time, *sample_shape]`, followed by silence where they are shorter than the longest."""
-    frames, targets = [], []
-    for i, (values, target) in enumerate(examples):
-        values = np.asarray(values)
-        if values.ndim < 2 or (frames and values.shape[1:] != frames[0].shape[1:]):
-            like = f", example 0 {describe(frames[0])}" if frames else ""
+    if num_steps is not None and (isinstance(num_steps, bool) or not isinstance(num_steps, int) or num_steps < 1):
+        raise ValueError(f"from_tonic: num_steps is {num_steps!r}, expected a whole number >= 1, or None.")
+    given, targets = zip(*examples, strict=True)
+    loud = [values for values in given if values.dtype.names is None and values.any()]
+    like = loud[0] if loud else next(values for values in given if values.dtype.names is None)
+    frames = []
+    for i, values in enumerate(given):
+        fits = values.dtype.names is None and values.ndim >= 2 and values.shape[1:] == like.shape[1:]
+        if not fits and (len(values) if values.dtype.names else values.any() or values.ndim < 2):
             raise ShapeError(
-                f"from_tonic: example {i} is {describe(values)}{like}; expected [time, *sample_shape] of one shape."
+                f"from_tonic: example {i} is {describe(values)}, another {describe(like)}; expected [time, *sample_shape] of"
+                " one shape."
             )
-        frames.append(values)
-        targets.append(target)
+        # An empty recording has no frames in tonic's Compose, and turned ones (width before height) in its ToFrame.
+        frames.append(values if fits else like[:0])
     longest = max(len(values) for values in frames)
     if num_steps is not None and longest > num_steps and not drop_late:
         raise DataError(
@@ -152,7 +169,8 @@ def _frames(
             DataLossWarning,
             stacklevel=3,
         )
-    together = np.zeros((count, steps, *frames[0].shape[1:]), np.result_type(*{values.dtype for values in frames}))
+    kind = np.result_type(*{values.dtype for values in loud or [like]})  # ToFrame gives empty recordings as floats
+    together = np.zeros((count, steps, *like.shape[1:]), kind)
     for row, values in zip(together, frames, strict=True):
         row[: len(values)] = values[:steps]
     labels, names = _labels(targets, classes)

@@ -252,7 +252,8 @@ def _keys(where: str, inputs: "AbstractInputs | EventTable", first: int, stop: i
         values = np.broadcast_to(values, (stop - first, steps, channels)).reshape(-1)
     else:
         raise TypeError(f"{where}: {type(inputs).__name__} is no layout that events can be read from.")
-    wrong = ~((values >= 0) & np.isfinite(values) & (values == np.floor(values)))
+    with np.errstate(invalid="ignore"):  # bfloat16 compares NaN with a warning
+        wrong = ~((values >= 0) & np.isfinite(values) & (values == np.floor(values)))
     if wrong.any():
         value = values[np.argmax(wrong)]
         raise ValueError(

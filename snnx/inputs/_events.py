@@ -44,7 +44,7 @@ class Events(AbstractInputs):
         self.steps, self.channels, self.num_steps, self.busiest = steps, channels, num_steps, busiest
 
     def stretch(self, start: "int | Int[Array, '']", size: int) -> "Events":
-        bound = self.busiest[min((size - 1).bit_length(), len(self.busiest) - 1)]
+        bound = min(self.busiest[min((size - 1).bit_length(), len(self.busiest) - 1)], self.steps.shape[0])
         first = jnp.searchsorted(self.steps, jnp.asarray(start, self.steps.dtype))
         at = first + jnp.arange(bound)
         steps = self.steps.at[at].get(mode="fill", fill_value=self.num_steps)
@@ -90,7 +90,7 @@ class EventTable(eqx.Module):
         """
         which = jnp.arange(len(self)).at[indices].get(mode="clip")  # as the other layouts take what is out of range
         first = self.starts[which]
-        place = jnp.arange(self.capacity)[None]
+        place = jnp.arange(min(self.capacity, self.steps.shape[0]))[None]
         at = first[:, None] + place
         there = place < (self.starts[which + 1] - first)[:, None]
         steps = jnp.where(there, self.steps.at[at].get(mode="fill", fill_value=0), self.num_steps)
@@ -103,20 +103,31 @@ class EventTable(eqx.Module):
             self.busiest,
         )
 
-    def subset(self, indices: np.ndarray) -> "EventTable":
-        """The table of these examples alone; not within a program, for its size depends on them."""
+    def subset(self, indices: np.ndarray, room: int | None = None) -> "EventTable":
+        """The table of these examples alone; not within a program, for its size depends on them.
+
+        **Arguments:** `room`: for how many events the table is to have room; by default for those that there are.
+        """
         starts = np.asarray(self.starts)
         lengths = np.diff(starts)[indices]
         ends = np.cumsum(lengths)
         at = np.arange(ends[-1]) + np.repeat(starts[indices] - (ends - lengths), lengths)
+        more = 0 if room is None else room - len(at)
         return EventTable(
             jnp.asarray(np.concatenate([[0], ends]), self.starts.dtype),
-            self.steps[at],
-            self.channels[at],
+            jnp.pad(self.steps[at], (0, more)),
+            jnp.pad(self.channels[at], (0, more)),
             self.sample_shape,
             self.num_steps,
             self.busiest,
             self.capacity,
+        )
+
+    def filled(self, count: int) -> "EventTable":
+        """The same table with silent examples behind, `count` in all."""
+        starts = jnp.pad(self.starts, (0, count - len(self)), mode="edge")
+        return EventTable(
+            starts, self.steps, self.channels, self.sample_shape, self.num_steps, self.busiest, self.capacity
         )
 
 

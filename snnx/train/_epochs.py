@@ -1,8 +1,9 @@
 """The host's side of a run: epochs cut into segments, and what happens between them."""
 
+import itertools
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import equinox as eqx
@@ -13,9 +14,10 @@ from jaxtyping import Array, PyTree
 from snnx._errors import NonFiniteError
 from snnx.cells import refused_parameters
 from snnx.train._callbacks import AbstractCallback, Run
+from snnx.train._chunks import Chunk, Chunks
 from snnx.train._devices import collected, spread
 from snnx.train._evaluate import Evaluation
-from snnx.train._program import Fixed, Moving, Plan, train_steps
+from snnx.train._program import Fixed, Moving, Part, Plan, train_steps
 from snnx.train._progress import Progress
 from snnx.train._state import Totals, TrainState, copied
 
@@ -34,6 +36,7 @@ class Epochs:
         fixed: Fixed,
         moving: Moving,
         state: TrainState,
+        chunks: Chunks,
         *,
         history: list[dict[str, Any]],
         settings: dict[str, Any],
@@ -43,7 +46,8 @@ class Epochs:
         self.plan, self.fixed, self.moving = plan, fixed, moving
         self.epoch, self.best, self.history, self.settings = int(state.epoch), state.best, history, settings
         self.callbacks, self.validate = callbacks, validate
-        self.steps = -(-len(fixed.data) // plan.batch_size)
+        self.chunks, self.steps = chunks, chunks.steps
+        self._ahead: Iterator[Chunk] | None = None
         self._seconds_per_step: float | None = None
 
     def run(self, bar: Progress) -> None:
@@ -57,6 +61,9 @@ class Epochs:
 
     def compile(self) -> float:
         """Compile the program by running it for no step; returns the seconds that this took."""
+        first = next(self._chunks())
+        self._enter(first)
+        self._ahead = itertools.chain([first], self._ahead or ())
         start = time.perf_counter()
         self._advance(int(self.moving.position))
         jax.block_until_ready(self.moving)
@@ -85,32 +92,49 @@ class Epochs:
         return eqx.combine(moving.params, collected(self.fixed.rest), self.plan.model.value)
 
     def _advance(self, stop: int) -> None:
-        self.moving = train_steps(self.plan, self.moving, self.fixed, self._number(stop))
+        self.moving = train_steps(self.plan, self.moving, self.fixed, self._part, self._number(stop))
 
     def _number(self, number: int) -> Array:
         return spread(self.plan.mesh, jnp.asarray(number, jnp.int32))
 
     def _run_epoch(self, bar: Progress) -> dict[str, Any]:
         """The rest of the current epoch, segment by segment; returns its figures."""
-        self.fixed = eqx.tree_at(lambda f: f.epoch, self.fixed, self._number(self.epoch))
         begin, first = time.perf_counter(), int(self.moving.position)
-        position = first
-        while position < self.steps:
+        for chunk in self._chunks():
+            self._enter(chunk)
+            self._run_chunk(chunk, bar)
+        self._ahead = None
+        seconds = time.perf_counter() - begin
+        examples = self.chunks.examples * (self.steps - first) / self.steps
+        return _record(self.epoch + 1, self.moving.totals, seconds, examples / seconds)
+
+    def _chunks(self) -> Iterator[Chunk]:
+        """What is left of the epoch's chunks."""
+        if self._ahead is None:
+            self._ahead = self.chunks.of(self.epoch, int(self.moving.position))
+        return self._ahead
+
+    def _enter(self, chunk: Chunk) -> None:
+        """Train on this chunk from here on."""
+        numbers = (self.epoch, chunk.number, chunk.examples, chunk.first)
+        self._part = Part(chunk.data, *(self._number(number) for number in numbers))
+
+    def _run_chunk(self, chunk: Chunk, bar: Progress) -> None:
+        """The rest of a chunk's steps, segment by segment."""
+        position = int(self.moving.position)
+        while position < chunk.stop:
             # The first segment is one step, to learn how long a step takes; then about ten seconds each.
             size = 1 if self._seconds_per_step is None else max(1, int(SEGMENT_SECONDS / self._seconds_per_step))
-            begin_segment = time.perf_counter()
-            self._advance(min(position + size, self.steps))
+            begin = time.perf_counter()
+            self._advance(min(position + size, chunk.stop))
             reached, failed = int(self.moving.position), int(self.moving.failed)
             if failed >= 0:
                 raise _not_finite(self.snapshot(), self.epoch, failed)
-            self._seconds_per_step = max((time.perf_counter() - begin_segment) / (reached - position), 1e-7)
+            self._seconds_per_step = max((time.perf_counter() - begin) / (reached - position), 1e-7)
             position = reached
             bar.update(self.epoch, position, self.history[-1] if self.history else None)
             if position < self.steps:
                 self.tell("after_segment")
-        seconds = time.perf_counter() - begin
-        examples = len(self.fixed.data) * (self.steps - first) / self.steps
-        return _record(self.epoch + 1, self.moving.totals, seconds, examples / seconds)
 
     def _finish_epoch(self, record: dict[str, Any]) -> None:
         """Score the validation split, if there is one, and note the epoch's figures and the best epoch so far."""

@@ -2,20 +2,21 @@ import time
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Key, PyTree
 
 from snnx._errors import check_key
 from snnx._intern import Static
-from snnx.data import SpikeDataset
+from snnx.data import AbstractStream, SpikeDataset
 from snnx.losses import AbstractLoss, CrossEntropy
 from snnx.metrics import confusion_matrix
 from snnx.reductions import Mean
 from snnx.simulation import chunk_size
 from snnx.train._check import check_task
 from snnx.train._devices import Devices, mesh_of, spread
-from snnx.train._program import Schedule, score_examples
+from snnx.train._program import Schedule, Scores, score_examples
 
 
 class Evaluation(eqx.Module):
@@ -44,7 +45,7 @@ class Evaluation(eqx.Module):
 
 def evaluate(
     model: PyTree,
-    data: SpikeDataset,
+    data: SpikeDataset | AbstractStream,
     *,
     loss: AbstractLoss | None = None,
     batch_size: int = 256,
@@ -60,6 +61,7 @@ def evaluate(
 
     **Arguments:**
     - `model`: any cell.
+    - `data`: a `SpikeDataset`, or a stream (`snnx.data.stream`), which is gone through in order.
     - `loss`: as in training; by default `CrossEntropy(Mean())`. Its readout also says which class is the likeliest.
     - `batch_size`: how many examples at once; the last batch is padded, and its padding not counted.
     - `key`: for models that are random in inference mode too (a `StochasticEscape`); by default `jax.random.key(0)`.
@@ -71,13 +73,13 @@ def evaluate(
     loss = CrossEntropy(Mean()) if loss is None else loss
     key = jax.random.key(0) if key is None else key
     check_key("evaluate", key)
-    check_task("evaluate", model, data, loss, batch_size)
+    check_task("evaluate", model, data.like if isinstance(data, AbstractStream) else data, loss, batch_size)
     return score(model, data, loss, batch_size, key, chunk, mesh_of("evaluate", devices))
 
 
 def score(
     model: PyTree,
-    data: SpikeDataset,
+    data: SpikeDataset | AbstractStream,
     loss: AbstractLoss,
     batch_size: int,
     key: Key[Array, ""],
@@ -86,6 +88,38 @@ def score(
 ) -> Evaluation:
     """`evaluate` without its checks, which cost more than scoring a small data set does."""
     start = time.perf_counter()
+    parts = data.chunks(None, 0) if isinstance(data, AbstractStream) else [data]
+    found = [(np.asarray(part.targets), _scores(model, part, loss, batch_size, key, chunk, mesh)) for part in parts]
+    targets = np.concatenate([own for own, _ in found])
+    scores = jax.tree.map(lambda *values: np.concatenate(values), *(own for _, own in found))
+    classes = (data.like if isinstance(data, AbstractStream) else data).num_classes
+    predictions = accuracy = confusion = None
+    if scores.predictions is not None and classes is not None:
+        predictions = scores.predictions
+        accuracy = float(np.mean(predictions == targets))
+        confusion = np.asarray(confusion_matrix(jnp.asarray(targets), jnp.asarray(predictions), classes))
+    return Evaluation(
+        loss=float(scores.losses.mean(dtype=np.float64)),
+        accuracy=accuracy,
+        examples=len(data),
+        spike_rates={path: float(rate.mean(dtype=np.float64)) for path, rate in scores.rates.items()},
+        predictions=predictions,
+        confusion=confusion,
+        losses=scores.losses,
+        seconds=time.perf_counter() - start,
+    )
+
+
+def _scores(
+    model: PyTree,
+    data: SpikeDataset,
+    loss: AbstractLoss,
+    batch_size: int,
+    key: Key[Array, ""],
+    chunk: int | None,
+    mesh: Mesh | None,
+) -> Scores:
+    """The scores of every example, on the host."""
     arrays, static = eqx.partition(eqx.nn.inference_mode(model), eqx.is_array)
     loss_arrays, loss_static = eqx.partition(loss, eqx.is_array)
     size = min(batch_size, len(data))
@@ -97,19 +131,4 @@ def score(
         mesh,
         *spread(mesh, (arrays, loss_arrays, data, key)),
     )
-    losses = np.asarray(found.losses)
-    predictions = accuracy = confusion = None
-    if found.predictions is not None and data.num_classes is not None:
-        predictions = np.asarray(found.predictions)
-        accuracy = float(np.mean(predictions == np.asarray(data.targets)))
-        confusion = np.asarray(confusion_matrix(data.targets, found.predictions, data.num_classes))
-    return Evaluation(
-        loss=float(losses.mean(dtype=np.float64)),
-        accuracy=accuracy,
-        examples=len(data),
-        spike_rates={path: float(np.asarray(rate).mean(dtype=np.float64)) for path, rate in found.rates.items()},
-        predictions=predictions,
-        confusion=confusion,
-        losses=losses,
-        seconds=time.perf_counter() - start,
-    )
+    return jax.tree.map(np.asarray, found)

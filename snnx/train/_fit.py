@@ -11,15 +11,18 @@ from jaxtyping import Array, Key, PyTree
 
 from snnx._errors import CheckpointError, check_key, describe
 from snnx._intern import Static
+from snnx.augment import AbstractAugmentation, AbstractMixing
 from snnx.cells import AbstractCell, Keep
-from snnx.data import SpikeDataset, fingerprint
+from snnx.data import AbstractStream, SpikeDataset, fingerprint
 from snnx.losses import AbstractLoss
 from snnx.parameters import trainable as trainable_by_default
 from snnx.simulation import chunk_size
 from snnx.surrogates import AbstractSurrogate
+from snnx.train._augment import check_augment
 from snnx.train._callbacks import AbstractCallback
 from snnx.train._check import check_task
 from snnx.train._checkpoint import load_checkpoint, read_meta
+from snnx.train._chunks import Chunks
 from snnx.train._devices import Devices, mesh_of, spread
 from snnx.train._epochs import Epochs
 from snnx.train._evaluate import Evaluation, score
@@ -57,14 +60,15 @@ class FitResult(eqx.Module):
 
 def fit(
     model: PyTree,
-    data: SpikeDataset,
+    data: SpikeDataset | AbstractStream,
     *,
     loss: AbstractLoss,
     optimizer: optax.GradientTransformation,
     epochs: int,
     key: Key[Array, ""],
     batch_size: int | None = None,
-    validation: SpikeDataset | None = None,
+    validation: SpikeDataset | AbstractStream | None = None,
+    augment: Sequence[AbstractAugmentation | AbstractMixing] = (),
     trainable: Callable[[PyTree], PyTree] = trainable_by_default,
     callbacks: Sequence[AbstractCallback] = (),
     chunk: int | None = None,
@@ -87,12 +91,14 @@ def fit(
 
     **Arguments:**
     - `model`: any cell. It is not changed.
-    - `data`: a `SpikeDataset`.
+    - `data`: a `SpikeDataset`; or a stream (`snnx.data.stream`), of which two chunks at a time are on the device.
     - `loss`: e.g. `CrossEntropy(Mean()) + 1e-3 * UpperRate(0.1)`.
     - `optimizer`: from optax; clipping, schedules and accumulation are optax's (`optax.chain`, `optax.MultiSteps`).
     - `epochs`: how many in all, those of a resumed run included.
     - `batch_size`: examples per step, at most as many as there are; by default 128, or all where there are fewer.
     - `validation`: scored after every epoch; the model of the epoch with the lowest validation loss is returned.
+    - `augment`: changes of the inputs, drawn anew for every example in every epoch within the compiled step, one after the
+        other: `[snnx.augment.ChannelShift(20), snnx.augment.DropEvents(0.1)]`. The validation is not augmented.
     - `trainable`: from a model to a PyTree of bools: which arrays are moved; by default every array of floats that is
         not in a `Frozen`.
     - `callbacks`: `Checkpoint(path)`, `EarlyStopping(patience)`, `LogFile(path)`, ...
@@ -114,33 +120,49 @@ def fit(
     """
     begin = time.perf_counter()
     _check_kinds(optimizer, key, callbacks, trainable)
-    size = min(128, len(data) if isinstance(data, SpikeDataset) else 128) if batch_size is None else batch_size
-    _check(model, data, loss, epochs, size, validation)
+    known = isinstance(data, SpikeDataset | AbstractStream)
+    size = min(128, len(data) if known else 128) if batch_size is None else batch_size
+    like = data.like if isinstance(data, AbstractStream) else data
+    _check(model, data, like, loss, epochs, size, validation)
+    check_augment(augment, like)
     settings = {
         "epochs": epochs,
         "batch_size": size,
         "examples": len(data),
         "validation": 0 if validation is None else len(validation),
-        "data": fingerprint(data),
+        "data": fingerprint(like),
+        "augment": " ".join(repr(list(augment)).split()),
         "loss": " ".join(repr(loss).split()),
         "truncate": truncate,
     }
     state, history = _initial_state(model, optimizer, trainable, key, validation, resume, settings)
     params, rest, static = _partition(state.model, trainable)
     loss_arrays, loss_static = eqx.partition(loss, eqx.is_array)
-    schedule = Schedule(chunk_size(model, data.num_steps, chunk, truncate, size, "fit"), keep, truncate)
+    augment_arrays, augment_static = eqx.partition(tuple(augment), eqx.is_array)
+    schedule = Schedule(chunk_size(model, like.num_steps, chunk, truncate, size, "fit"), keep, truncate)
     mesh = mesh_of("fit", devices)
-
-    validation = spread(mesh, validation)
+    if isinstance(validation, SpikeDataset):
+        validation = spread(mesh, validation)
 
     def validate(model: PyTree) -> Evaluation | None:
         return None if validation is None else score(model, validation, loss, size, jax.random.key(0), chunk, mesh)
 
+    chunks = Chunks(data, size, state.key, mesh, loss)
     run = Epochs(
-        Plan(Static(static), Static(loss_static), Static(optimizer.update), size, schedule, mesh),
-        spread(mesh, Fixed(rest, loss_arrays, state.key, state.epoch, data)),
+        Plan(
+            Static(static),
+            Static(loss_static),
+            Static(augment_static),
+            Static(optimizer.update),
+            size,
+            schedule,
+            mesh,
+            chunks.streamed,
+        ),
+        spread(mesh, Fixed(rest, loss_arrays, augment_arrays, state.key)),
         spread(mesh, copied(Moving(params, state.opt_state, state.position, state.totals, jnp.asarray(-1, jnp.int32)))),
         state,
+        chunks,
         history=history,
         settings=settings,
         callbacks=callbacks,
@@ -167,13 +189,14 @@ def fit(
 
 def _check(
     model: PyTree,
-    data: SpikeDataset,
+    data: SpikeDataset | AbstractStream,
+    like: SpikeDataset,
     loss: AbstractLoss,
     epochs: int,
     batch_size: int,
-    validation: SpikeDataset | None,
+    validation: SpikeDataset | AbstractStream | None,
 ) -> None:
-    check_task("fit", model, data, loss, batch_size)
+    check_task("fit", model, like, loss, batch_size)
     if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
         raise ValueError(f"fit: epochs is {epochs!r}, expected a whole number >= 1.")
     if batch_size > len(data):
@@ -182,13 +205,14 @@ def _check(
             " less."
         )
     if validation is not None:
-        if not isinstance(validation, SpikeDataset):
-            raise TypeError(f"fit: validation is {describe(validation)}; expected a SpikeDataset.")
+        if not isinstance(validation, SpikeDataset | AbstractStream):
+            raise TypeError(f"fit: validation is {describe(validation)}; expected a SpikeDataset or a stream.")
+        shown = validation.like if isinstance(validation, AbstractStream) else validation
         for name in ("sample_shape", "classes", "dt"):
-            ours, theirs = getattr(validation, name), getattr(data, name)
+            ours, theirs = getattr(shown, name), getattr(like, name)
             if ours != theirs:
                 raise ValueError(f"fit: validation has {name} {ours}, but data has {theirs}; they must be alike.")
-        check_task("fit, validation", model, validation, loss, batch_size)
+        check_task("fit, validation", model, shown, loss, batch_size)
 
 
 def _check_kinds(optimizer: Any, key: Any, callbacks: Any, trainable: Any) -> None:
@@ -216,7 +240,7 @@ def _initial_state(
     optimizer: optax.GradientTransformation,
     trainable: Callable[[PyTree], PyTree],
     key: Key[Array, ""],
-    validation: SpikeDataset | None,
+    validation: SpikeDataset | AbstractStream | None,
     resume: "str | os.PathLike | FitResult | None",
     settings: dict[str, Any],
 ) -> tuple[TrainState, list[dict[str, Any]]]:
@@ -248,7 +272,7 @@ def _initial_state(
 
 
 def _check_settings(before: dict[str, Any], settings: dict[str, Any]) -> None:
-    for name in ("batch_size", "examples", "validation", "data", "loss", "truncate"):
+    for name in ("batch_size", "examples", "validation", "data", "loss", "augment", "truncate"):
         if name in before and before[name] != settings[name]:
             raise CheckpointError(
                 f"fit: resume was made with {name}={before[name]}, but this call has {name}={settings[name]}; pass the"

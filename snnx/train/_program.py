@@ -17,6 +17,7 @@ from snnx.data import SpikeDataset
 from snnx.losses import AbstractLoss
 from snnx.reductions import Mean
 from snnx.simulation import simulate
+from snnx.train._augment import Augment
 from snnx.train._devices import gathered, my_rows, on_every_device, summed
 from snnx.train._state import Totals
 
@@ -43,13 +44,25 @@ class Moving(eqx.Module):
 
 
 class Fixed(eqx.Module):
-    """What it does not: the arrays that are not trained, the loss's, the key, the epoch, the data."""
+    """What it does not: the arrays that are not trained, those of the loss and of the augmentations, and the key."""
 
     rest: PyTree
     loss: PyTree
+    augment: PyTree
     key: Key[Array, ""]
-    epoch: Int[Array, ""]
+
+
+class Part(eqx.Module):
+    """What a stretch of training steps is over: a chunk of the data, and where it stands in which epoch.
+
+    `examples` of the data are real; `first` is the step of the epoch that begins with them.
+    """
+
     data: SpikeDataset
+    epoch: Int[Array, ""]
+    chunk: Int[Array, ""]
+    examples: Int[Array, ""]
+    first: Int[Array, ""]
 
 
 class Plan(NamedTuple):
@@ -57,10 +70,12 @@ class Plan(NamedTuple):
 
     model: Static
     loss: Static
+    augment: Static
     update: Static
     batch_size: int
     schedule: Schedule
     mesh: Mesh | None
+    streamed: bool
 
 
 def _examples(
@@ -70,18 +85,22 @@ def _examples(
     keys: Array,
     schedule: Schedule,
     rates_of: tuple[str, ...] = (),
+    others: tuple[PyTree, Array] | None = None,
 ) -> tuple[Array, Array | None, dict[str, Array]]:
-    """Loss, class scores and mean rates (at the paths asked for) of every example. The only vmap over examples."""
+    """Loss, class scores and mean rates (at the paths asked for) of every example. The only vmap over examples.
+
+    **Arguments:** `others`: targets that every example has besides its own, and the share of its own in the loss.
+    """
     wanted = {path: r if isinstance(r, tuple) else (r,) for path, r in loss.taps(model).items()}
     record = {
         path: wanted.get(path, ()) + ((Mean(),) if path in rates_of else ())
         for path in dict.fromkeys((*wanted, *rates_of))
     }
 
-    def one(example: SpikeDataset, key: Array) -> tuple:
+    def one(example: SpikeDataset, key: Array, others: tuple[PyTree, Array] | None) -> tuple:
         reduced, _, seen = simulate(
             model,
-            example.inputs,
+            example.inputs,  # pyright: ignore[reportArgumentType]  # what a table gives is no table
             key=key,
             mask=example.mask,
             readout=loss.readout,
@@ -93,9 +112,13 @@ def _examples(
             for path, given in wanted.items()
         }
         rates = {path: jnp.mean(seen[path][-1]) for path in rates_of}
-        return loss(reduced, example.targets, record=asked), loss.scores(reduced), rates
+        value = loss(reduced, example.targets, record=asked)
+        if others is not None:
+            target, share = others
+            value = share * value + (1.0 - share) * loss(reduced, target, record=asked)
+        return value, loss.scores(reduced), rates
 
-    return jax.vmap(one)(batch, keys)
+    return jax.vmap(one)(batch, keys, others)
 
 
 def _right(scores: Float[Array, "batch classes"] | None, targets: Array) -> Float[Array, "batch"]:
@@ -105,7 +128,7 @@ def _right(scores: Float[Array, "batch classes"] | None, targets: Array) -> Floa
 
 
 @functools.partial(jax.jit, static_argnums=0, donate_argnums=1)
-def train_steps(plan: Plan, moving: Moving, fixed: Fixed, stop: Int[Array, ""]) -> Moving:
+def train_steps(plan: Plan, moving: Moving, fixed: Fixed, part: Part, stop: Int[Array, ""]) -> Moving:
     """Training steps from `moving.position` up to `stop`, or up to the first that is not finite.
 
     The order of the examples is drawn from the key and the epoch's number, so that any segment of an epoch can be run
@@ -113,34 +136,45 @@ def train_steps(plan: Plan, moving: Moving, fixed: Fixed, stop: Int[Array, ""]) 
     part of the batch, and then the same update as all others.
     """
     TRACES["train_steps"] += 1
-    return on_every_device(plan.mesh, functools.partial(_train_steps, plan))(moving, fixed, stop)
+    return on_every_device(plan.mesh, functools.partial(_train_steps, plan))(moving, fixed, part, stop)
 
 
-def _train_steps(plan: Plan, moving: Moving, fixed: Fixed, stop: Int[Array, ""]) -> Moving:
-    n, size = len(fixed.data), plan.batch_size
+def _train_steps(plan: Plan, moving: Moving, fixed: Fixed, part: Part, stop: Int[Array, ""]) -> Moving:
+    n, size = len(part.data), plan.batch_size
     batches = -(-n // size)
-    key_order, key_steps = jax.random.split(jax.random.fold_in(fixed.key, fixed.epoch))
-    order = jnp.pad(jax.random.permutation(key_order, n), (0, batches * size - n))
+    key_epoch = jax.random.fold_in(fixed.key, part.epoch)
+    if plan.streamed:
+        key_epoch = jax.random.fold_in(key_epoch, part.chunk)
+    key_order, key_steps = jax.random.split(key_epoch)
+    order = jax.random.permutation(key_order, n)
+    if plan.streamed:  # the last chunk may have room for more examples than it has: those stand behind
+        order = order[jnp.argsort(order >= part.examples, stable=True)]
+    order = jnp.pad(order, (0, batches * size - n))
     loss = eqx.combine(fixed.loss, plan.loss.value)
+    augment = Augment(eqx.combine(fixed.augment, plan.augment.value), part.data, part.examples)
 
-    def batch_loss(params: PyTree, batch: SpikeDataset, keys: Array, weights: Array, count: Array) -> tuple:
+    def batch_loss(
+        params: PyTree, batch: SpikeDataset, others: PyTree, keys: Array, weights: Array, count: Array
+    ) -> tuple:
         model = eqx.combine(params, fixed.rest, plan.model.value)
-        losses, scores, _ = _examples(model, loss, batch, keys, plan.schedule)
+        losses, scores, _ = _examples(model, loss, batch, keys, plan.schedule, others=others)
         total = jnp.sum(jnp.where(weights > 0, losses, 0.0))
         right = jnp.sum(_right(scores, batch.targets) * weights)
         return total / count, (total, right)
 
     def step(moving: Moving) -> Moving:
-        first = moving.position * size
+        place = moving.position - part.first
+        first = place * size
         index = jax.lax.dynamic_slice_in_dim(order, first, size)
-        weights = (first + jnp.arange(size) < n).astype(jnp.float32)
-        keys = jax.random.split(jax.random.fold_in(key_steps, moving.position), size)
+        weights = (first + jnp.arange(size) < part.examples).astype(jnp.float32)
+        keys = jax.random.split(jax.random.fold_in(key_steps, place), size)
         mine, real = my_rows(plan.mesh, size)
         count = jnp.sum(weights)
+        batch, others = augment.batch(index[mine], keys[mine])
         (value, (total, right)), grads = summed(
             plan.mesh,
             jax.value_and_grad(batch_loss, has_aux=True)(
-                moving.params, fixed.data.take(index[mine]), keys[mine], weights[mine] * real, count
+                moving.params, batch, others, keys[mine], weights[mine] * real, count
             ),
         )
         updates, opt_state = plan.update.value(grads, moving.opt_state, moving.params)

@@ -78,4 +78,4 @@ def _read_matlab(paths: list[Path]) -> Recorded:
         found.append(columns)
     lengths = np.array([len(columns[0]) for columns in found])
     times, polarity, y, x = (np.concatenate([columns[i] for columns in found]) for i in range(4))
-    return Recorded(lengths, times, polarity, SENSOR[0] - 1 - y.astype(np.int64), x)
+    return Recorded(lengths, times, polarity, SENSOR[0] - 1 - y.astype(np.float64), x)

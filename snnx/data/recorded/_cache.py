@@ -15,7 +15,7 @@ import numpy as np
 
 from snnx._files import write_atomically
 
-VERSION = 1
+VERSION = 2
 FOLDER = ".snnx"
 Stored: TypeAlias = tuple[dict[str, Any], dict[str, np.ndarray]]
 """What JSON can hold, and arrays."""
@@ -42,15 +42,16 @@ def cached(
     if path.exists():
         try:
             return _read(path)
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            warnings.warn(f"{path} is damaged ({error}); it is made anew.", stacklevel=4)
+        except Exception as error:  # a damaged file makes the readers raise nearly anything
+            warnings.warn(f"{path} is damaged ({error!r}); it is made anew.", stacklevel=4)
     header, arrays = make()
-    entries = {"header": np.frombuffer(json.dumps(header).encode(), np.uint8)} | arrays
+    text = json.dumps({"given": header, "arrays": list(arrays)})
+    entries = {"header": np.frombuffer(text.encode(), np.uint8)} | arrays
     try:
         write_atomically(path, lambda file: np.savez(file, **entries))  # pyright: ignore[reportArgumentType]
     except OSError as error:
         warnings.warn(
-            f"{path} could not be written ({error.strerror}): what was read is not kept, and will be read again the next"
+            f"{path} could not be written ({error.strerror or error}): what was read is not kept, and will be read again the next"
             " time; cache=False does not try.",
             stacklevel=4,
         )
@@ -59,7 +60,7 @@ def cached(
 
 def _key(folder: pathlib.Path, sources: Iterable[pathlib.Path], settings: dict[str, Any]) -> str:
     """A text that is another for other files, other settings or another version of this format."""
-    digest = hashlib.sha256(json.dumps([VERSION, settings], sort_keys=True).encode())
+    digest = hashlib.sha256(json.dumps([VERSION, settings], sort_keys=True, default=repr).encode())
     for path in sources:
         known = path.stat()
         digest.update(f"{path.relative_to(folder)} {known.st_size} {known.st_mtime_ns}\n".encode())
@@ -67,6 +68,14 @@ def _key(folder: pathlib.Path, sources: Iterable[pathlib.Path], settings: dict[s
 
 
 def _read(path: pathlib.Path) -> Stored:
-    with np.load(path, allow_pickle=False) as file:
-        arrays = {name: file[name] for name in file.files}
-    return json.loads(arrays.pop("header").tobytes()), arrays
+    arrays = {}
+    with zipfile.ZipFile(path) as file:
+        for name in file.namelist():
+            with file.open(name) as entry:
+                arrays[name.removesuffix(".npy")] = np.lib.format.read_array(entry, allow_pickle=False)
+                if entry.read(1):  # up to its end, where its checksum is compared
+                    raise ValueError(f"its entry {name} is longer than it says")
+    header = json.loads(arrays.pop("header").tobytes())
+    if header["arrays"] != list(arrays):  # a changed byte of the archive's list can hide some
+        raise ValueError(f"it has {', '.join(arrays)}, expected {', '.join(header['arrays'])}")
+    return header["given"], arrays

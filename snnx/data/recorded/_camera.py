@@ -1,12 +1,13 @@
 """What the readers of event cameras share: files, one recording each, of polarities and pixels."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from snnx._errors import DataError
 from snnx.data._dataset import SpikeDataset
 from snnx.data.recorded._options import Chosen
 from snnx.data.recorded._read import TOGETHER, Place, Source, read
@@ -33,13 +34,27 @@ class Camera(NamedTuple):
     shape: tuple[int, int, int]  # of one step: polarities, height, width
 
     def channels(self, events: Recorded) -> np.ndarray:
-        """Flat channels; -1 for what is no place on the sensor."""
-        polarity, y, x = (np.asarray(a).astype(np.int64) for a in events[2:])
-        height, width = self.sensor
-        outside = (y < 0) | (y >= height) | (x < 0) | (x >= width) | (polarity < 0) | (polarity > 1)
-        row, column = y * self.shape[1] // height, x * self.shape[2] // width
-        flat = ((polarity if self.shape[0] == 2 else 0) * self.shape[1] + row) * self.shape[2] + column
-        return np.where(outside, -1, flat)
+        """Flat channels of events that are all on the sensor."""
+        polarity, y, x = (a.astype(np.int32) for a in events[2:])
+        row, column = y * self.shape[1] // self.sensor[0], x * self.shape[2] // self.sensor[1]
+        flat = row * self.shape[2] + column
+        return flat + polarity * (self.shape[1] * self.shape[2]) if self.shape[0] == 2 else flat
+
+    def check(self, where: str, events: Recorded, files: list[Path]) -> None:
+        """Refuse events that are no place on the sensor, or between pixels."""
+        for name, values, size in zip(("polarity", "y", "x"), events[2:], (2, *self.sensor), strict=True):
+            wrong = ~((values >= 0) & (values < size))
+            if values.dtype.kind == "f":
+                wrong |= values != np.floor(values)
+            if wrong.any():
+                at = int(np.argmax(wrong))
+                ends = np.cumsum(events.lengths)
+                file = int(np.searchsorted(ends, at, "right"))
+                place = at - int(ends[file] - events.lengths[file])
+                raise DataError(
+                    f"{where}: {files[file]}, event {place}: {name} is {values[at]}, expected a whole number from 0 to"
+                    f" {size - 1}."
+                )
 
 
 def camera(where: str, sensor: tuple[int, int], size: tuple[int, int] | None, polarities: int) -> Camera:
@@ -80,9 +95,11 @@ def read_camera(
     """
     files = place.files
 
-    def pieces() -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    def pieces() -> Generator[tuple[np.ndarray, np.ndarray, np.ndarray], None, None]:
         for first in range(0, len(files), TOGETHER):
-            events = read_files(files[first : first + TOGETHER])
+            few = files[first : first + TOGETHER]
+            events = read_files(few)
+            camera.check(place.where, events, few)
             yield events.lengths, events.times, camera.channels(events)
 
     def source() -> Source:

@@ -12,6 +12,7 @@ from snnx.data.recorded._options import Options, options_of, root_of
 from snnx.data.recorded._read import Place
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+NOTHING = np.zeros(0, np.uint8)
 
 
 def cifar10dvs(
@@ -72,12 +73,13 @@ def _read_aedat4(paths: list[Path]) -> Recorded:
             decoder = aedat.Decoder(path)
             streams = [number for number, stream in decoder.id_to_stream().items() if stream["type"] == "events"]
             packets = [packet["events"] for packet in decoder if packet["stream_id"] == min(streams, default=-1)]
-        except Exception as error:  # a damaged file makes the decoder raise nearly anything
+        except BaseException as error:  # a damaged file makes the decoder raise anything: its panics are no Exception
+            if isinstance(error, (KeyboardInterrupt, SystemExit)):
+                raise
             raise DataError(f"cifar10dvs: {path} is no whole .aedat4 file ({error}).") from error
         if not streams:
             raise DataError(f"cifar10dvs: {path} has no stream of events.")
-        times, x, y, on = (np.concatenate([[], *(p[p.dtype.names[i]] for p in packets)]) for i in range(4))
-        times = times.astype(np.int64)
+        times, x, y, on = (np.concatenate([NOTHING, *(p[name] for p in packets)]) for name in ("t", "x", "y", "on"))
         found.append((times - (times.min() if len(times) else 0), on, y, x))
     lengths = np.array([len(times) for times, *_ in found])
     times, on, y, x = (np.concatenate([columns[i] for columns in found]) for i in range(4))

@@ -63,7 +63,7 @@ def dvs_gesture(
     )
     found = sorted((*_parts(path), path) for path in where.glob("user*_*/*.npy"))
     return read_camera(
-        Place("dvs_gesture", split, where, [path for *_, path in found]),
+        Place("dvs_gesture", split, where.parent, [path for *_, path in found]),
         _read_arrays,
         seen,
         np.array([label for _, _, label, _ in found]),
@@ -88,8 +88,9 @@ def _read_arrays(paths: list[Path]) -> Recorded:
     rows = []
     for path in paths:
         try:
-            events = np.load(path, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
+            with path.open("rb") as file:
+                events = np.lib.format.read_array(file, allow_pickle=False)
+        except Exception as error:  # a damaged file makes the reader raise nearly anything
             raise DataError(f"dvs_gesture: {path} is no whole .npy file ({error}).") from error
         if events.ndim != 2 or events.shape[1] != 4 or events.dtype.kind not in "iuf":
             raise DataError(
@@ -97,4 +98,5 @@ def _read_arrays(paths: list[Path]) -> Recorded:
             )
         rows.append(events)
     x, y, polarity, milliseconds = np.concatenate(rows).T
-    return Recorded(np.array([len(events) for events in rows]), milliseconds * 1000, polarity, y, x)
+    microseconds = milliseconds.astype(np.float64 if milliseconds.dtype.kind == "f" else np.int64) * 1000
+    return Recorded(np.array([len(events) for events in rows]), microseconds, polarity, y, x)

@@ -52,14 +52,14 @@ def options_of(where: str, given: Mapping[str, Any]) -> Chosen:
             raise TypeError(f"{where}: {name} is {describe(value)}, expected True or False.")
     chosen = Chosen(**given)
     if chosen.layout not in LAYOUTS:
-        raise ValueError(unknown_name(where, "layout", chosen.layout, LAYOUTS))
+        raise ValueError(unknown_name(where, "layout", str(chosen.layout), LAYOUTS))
     return chosen
 
 
 def check_split(where: str, split: str, known: tuple[str, ...]) -> None:
     """Refuse a split that the data set does not have."""
     if split not in known:
-        raise ValueError(unknown_name(where, "split", split, known))
+        raise ValueError(unknown_name(where, "split", str(split), known))
 
 
 def root_of(where: str, root: "str | os.PathLike") -> pathlib.Path:

@@ -1,7 +1,8 @@
 """From recordings to a data set: what every reader ends with."""
 
+import contextlib
 import pathlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,7 +26,7 @@ class Source(NamedTuple):
     - `labels`, `classes`, `meta`: as for `from_events`.
     """
 
-    pieces: Iterable[tuple[np.ndarray, np.ndarray, np.ndarray]]
+    pieces: Generator[tuple[np.ndarray, np.ndarray, np.ndarray], None, None]
     count: int
     name: Callable[[int], str]
     labels: np.ndarray
@@ -72,8 +73,9 @@ def read(
             sort=True,
             name=given.name,
         )
-        for piece in track(given.pieces, f"{place.where}: reading", given.count, options.progress):
-            recordings.add(*piece, scale=given.scale)
+        with contextlib.closing(given.pieces):  # also where a piece is refused
+            for piece in track(given.pieces, f"{place.where}: reading", given.count, options.progress):
+                recordings.add(*piece, scale=given.scale)
         binned = recordings.finish()
         header = {"examples": binned.examples, "num_steps": binned.num_steps, "classes": given.classes}
         arrays = {f"block_{i}": block for i, block in enumerate(binned.blocks)}

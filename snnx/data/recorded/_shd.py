@@ -1,8 +1,9 @@
 """The spiking Heidelberg data sets: cochlea recordings of spoken digits (SHD) and of speech commands (SSC)."""
 
+import contextlib
 import os
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Callable, Generator
 from typing import Any, Unpack
 
 import numpy as np
@@ -86,67 +87,68 @@ def _heidelberg(
     )
     path = next(p for p in places if p.is_file())
 
-    def source() -> Source:
-        return _source(name, path, _opened(name, path), merge)
-
     place = Place(name, split, path.parent, [path])
-    return read(place, source, (channels,), dt=dt, num_steps=num_steps, options=options)
+    return read(place, lambda: _source(name, path, merge), (channels,), dt=dt, num_steps=num_steps, options=options)
 
 
-def _opened(where: str, path: pathlib.Path) -> Any:
+@contextlib.contextmanager
+def _opened(where: str, path: pathlib.Path) -> Generator[Any, None, None]:
+    """The file, which is closed whatever happens."""
     try:
         import h5py
     except ImportError as error:
         missing_extra(f"{where}: reading {path}", "h5py", "data", error)
     try:
-        return h5py.File(path, "r")
-    except OSError as error:
+        with h5py.File(path, "r") as file:
+            yield file
+    except DataError:
+        raise
+    except Exception as error:  # a damaged file makes the reader raise nearly anything
         raise DataError(
-            f"{where}: {path} is no whole HDF5 file ({error}); remove it, to have it downloaded again."
+            f"{where}: {path} is no whole HDF5 file ({error}); remove it and its archive, to have it downloaded again."
         ) from error
 
 
-def _source(where: str, path: pathlib.Path, file: Any, merge: Any) -> Source:
+def _source(where: str, path: pathlib.Path, merge: Callable[[np.ndarray], np.ndarray]) -> Source:
     """The recordings of a file of the Heidelberg format."""
     wanted = ("spikes/times", "spikes/units", "labels", "extra/keys", "extra/speaker")
-    missing = [key for key in wanted if key not in file]
-    if missing:
-        raise DataError(
-            f"{where}: {path} has no {', '.join(missing)}, but {', '.join(sorted(file))}; expected a file of the Heidelberg"
-            f" data sets, with {', '.join(wanted)}."
-        )
-    times, units = file["spikes/times"], file["spikes/units"]
-    labels, speakers = file["labels"][()].astype(np.int64), file["extra/speaker"][()].astype(np.int64)
-    counts = {
-        "spikes/times": len(times),
-        "spikes/units": len(units),
-        "labels": len(labels),
-        "extra/speaker": len(speakers),
-    }
-    if len(set(counts.values())) > 1:
-        raise DataError(f"{where}: {path} has entries of different lengths: {counts}.")
-    classes = tuple(key.decode() if isinstance(key, bytes) else str(key) for key in file["extra/keys"][()])
+    with _opened(where, path) as file:
+        missing = [key for key in wanted if not hasattr(file.get(key), "dtype")]
+        if missing:
+            raise DataError(
+                f"{where}: {path} has no {', '.join(missing)}, but {', '.join(sorted(file))}; expected a file of the"
+                f" Heidelberg data sets, with {', '.join(wanted)}."
+            )
+        for key, kinds in (("spikes/times", "fiu"), ("spikes/units", "iu")):
+            inner = (file[key].dtype.metadata or {}).get("vlen")
+            if inner is None or np.dtype(inner).kind not in kinds:
+                raise DataError(f"{where}: {path} has {key} of {inner or file[key].dtype}, expected lists of numbers.")
+        counts = {key: len(file[key]) for key in wanted if key != "extra/keys"}
+        if len(set(counts.values())) > 1:
+            raise DataError(f"{where}: {path} has entries of different lengths: {counts}.")
+        labels, speakers = (file[key][()].astype(np.int64) for key in ("labels", "extra/speaker"))
+        classes = tuple(key.decode() if isinstance(key, bytes) else str(key) for key in file["extra/keys"][()])
 
     def name(recording: int) -> str:
         return f"recording {recording} of {path}"
 
-    def pieces() -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        for first in range(0, len(times), TOGETHER):
-            try:
-                when, which = times[first : first + TOGETHER], units[first : first + TOGETHER]
-            except OSError as error:
-                raise DataError(f"{where}: {path} cannot be read from recording {first} on ({error}).") from error
-            lengths = np.fromiter(map(len, when), np.int64, len(when))
-            others = np.fromiter(map(len, which), np.int64, len(which))
-            if (lengths != others).any():
-                i = int(np.argmax(lengths != others))
-                raise DataError(f"{where}: {name(first + i)} has {lengths[i]} times, but {others[i]} units.")
-            flat = np.concatenate(which)
-            if len(flat) and flat.max() >= UNITS:
-                i = int(np.searchsorted(np.cumsum(lengths), np.argmax(flat >= UNITS), "right"))
-                raise DataError(
-                    f"{where}: {name(first + i)} has a spike of unit {flat.max()}, but units go from 0 to 699."
-                )
-            yield lengths, np.concatenate(when), merge(flat)
+    def pieces() -> Generator[tuple[np.ndarray, np.ndarray, np.ndarray], None, None]:
+        with _opened(where, path) as file:
+            for first in range(0, len(labels), TOGETHER):
+                few = slice(first, first + TOGETHER)
+                when, which = file["spikes/times"][few], file["spikes/units"][few]
+                lengths, others = (np.fromiter(map(len, some), np.int64, len(some)) for some in (when, which))
+                if (lengths != others).any():
+                    i = int(np.argmax(lengths != others))
+                    raise DataError(f"{where}: {name(first + i)} has {lengths[i]} times, but {others[i]} units.")
+                units = np.concatenate(which)
+                wrong = (units < 0) | (units >= UNITS)
+                if wrong.any():
+                    at = int(np.argmax(wrong))
+                    i = int(np.searchsorted(np.cumsum(lengths), at, "right"))
+                    raise DataError(
+                        f"{where}: {name(first + i)} has a spike of unit {units[at]}, but units go from 0 to {UNITS - 1}."
+                    )
+                yield lengths, np.concatenate(when), merge(units)
 
-    return Source(pieces(), -(-len(times) // TOGETHER), name, labels, classes, meta={"speaker": speakers})
+    return Source(pieces(), -(-len(labels) // TOGETHER), name, labels, classes, meta={"speaker": speakers})

@@ -1,6 +1,6 @@
 import os
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Unpack
 
 import numpy as np
@@ -65,7 +65,7 @@ def smnist(
                 f"smnist: {files[0]} holds pictures {list(images.shape)}, {files[1].name} {len(labels)} labels."
             )
 
-        def pieces() -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        def pieces() -> Generator[tuple[np.ndarray, np.ndarray, np.ndarray], None, None]:
             for first in range(0, len(images), TOGETHER):
                 yield _crossings(images[first : first + TOGETHER].reshape(-1, PIXELS), channels, duplicate)
 
@@ -84,8 +84,9 @@ def _read_idx(path: pathlib.Path, axes: int) -> np.ndarray:
     """An array of bytes in the IDX format: two zeros, the kind 8, the number of axes, their lengths, the bytes."""
     content = path.read_bytes()
     head = 4 + 4 * axes
-    shape = np.frombuffer(content[4:head], ">u4").astype(int)
-    if content[:4] != bytes([0, 0, 8, axes]) or len(shape) != axes or len(content) != head + shape.prod():
+    whole = len(content) >= head and content[:4] == bytes([0, 0, 8, axes])
+    shape = np.frombuffer(content[4:head] if whole else b"", ">u4").astype(int)
+    if not whole or len(content) != head + shape.prod():
         raise DataError(f"smnist: {path} is no whole IDX file of bytes with {axes} axes.")
     return np.frombuffer(content, np.uint8, offset=head).reshape(shape)
 

@@ -1,0 +1,104 @@
+"""How a sound becomes counts of events in channels: the choices of `snnx.data.from_audio`."""
+
+import abc
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
+
+from snnx.audio._cochlea import cochlea
+from snnx.audio._hair_cell import LOWEST_SAMPLE_RATE
+from snnx.audio._log_mel import log_mel
+from snnx.audio._spikes import bin_spikes
+from snnx.encoding import send_on_delta
+
+
+class AbstractAudioCode(eqx.Module):
+    """From a wave to counts of events, step by step."""
+
+    channels: eqx.AbstractVar[int]
+    lowest_sample_rate: eqx.AbstractVar[int]
+
+    @abc.abstractmethod
+    def __call__(
+        self, wave: Float[Array, "samples"], *, sample_rate: int, hop: int, key: Key[Array, ""] | None
+    ) -> Float[Array, "time channels"]:
+        """Counts in steps of `hop` samples."""
+
+    @abc.abstractmethod
+    def steps(self, samples: int, sample_rate: int, hop: int) -> int:
+        """How many steps so many samples take."""
+
+
+class MelDelta(AbstractAudioCode):
+    r"""The logarithm of the power in mel bands, sent whenever it has changed by a threshold: ON and OFF events.
+
+    `snnx.audio.log_mel`, then `snnx.encoding.send_on_delta`. Channel $2$ of a pair is OFF: channels are the ON events of all
+    bands, from low to high, then the OFF events.
+
+    - `bands`: of equal width on the mel scale, from `low` Hz to half the sample rate.
+    - `threshold`: of the natural logarithm; 1.0 is 4.3 dB.
+    - `frame`: seconds that each spectrum is over.
+    - `floor`: power that is added, so that silence is quiet; 0.01 suits recordings of RMS 0.05.
+    """
+
+    bands: int = 40
+    threshold: float = 1.0
+    frame: float = 0.032
+    low: float = 100.0
+    floor: float = 0.01
+
+    @property
+    def channels(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return 2 * self.bands
+
+    @property
+    def lowest_sample_rate(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return 1
+
+    def __call__(
+        self, wave: Float[Array, "samples"], *, sample_rate: int, hop: int, key: Key[Array, ""] | None
+    ) -> Float[Array, "time channels"]:
+        power = log_mel(
+            wave,
+            sample_rate=sample_rate,
+            frame=self._frame(sample_rate, hop),
+            hop=hop,
+            bands=self.bands,
+            low=self.low,
+            eps=self.floor,
+        )
+        events = send_on_delta(power, self.threshold)
+        return events.reshape(len(events), self.channels)
+
+    def steps(self, samples: int, sample_rate: int, hop: int) -> int:
+        return 1 + -(-max(samples - self._frame(sample_rate, hop), 0) // hop)
+
+    def _frame(self, sample_rate: int, hop: int) -> int:
+        return max(round(self.frame * sample_rate), hop)
+
+
+class Cochlea(AbstractAudioCode):
+    """The artificial cochlea of `snnx.audio.cochlea`: spikes of bushy cells along the basilar membrane.
+
+    - `channels`: places on it, channel 0 at the base (high frequencies).
+    - `full_scale`: level of a wave of RMS 1, in dB SPL.
+    """
+
+    channels: int = 700
+    full_scale: float = 100.0
+
+    @property
+    def lowest_sample_rate(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return LOWEST_SAMPLE_RATE
+
+    def __call__(
+        self, wave: Float[Array, "samples"], *, sample_rate: int, hop: int, key: Key[Array, ""] | None
+    ) -> Float[Array, "time channels"]:
+        if key is None:
+            raise ValueError("Cochlea: its fibres fire at random and need a key; pass key=jax.random.key(...).")
+        spikes = cochlea(wave, sample_rate=sample_rate, channels=self.channels, full_scale=self.full_scale, key=key)
+        return bin_spikes(spikes, hop).astype(jnp.float32)
+
+    def steps(self, samples: int, sample_rate: int, hop: int) -> int:
+        return -(-samples // hop)
