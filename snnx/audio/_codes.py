@@ -1,6 +1,7 @@
 """How a sound becomes counts of events in channels: the choices of `snnx.data.from_audio`."""
 
 import abc
+from typing import ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -16,8 +17,12 @@ from snnx.encoding import send_on_delta
 class AbstractAudioCode(eqx.Module):
     """From a wave to counts of events, step by step."""
 
-    channels: eqx.AbstractVar[int]
-    lowest_sample_rate: eqx.AbstractVar[int]
+    lowest_sample_rate: eqx.AbstractClassVar[int]
+
+    @property
+    @abc.abstractmethod
+    def num_channels(self) -> int:
+        """How many channels events are in."""
 
     @abc.abstractmethod
     def __call__(
@@ -48,13 +53,11 @@ class MelDelta(AbstractAudioCode):
     low: float = 100.0
     floor: float = 0.01
 
-    @property
-    def channels(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return 2 * self.bands
+    lowest_sample_rate: ClassVar[int] = 1
 
     @property
-    def lowest_sample_rate(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return 1
+    def num_channels(self) -> int:
+        return 2 * self.bands
 
     def __call__(
         self, wave: Float[Array, "samples"], *, sample_rate: int, hop: int, key: Key[Array, ""] | None
@@ -69,7 +72,7 @@ class MelDelta(AbstractAudioCode):
             eps=self.floor,
         )
         events = send_on_delta(power, self.threshold)
-        return events.reshape(len(events), self.channels)
+        return events.reshape(len(events), self.num_channels)
 
     def steps(self, samples: int, sample_rate: int, hop: int) -> int:
         return 1 + -(-max(samples - self._frame(sample_rate, hop), 0) // hop)
@@ -88,9 +91,11 @@ class Cochlea(AbstractAudioCode):
     channels: int = 700
     full_scale: float = 100.0
 
+    lowest_sample_rate: ClassVar[int] = LOWEST_SAMPLE_RATE
+
     @property
-    def lowest_sample_rate(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return LOWEST_SAMPLE_RATE
+    def num_channels(self) -> int:
+        return self.channels
 
     def __call__(
         self, wave: Float[Array, "samples"], *, sample_rate: int, hop: int, key: Key[Array, ""] | None

@@ -55,6 +55,7 @@ class Recordings:
         self.pieces: list[Piece] = []
         self.count = 0
         self.backwards: list[int] = []
+        self.said: list[tuple[str, type[Warning]]] = []  # what `finish` has warned of
 
     def add(self, lengths: np.ndarray, times: np.ndarray, channels: np.ndarray, *, scale: float = 1.0) -> None:
         """Add recordings: the number of events of each, and all their times and channels one after the other.
@@ -81,10 +82,11 @@ class Recordings:
         if self.count == 0:
             raise DataError(f"{self.where}: there is no recording; expected at least one.")
         if self.backwards and self.tell:
-            warnings.warn(
+            self._say(
                 f"{self.where}: times go back in {len(self.backwards)} of {self.count} recordings, first in"
                 f" {self.name(self.backwards[0])}; their events are binned all the same.",
-                stacklevel=4,
+                UserWarning,
+                stacklevel=5,
             )
         steps = self._window()
         with ThreadPoolExecutor(2) as pool:  # sorting lets go of the interpreter's lock
@@ -137,6 +139,10 @@ class Recordings:
             self._refuse(back, times, ends, "time", "which is before that of the event before; sort=True allows it")
         self.backwards += [self.count + int(i) for i in np.unique(np.searchsorted(ends, np.flatnonzero(back), "right"))]
 
+    def _say(self, sentence: str, kind: type[Warning], *, stacklevel: int) -> None:
+        self.said.append((sentence, kind))
+        warnings.warn(sentence, kind, stacklevel=stacklevel)
+
     def _outside(self) -> str:
         return f"expected 0 to {math.prod(self.sample_shape) - 1}, for a step has shape {self.sample_shape}"
 
@@ -174,7 +180,7 @@ class Recordings:
                 f"{said}; the longest recording needs {needed} steps. Take num_steps={needed} or None, a larger dt, or"
                 " leave them out with drop_late=True."
             )
-        warnings.warn(f"{said}, and were left out, as drop_late=True asks.", DataLossWarning, stacklevel=5)
+        self._say(f"{said}, and were left out, as drop_late=True asks.", DataLossWarning, stacklevel=6)
         self.pieces = pieces
         return self.num_steps
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from snnx._errors import DataError, describe, missing_extra
@@ -212,6 +213,6 @@ def filled(data: SpikeDataset, count: int) -> SpikeDataset:
         return data
     rows = np.minimum(np.arange(count), len(data) - 1)
     if not isinstance(data.inputs, EventTable):
-        return data.take(rows)
+        return data.take(jnp.asarray(rows))
     targets, mask, meta = jax.tree.map(lambda x: x[rows], (data.targets, data.mask, data.meta))
     return dataclasses.replace(data, inputs=data.inputs.filled(count), targets=targets, mask=mask, meta=meta)

@@ -48,7 +48,7 @@ def from_tonic(
     **Raises:** `snnx.DataError` naming the example; errors as in `from_events`.
     """
     if layout not in LAYOUTS:
-        raise ValueError(unknown_name("from_tonic", "layout", layout, LAYOUTS))
+        raise ValueError(unknown_name("from_tonic", "layout", str(layout), LAYOUTS))
     count = len(dataset)
     if count == 0:
         raise DataError("from_tonic: the data set has no example.")
@@ -119,8 +119,8 @@ def _labels(targets: Sequence[Any], classes: tuple[str, ...] | None) -> tuple[np
     values = np.asarray(targets)
     if values.dtype.kind not in "US":
         return values, classes
-    texts = values.astype(str)
-    names = tuple(str(text) for text in np.unique(texts)) if classes is None else classes
+    texts = values.astype(str).tolist()
+    names = tuple(sorted(set(texts))) if classes is None else classes
     unknown = sorted(set(texts) - set(names))
     if unknown:
         raise ValueError(unknown_name("from_tonic", "class", unknown[0], names))

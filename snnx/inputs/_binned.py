@@ -14,7 +14,7 @@ from snnx.inputs._events import Events, EventTable
 from snnx.inputs._inputs import AbstractInputs, Bits, Constant, Dense
 from snnx.inputs._memory import host_array, to_device
 
-CELLS = 2**25  # steps x channels of the examples that are worked on at once
+CELLS = 2**20  # steps x channels of the examples that are worked on at once: their bins stay in a core's cache
 
 
 class Binned(NamedTuple):

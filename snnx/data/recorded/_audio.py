@@ -86,7 +86,7 @@ def from_audio(
     return read(
         Place("from_audio", "", folder, paths),
         source,
-        (code.channels,),
+        (code.num_channels,),
         dt=dt,
         num_steps=num_steps,
         options=chosen,

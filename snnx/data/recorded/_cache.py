@@ -15,7 +15,7 @@ import numpy as np
 
 from snnx._files import write_atomically
 
-VERSION = 2
+VERSION = 3
 FOLDER = ".snnx"
 Stored: TypeAlias = tuple[dict[str, Any], dict[str, np.ndarray]]
 """What JSON can hold, and arrays."""

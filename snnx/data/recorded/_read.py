@@ -2,11 +2,13 @@
 
 import contextlib
 import pathlib
+import warnings
 from collections.abc import Callable, Generator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from snnx._errors import DataLossWarning
 from snnx.data._check import check_dt, labels_of, meta_of
 from snnx.data._dataset import SpikeDataset
 from snnx.data._progress import track
@@ -62,7 +64,10 @@ def read(
     check_dt(place.where, dt)
     lasting = {"dt": dt, "num_steps": num_steps, "shape": sample_shape, "drop_late": options.drop_late, **settings}
 
+    made = []
+
     def make() -> Stored:
+        made.append(True)
         given = source()
         recordings = Recordings(
             place.where,
@@ -78,11 +83,15 @@ def read(
                 recordings.add(*piece, scale=given.scale)
         binned = recordings.finish()
         header = {"examples": binned.examples, "num_steps": binned.num_steps, "classes": given.classes}
+        header["said"] = [(sentence, kind is DataLossWarning) for sentence, kind in recordings.said]
         arrays = {f"block_{i}": block for i, block in enumerate(binned.blocks)}
         return header, arrays | {"labels": given.labels} | {f"meta_{k}": np.asarray(v) for k, v in given.meta.items()}
 
     name = "-".join(part for part in (place.where, place.split) if part)
     header, arrays = cached(name, place.folder, place.files, lasting, options.cache, make)
+    if not made:  # what was said then holds for what is loaded now
+        for sentence, loss in header["said"]:
+            warnings.warn(sentence, DataLossWarning if loss else UserWarning, stacklevel=4)
     examples = tuple(header["examples"])
     blocks = tuple(arrays[f"block_{i}"] for i in range(len(examples)))
     binned = Binned(blocks, examples, header["num_steps"], sample_shape)
