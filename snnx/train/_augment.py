@@ -18,8 +18,8 @@ STREAM = 2**32 - 1  # tells the keys of augmentations from those of a model's la
 class Augment:
     """Batches of a data set, augmented.
 
-    **Arguments:** `steps`: augmentations, one after the other, at most one of them a mixing; `examples`: how many of the
-    data are real.
+    **Arguments:** `steps`: augmentations, one after the other, at most one of them a mixing: those before it change the
+    partner too, by draws of its own; `examples`: how many of the data are real.
     """
 
     def __init__(self, steps: Sequence[Any], data: SpikeDataset, examples: Int[Array, ""]):
@@ -43,13 +43,15 @@ class Augment:
         partners = None if self.mixing is None else self.data.take(jax.vmap(self._partner)(index, keys))
 
         def one(inputs: PyTree, partner: PyTree, key: Array) -> tuple[PyTree, Array]:
-            share = jnp.ones(())
+            share, alone = jnp.ones(()), partner is None
             for number, step in enumerate(self.steps):
-                own = jax.random.fold_in(key, number + 1)
+                own, others = jax.random.split(jax.random.fold_in(key, number + 1))
                 if isinstance(step, AbstractMixing):
                     inputs, share = step(inputs, partner, key=own)
+                    alone = True
                 else:
                     inputs = step(inputs, key=own)
+                    partner = partner if alone else step(partner, key=others)
             return inputs, share
 
         inputs, share = jax.vmap(one)(batch.inputs, None if partners is None else partners.inputs, keys)
