@@ -72,9 +72,8 @@ def main() -> None:
     images = read(args.root / "t10k-images-idx3-ubyte.gz", 16).reshape(-1, 1, 28, 28).astype(np.float32) / 255
     labels = read(args.root / "t10k-labels-idx1-ubyte.gz", 8).astype(int)
     found = [run(images, labels, seed, args.epochs) for seed in range(args.seeds)]
-    print(
-        f"mean accuracy {100 * statistics.mean(a for a, _ in found):.2f} %, {statistics.median(s for _, s in found):.1f} s an epoch"
-    )
+    accuracy, seconds = statistics.mean(a for a, _ in found), statistics.median(s for _, s in found)
+    print(f"mean accuracy {100 * accuracy:.2f} %, {seconds:.1f} s an epoch")
 
 
 if __name__ == "__main__":

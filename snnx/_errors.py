@@ -55,7 +55,7 @@ def check_key(where: str, key: Any) -> None:
 def unknown_name(where: str, what: str, name: str, known: Iterable[str], meant: Iterable[str] = ()) -> str:
     """The sentence for a name that does not exist, with the nearest one that does, or the one that was surely meant."""
     names = sorted(known)
-    near = list(meant) or difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    near = list(meant) or difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     return f"{where}: there is no {what} {name!r}.{hint} Known: {', '.join(names)}."
 

@@ -31,7 +31,10 @@ def from_tonic(
 ) -> SpikeDataset:
     """Any data set of tonic with any of its transforms, read example by example.
 
-    For the data sets that `snnx.data` has functions for, such as `snnx.data.shd`, those are many times faster.
+    For the data sets that `snnx.data` has functions for, such as `snnx.data.shd`, those are faster. Every example is read
+    once, and an empty one is silence. What a transform drops is not seen here: `ToFrame` begins at the first event, leaves
+    out the last frame unless `include_incomplete=True`, and with `n_time_bins` drops events, up to all of them, where
+    `Downsample(time_factor=...)` has made times coarse before. Times that do not count from 0 take `TimeAlignment`.
 
     **Arguments:**
     - `dataset`: gives `(events, target)` for each index. `events` is a structured array with `t` in microseconds, `x`, and
