@@ -25,8 +25,8 @@ class Blend(AbstractMixing):
     leave are gone; an example without any events moves neither. Of an image rows and columns move, the last two axes. Of
     currents every bin stays or goes as a whole, and the means are weighted by their absolute values.
 
-    Events stay events, sorted anew, in a list twice as long, and so do lists of active channels. Bits become counts, counts
-    become floats, and a constant becomes dense.
+    Events and lists of active channels stay what they are, twice as long, and events are sorted anew. Bits become counts,
+    counts become floats, and a constant becomes dense.
 
     **Returns** (`__call__`): the blend, and 1: the class is the same.
 

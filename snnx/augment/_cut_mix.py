@@ -59,7 +59,7 @@ class CutMix(AbstractMixing):
         def inside(steps: Array) -> Array:
             return (steps >= start) & (steps < start + length)
 
-        share = 1 - length / inputs.num_steps
+        share = (inputs.num_steps - length) / inputs.num_steps  # in this order never below 0
         if isinstance(one, Events) or isinstance(other, Events):
             kept, cut = keep_where(one, lambda t, _: ~inside(t)), keep_where(other, lambda t, _: inside(t))
             return merged(kept, cut, binary=False), share

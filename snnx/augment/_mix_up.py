@@ -18,8 +18,8 @@ class MixUp(AbstractMixing):
     \lambda \sim \text{Beta}(\alpha, \alpha); \qquad \text{of currents } x' = \lambda x + (1 - \lambda) y $$
 
     Each event stays or goes by itself, which is right in the mean, and keeps events whole. The share of the example's target is
-    $\lambda$. Events stay events, sorted anew, in a list twice as long, and so do lists of active channels. Bits become counts,
-    counts become floats; dense and constant stay.
+    $\lambda$. Events and lists of active channels stay what they are, twice as long, and events are sorted anew. Bits become
+    counts, counts become floats; dense and constant stay.
 
     **Arguments:**
     - `alpha`: $\alpha$ > 0; the smaller, the nearer to one of both.
