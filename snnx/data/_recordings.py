@@ -2,8 +2,9 @@
 
 import math
 import warnings
+from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +13,8 @@ from snnx._errors import DataError, DataLossWarning
 from snnx.data._check import check_dt
 from snnx.inputs import Binned, key_dtype
 
-MICROSECONDS = 1_000_000
+WORKERS = 2  # threads: NumPy lets go of the interpreter's lock
+AHEAD = 4  # pieces that may wait for them
 
 
 class Piece(NamedTuple):
@@ -53,6 +55,8 @@ class Recordings:
             raise ValueError(f"{where}: num_steps is {num_steps!r}, expected a whole number >= 1, or None.")
         self.num_steps = num_steps
         self.pieces: list[Piece] = []
+        self._pool = ThreadPoolExecutor(WORKERS)
+        self._under_way: deque[Future[tuple[Piece, list[int]]]] = deque()
         self.count = 0
         self.backwards: list[int] = []
         self.said: list[tuple[str, type[Warning]]] = []  # what `finish` has warned of
@@ -64,21 +68,23 @@ class Recordings:
         **Raises:** `DataError` naming the recording, for times that are no numbers, negative, or go back; for channels
         outside the sensor.
         """
-        ends = np.cumsum(lengths)
-        if len(times):
-            steps = self._steps(times, ends, scale)
-            self._refuse(
-                (channels < 0) | (channels >= math.prod(self.sample_shape)), channels, ends, "channel", self._outside()
-            )
-            self._check_order(times, ends)
-        else:
-            steps = np.zeros(0, np.uint16)
-        kind = np.uint16 if math.prod(self.sample_shape) <= 2**16 else np.uint32
-        self.pieces.append(Piece(np.asarray(lengths), steps, channels.astype(kind)))
+        self._under_way.append(self._pool.submit(self._piece, self.count, np.asarray(lengths), times, channels, scale))
         self.count += len(lengths)
+        while len(self._under_way) > AHEAD:
+            self._collect()
+
+    def _collect(self) -> None:
+        piece, backwards = self._under_way.popleft().result()
+        self.pieces.append(piece)
+        self.backwards += backwards
 
     def finish(self) -> Binned:
-        """All events in their bins."""
+        """All events in their bins.
+
+        **Raises:** as `add`, which may come to know of it only here; `DataError` for events behind the last step.
+        """
+        while self._under_way:
+            self._collect()
         if self.count == 0:
             raise DataError(f"{self.where}: there is no recording; expected at least one.")
         if self.backwards and self.tell:
@@ -89,8 +95,8 @@ class Recordings:
                 stacklevel=5,
             )
         steps = self._window()
-        with ThreadPoolExecutor(2) as pool:  # sorting lets go of the interpreter's lock
-            blocks = tuple(pool.map(lambda piece: self._block(piece, steps), self.pieces))
+        with self._pool:
+            blocks = tuple(self._pool.map(lambda piece: self._block(piece, steps), self.pieces))
         return Binned(blocks, tuple(len(piece.lengths) for piece in self.pieces), steps, self.sample_shape)
 
     def _block(self, piece: Piece, num_steps: int) -> np.ndarray:
@@ -103,7 +109,23 @@ class Recordings:
         events.sort()
         return events
 
-    def _steps(self, times: np.ndarray, ends: np.ndarray, scale: float) -> np.ndarray:
+    def _piece(
+        self, first: int, lengths: np.ndarray, times: np.ndarray, channels: np.ndarray, scale: float
+    ) -> tuple[Piece, list[int]]:
+        """Recordings from number `first` on, checked and in steps; and those in which times go back."""
+        places = _Places(self.where, self.name, first, np.cumsum(lengths))
+        size = math.prod(self.sample_shape)
+        steps, backwards = np.zeros(0, np.uint16), []
+        if len(times):
+            steps = self._steps(times, places, scale)
+            places.refuse((channels < 0) | (channels >= size), channels, "channel", self._outside())
+            back = _backwards(times, places.ends)
+            if back.any() and not self.sort:
+                places.refuse(back, times, "time", "which is before that of the event before; sort=True allows it")
+            backwards = [first + int(i) for i in np.unique(np.searchsorted(places.ends, np.flatnonzero(back), "right"))]
+        return Piece(lengths, steps, channels.astype(np.uint16 if size <= 2**16 else np.uint32)), backwards
+
+    def _steps(self, times: np.ndarray, places: "_Places", scale: float) -> np.ndarray:
         """The step of every time: floor(time / dt), where a quotient that is a whole number but for rounding is one."""
         if times.dtype == np.float16:  # 65536 values: looked up
             every = np.arange(2**16, dtype=np.uint16).view(np.float16)
@@ -114,30 +136,16 @@ class Recordings:
             if not len(steps) or steps.max() < 2**16 - 1:
                 return steps
         wrong = ~(times >= 0) | ~np.isfinite(times)
-        self._refuse(wrong, times, ends, "time", "expected times from 0 on")
+        places.refuse(wrong, times, "time", "expected times from 0 on")
         steps = _floor(times, self.dt * scale)
         beyond = steps >= 2**32 - 1
-        self._refuse(
+        places.refuse(
             beyond,
             times,
-            ends,
             "time",
             f"which is step {steps[np.argmax(beyond)]:.0f} of dt={self.dt:g}, but steps go up to 2^32 - 2; take a larger dt",
         )
         return steps.astype(np.uint16 if steps.max(initial=0) < 2**16 else np.uint32)
-
-    def _check_order(self, times: np.ndarray, ends: np.ndarray) -> None:
-        back = np.empty(len(times), bool)
-        back[0] = False
-        # Halves that are not negative are ordered as their bits are; -0.0 is 0.0.
-        ordered = times.view(np.uint16) & np.uint16(2**15 - 1) if times.dtype == np.float16 else times
-        np.less(ordered[1:], ordered[:-1], out=back[1:])
-        back[ends[:-1][ends[:-1] < len(times)]] = False  # a recording may begin earlier than the one before ended
-        if not back.any():
-            return
-        if not self.sort:
-            self._refuse(back, times, ends, "time", "which is before that of the event before; sort=True allows it")
-        self.backwards += [self.count + int(i) for i in np.unique(np.searchsorted(ends, np.flatnonzero(back), "right"))]
 
     def _say(self, sentence: str, kind: type[Warning], *, stacklevel: int) -> None:
         self.said.append((sentence, kind))
@@ -145,14 +153,6 @@ class Recordings:
 
     def _outside(self) -> str:
         return f"expected 0 to {math.prod(self.sample_shape) - 1}, for a step has shape {self.sample_shape}"
-
-    def _refuse(self, wrong: np.ndarray, values: np.ndarray, ends: np.ndarray, what: str, why: str) -> None:
-        if wrong.any():
-            event = int(np.argmax(wrong))
-            recording = int(np.searchsorted(ends, event, "right"))
-            place = event - (int(ends[recording - 1]) if recording else 0)
-            name = self.name(self.count + recording)
-            raise DataError(f"{self.where}: {name}, event {place}: {what} is {values[event]}, {why}.")
 
     def _window(self) -> int:
         """The number of steps; events behind it are taken out where that was asked for."""
@@ -183,6 +183,35 @@ class Recordings:
         self._say(f"{said}, and were left out, as drop_late=True asks.", DataLossWarning, stacklevel=6)
         self.pieces = pieces
         return self.num_steps
+
+
+class _Places(NamedTuple):
+    """Where each event of a piece is from: the reader, names of recordings, the number of the first, and where each ends."""
+
+    where: str
+    name: Callable[[int], str]
+    first: int
+    ends: np.ndarray
+
+    def refuse(self, wrong: np.ndarray, values: np.ndarray, what: str, why: str) -> None:
+        """Name the first event that is wrong, if there is one."""
+        if wrong.any():
+            event = int(np.argmax(wrong))
+            recording = int(np.searchsorted(self.ends, event, "right"))
+            place = event - (int(self.ends[recording - 1]) if recording else 0)
+            name = self.name(self.first + recording)
+            raise DataError(f"{self.where}: {name}, event {place}: {what} is {values[event]}, {why}.")
+
+
+def _backwards(times: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """Which events are before the one before, of the same recording."""
+    back = np.empty(len(times), bool)
+    back[0] = False
+    # Halves that are not negative are ordered as their bits are; -0.0 is 0.0.
+    ordered = times.view(np.uint16) & np.uint16(2**15 - 1) if times.dtype == np.float16 else times
+    np.less(ordered[1:], ordered[:-1], out=back[1:])
+    back[ends[:-1][ends[:-1] < len(times)]] = False  # a recording may begin earlier than the one before ended
+    return back
 
 
 def _floor(times: np.ndarray, dt: float) -> np.ndarray:

@@ -1,8 +1,9 @@
 """Events on the host, each in its bin: what every layout can be made of, and every layout of counts turned into."""
 
 import math
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +15,8 @@ from snnx.inputs._events import Events, EventTable
 from snnx.inputs._inputs import AbstractInputs, Bits, Constant, Dense
 from snnx.inputs._memory import host_array, to_device
 
+_Result = TypeVar("_Result")
+WORKERS = 2  # threads: NumPy lets go of the interpreter's lock
 CELLS = 2**20  # steps x channels of the examples that are worked on at once: their bins stay in a core's cache
 
 
@@ -39,18 +42,28 @@ class Binned(NamedTuple):
         """How many there are."""
         return sum(len(block) for block in self.blocks)
 
-    def parts(self) -> "Iterator[tuple[slice, np.ndarray]]":
-        """Stretches of examples, few enough for an array of all their bins, and their events as signed integers."""
+    def each(self, work: "Callable[[slice, int, np.ndarray], _Result]") -> list[_Result]:
+        """What `work` makes of stretches of examples, few enough for an array of all their bins: which they are, where their
+        events begin among all, and these as signed integers."""
+
+        def one(part: tuple[slice, int, np.ndarray, np.generic]) -> _Result:
+            examples, start, events, offset = part
+            return work(examples, start, (events - offset).astype(np.intp))
+
+        with ThreadPoolExecutor(WORKERS) as pool:
+            return list(pool.map(one, self._parts()))
+
+    def _parts(self) -> "Iterator[tuple[slice, int, np.ndarray, np.generic]]":
         cells = self.num_steps * self.channels
-        size, first = max(1, CELLS // cells), 0
+        size, first, before = max(1, CELLS // cells), 0, 0
         for block, count in zip(self.blocks, self.examples, strict=True):
             for start in range(0, count, size):
                 stop = min(start + size, count)
                 offset = block.dtype.type(start * cells)
-                low = np.searchsorted(block, offset)
-                high = len(block) if stop == count else np.searchsorted(block, block.dtype.type(stop * cells))
-                yield slice(first + start, first + stop), (block[low:high] - offset).astype(np.intp)
-            first += count
+                low = int(np.searchsorted(block, offset))
+                high = len(block) if stop == count else int(np.searchsorted(block, block.dtype.type(stop * cells)))
+                yield slice(first + start, first + stop), before + low, block[low:high], offset
+            first, before = first + count, before + len(block)
 
 
 def doubled(binned: Binned) -> int:
@@ -65,10 +78,7 @@ def single(binned: Binned) -> Binned:
 
 def longest_list(binned: Binned) -> int:
     """The largest number of events in one step of one example."""
-    most = 0
-    for _, events in binned.parts():
-        most = max(most, int(np.bincount(_rows(binned, events)[0]).max(initial=0)))
-    return most
+    return max(binned.each(lambda where, start, events: int(np.bincount(_rows(binned, events)[0]).max(initial=0))))
 
 
 def largest_count(binned: Binned) -> int:
@@ -97,11 +107,14 @@ def as_bits(binned: Binned) -> Bits:
     total, steps, channels = sum(binned.examples), binned.num_steps, binned.channels
     width = -(-channels // 8)
     packed = host_array((total, steps, width), np.uint8)
-    for where, events in binned.parts():
+
+    def fill(where: slice, start: int, events: np.ndarray) -> None:
         rows, _ = _rows(binned, events)
         bins = np.zeros((where.stop - where.start) * steps * width * 8, bool)
         bins[events + rows * (8 * width - channels)] = True
         packed[where] = np.packbits(bins, bitorder="little").reshape(-1, steps, width)
+
+    binned.each(fill)
     return Bits(to_device(packed), binned.sample_shape)
 
 
@@ -109,18 +122,24 @@ def as_counts(binned: Binned) -> Counts:
     """A byte for every bin. At most 255 events in any, which the caller has made sure of."""
     shape = (binned.num_steps, *binned.sample_shape)
     values = host_array((sum(binned.examples), *shape), np.uint8)
-    for where, events in binned.parts():
+
+    def fill(where: slice, start: int, events: np.ndarray) -> None:
         first, counts = _runs(events)
         values[where].reshape(-1)[events[first]] = counts
+
+    binned.each(fill)
     return Counts(to_device(values), binned.sample_shape)
 
 
 def as_floats(binned: Binned) -> Dense:
     """A float for every bin."""
     counts = host_array((sum(binned.examples), binned.num_steps, *binned.sample_shape), jnp.zeros(()).dtype)
-    for where, events in binned.parts():
+
+    def fill(where: slice, start: int, events: np.ndarray) -> None:
         first, number = _runs(events)
         counts[where].reshape(-1)[events[first]] = number
+
+    binned.each(fill)
     return Dense(to_device(counts), binned.sample_shape)
 
 
@@ -130,11 +149,14 @@ def as_lists(binned: Binned, longest: int | None = None) -> ActiveChannels:
     size = max(longest_list(binned) if longest is None else longest, 1)
     lists = host_array((sum(binned.examples), steps, size), list_dtype(count))
     lists[:] = count
-    for where, events in binned.parts():
+
+    def fill(where: slice, start: int, events: np.ndarray) -> None:
         rows, channels = _rows(binned, events)
         lengths = np.bincount(rows, minlength=(where.stop - where.start) * steps)
         before = np.cumsum(lengths) - lengths  # events in all the steps before
         lists[where].reshape(-1, size)[rows, np.arange(rows.size) - before[rows]] = channels
+
+    binned.each(fill)
     return ActiveChannels(to_device(lists), binned.sample_shape)
 
 
@@ -149,17 +171,19 @@ def as_events(binned: Binned) -> EventTable:
         )
     step_kind, channel_kind = _event_dtypes(binned)
     steps, channels = host_array((binned.events,), step_kind), host_array((binned.events,), channel_kind)
-    lengths, busiest, done = [], np.zeros((binned.num_steps - 1).bit_length() + 1, np.int64), 0
-    for where, events in binned.parts():
+    powers = (binned.num_steps - 1).bit_length() + 1
+
+    def fill(where: slice, start: int, events: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         rows, own = _rows(binned, events)
-        steps[done : done + len(events)] = rows % binned.num_steps
-        channels[done : done + len(events)] = own
-        done += len(events)
-        per_step = np.bincount(rows, minlength=(where.stop - where.start) * binned.num_steps)
-        per_step = per_step.reshape(-1, binned.num_steps)
-        lengths.append(per_step.sum(axis=1))
-        busiest = np.maximum(busiest, _busiest(per_step, len(busiest)))
-    starts = np.concatenate([[0], np.cumsum(np.concatenate(lengths))]).astype(np.int32)
+        here, examples = slice(start, start + len(events)), where.stop - where.start
+        steps[here], channels[here] = rows % binned.num_steps, own
+        return np.bincount(rows // binned.num_steps, minlength=examples), _busiest(
+            rows, examples, binned.num_steps, powers
+        )
+
+    found = binned.each(fill)
+    starts = np.concatenate([[0], np.cumsum(np.concatenate([lengths for lengths, _ in found]))]).astype(np.int32)
+    busiest = np.max([busy for _, busy in found], axis=0)
     longest = int(busiest[-1])
     return EventTable(
         to_device(starts),
@@ -190,14 +214,16 @@ def layout_bytes(binned: Binned, longest: int | None) -> dict[str, int]:
     }
 
 
-def _busiest(per_step: np.ndarray, count: int) -> np.ndarray:
+def _busiest(rows: np.ndarray, examples: int, num_steps: int, count: int) -> np.ndarray:
     """The most events of any example within 1, 2, 4, ... consecutive steps."""
-    sums = np.concatenate([np.zeros((len(per_step), 1), np.int64), np.cumsum(per_step, axis=1)], axis=1)
-    found = []
-    for power in range(count):
-        window = min(2**power, per_step.shape[1])
-        found.append((sums[:, window:] - sums[:, :-window]).max(initial=0))
-    return np.asarray(found)
+    windows = [min(2**power, num_steps) for power in range(count)]
+    if examples * num_steps > 4 * len(rows):  # few events: of each window that begins with one
+        apart = rows + rows // num_steps * num_steps  # no window reaches from one example into the next
+        own = np.arange(len(rows))
+        return np.asarray([(np.searchsorted(apart, apart + window) - own).max(initial=0) for window in windows])
+    per_step = np.bincount(rows, minlength=examples * num_steps).reshape(examples, num_steps)
+    sums = np.concatenate([np.zeros((examples, 1), np.int64), np.cumsum(per_step, axis=1)], axis=1)
+    return np.asarray([(sums[:, window:] - sums[:, :-window]).max(initial=0) for window in windows])
 
 
 def binned(where: str, inputs: "AbstractInputs | EventTable") -> Binned:
