@@ -313,20 +313,22 @@ def test_a_reader_that_sorts_by_itself_says_so():
     settings = {"dt": 1.0, "num_steps": None, "drop_late": False, "sort": True}
     read = Recordings("reader", (2,), name=lambda i: f"file {i}", **settings)
     for _ in range(2):
-        read.add(np.array([2, 0, 3, 2]), np.array([0, 1, 0, 3, 1, 5, 6]), np.zeros(7, int))
+        read.add(4, lambda: (np.array([2, 0, 3, 2]), np.array([0, 1, 0, 3, 1, 5, 6]), np.zeros(7, int)))
     with pytest.warns(
         UserWarning, match="reader: times go back in 2 of 8 recordings, first in file 2; their events are"
     ):
         binned = read.finish()
     assert (binned.num_steps, binned.examples, binned.events) == (7, (4, 4), 14)
     read = Recordings("reader", (2,), **settings)
-    read.add(np.array([2, 0, 1]), np.array([5, 6, 0]), np.zeros(3, int))  # the next begins earlier: nothing goes back
+    read.add(
+        3, lambda: (np.array([2, 0, 1]), np.array([5, 6, 0]), np.zeros(3, int))
+    )  # the next begins earlier: nothing goes back
     assert read.finish().events == 3
 
 
 def test_a_reader_says_of_what_unit_its_times_are():
     read = Recordings("reader", (1,), dt=0.001, num_steps=None, drop_late=False, sort=False)
-    read.add(np.array([4]), np.array([0, 999, 1000, 2_999_999]), np.zeros(4, int), scale=1e6)
+    read.add(1, lambda: (np.array([4]), np.array([0, 999, 1000, 2_999_999]), np.zeros(4, int)), scale=1e6)
     assert read.finish().blocks[0].tolist() == [0, 0, 1, 2999]
 
 

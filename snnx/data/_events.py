@@ -1,3 +1,4 @@
+import functools
 import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,7 +10,7 @@ from snnx._errors import DataError, DtypeError, ShapeError, describe, unknown_na
 from snnx._typing import checked
 from snnx.data._check import labels_of, meta_of
 from snnx.data._dataset import SpikeDataset
-from snnx.data._recordings import Recordings
+from snnx.data._recordings import Read, Recordings
 from snnx.inputs import LAYOUTS, lay_out
 
 PIECE = 256  # recordings that are worked on at once
@@ -69,11 +70,15 @@ def from_events(
         own = [_one(i, np.asarray(times[i]), np.asarray(channels[i]), tuple(sample_shape)) for i in few]
         for _, group in itertools.groupby(own, lambda one: one[0].dtype):  # what rounding is depends on the dtype
             alike = list(group)
-            lengths = np.array([len(t) for t, _ in alike])
-            recordings.add(lengths, np.concatenate([t for t, _ in alike]), np.concatenate([c for _, c in alike]))
+            recordings.add(len(alike), functools.partial(_together, alike))
     inputs = lay_out("from_events", recordings.finish(), layout, binarize=binarize)
     labels, names = labels_of("from_events", targets, classes)
     return SpikeDataset(inputs, labels, None, names, dt, *meta_of("from_events", meta, len(times)))
+
+
+def _together(alike: list[tuple[np.ndarray, np.ndarray]]) -> Read:
+    lengths = np.array([len(times) for times, _ in alike])
+    return lengths, np.concatenate([times for times, _ in alike]), np.concatenate([own for _, own in alike])
 
 
 def _one(

@@ -17,12 +17,16 @@ WORKERS = 2  # threads: NumPy lets go of the interpreter's lock
 AHEAD = 4  # pieces that may wait for them
 
 
+Read = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""How many events each of some recordings has, and times and channels of all of them, one recording after the other."""
+
+
 class Piece(NamedTuple):
-    """Some recordings, one after the other: how many events each has, and of each event step and channel."""
+    """Some recordings: how many events each has; all of them in their bins, as in `Binned`, but of `span` steps."""
 
     lengths: np.ndarray
-    steps: np.ndarray
-    channels: np.ndarray
+    events: np.ndarray
+    span: int
 
 
 class Recordings:
@@ -61,15 +65,15 @@ class Recordings:
         self.backwards: list[int] = []
         self.said: list[tuple[str, type[Warning]]] = []  # what `finish` has warned of
 
-    def add(self, lengths: np.ndarray, times: np.ndarray, channels: np.ndarray, *, scale: float = 1.0) -> None:
-        """Add recordings: the number of events of each, and all their times and channels one after the other.
+    def add(self, count: int, read: Callable[[], Read], *, scale: float = 1.0) -> None:
+        """Add `count` recordings, which `read` gives; it is called by another thread.
 
-        **Arguments:** `times`: in units of `dt / scale`: whole microseconds where `dt` is in seconds have `scale=1e6`.
+        **Arguments:** `scale`: times are in units of `dt / scale`: whole microseconds where `dt` is in seconds have 1e6.
         **Raises:** `DataError` naming the recording, for times that are no numbers, negative, or go back; for channels
-        outside the sensor.
+        outside the sensor. It may be raised by a later call.
         """
-        self._under_way.append(self._pool.submit(self._piece, self.count, np.asarray(lengths), times, channels, scale))
-        self.count += len(lengths)
+        self._under_way.append(self._pool.submit(self._piece, self.count, read, scale))
+        self.count += count
         while len(self._under_way) > AHEAD:
             self._collect()
 
@@ -100,30 +104,34 @@ class Recordings:
         return Binned(blocks, tuple(len(piece.lengths) for piece in self.pieces), steps, self.sample_shape)
 
     def _block(self, piece: Piece, num_steps: int) -> np.ndarray:
-        channels = math.prod(self.sample_shape)
-        cells = num_steps * channels
-        kind = key_dtype(len(piece.lengths) * cells)
-        events = np.repeat(np.arange(len(piece.lengths), dtype=kind) * kind(cells), piece.lengths)
-        events += piece.steps.astype(kind) * kind(channels)
-        events += piece.channels
-        events.sort()
-        return events
+        """The events of a piece in bins of as many steps as all have."""
+        if piece.span == num_steps:
+            return piece.events
+        channels, count = math.prod(self.sample_shape), len(piece.lengths)
+        kind = key_dtype(count * num_steps * channels)
+        more = np.arange(count) * ((num_steps - piece.span) * channels)  # of every example
+        return (piece.events + np.repeat(more, piece.lengths)).astype(kind)
 
-    def _piece(
-        self, first: int, lengths: np.ndarray, times: np.ndarray, channels: np.ndarray, scale: float
-    ) -> tuple[Piece, list[int]]:
-        """Recordings from number `first` on, checked and in steps; and those in which times go back."""
+    def _piece(self, first: int, read: Callable[[], Read], scale: float) -> tuple[Piece, list[int]]:
+        """Recordings from number `first` on, checked and in their bins; and those in which times go back."""
+        lengths, times, channels = read()
         places = _Places(self.where, self.name, first, np.cumsum(lengths))
         size = math.prod(self.sample_shape)
-        steps, backwards = np.zeros(0, np.uint16), []
-        if len(times):
-            steps = self._steps(times, places, scale)
-            places.refuse((channels < 0) | (channels >= size), channels, "channel", self._outside())
-            back = _backwards(times, places.ends)
-            if back.any() and not self.sort:
-                places.refuse(back, times, "time", "which is before that of the event before; sort=True allows it")
-            backwards = [first + int(i) for i in np.unique(np.searchsorted(places.ends, np.flatnonzero(back), "right"))]
-        return Piece(lengths, steps, channels.astype(np.uint16 if size <= 2**16 else np.uint32)), backwards
+        if not len(times):
+            return Piece(lengths, np.zeros(0, np.uint32), 1), []
+        steps = self._steps(times, places, scale)
+        places.refuse((channels < 0) | (channels >= size), channels, "channel", self._outside())
+        back = _backwards(times, places.ends)
+        if back.any() and not self.sort:
+            places.refuse(back, times, "time", "which is before that of the event before; sort=True allows it")
+        backwards = [first + int(i) for i in np.unique(np.searchsorted(places.ends, np.flatnonzero(back), "right"))]
+        span = int(steps.max()) + 1
+        kind = key_dtype(len(lengths) * span * size)
+        events = np.repeat(np.arange(len(lengths), dtype=kind) * kind(span * size), lengths)
+        events += steps.astype(kind) * kind(size)
+        events += channels.astype(kind)
+        events.sort()
+        return Piece(lengths, events, span), backwards
 
     def _steps(self, times: np.ndarray, places: "_Places", scale: float) -> np.ndarray:
         """The step of every time: floor(time / dt), where a quotient that is a whole number but for rounding is one."""
@@ -156,21 +164,13 @@ class Recordings:
 
     def _window(self) -> int:
         """The number of steps; events behind it are taken out where that was asked for."""
-        needed = max((int(piece.steps.max(initial=0)) for piece in self.pieces), default=0) + 1
-        if self.num_steps is None:
-            return needed
-        late = [piece.steps >= self.num_steps for piece in self.pieces]
-        count = sum(int(np.count_nonzero(x)) for x in late)
-        if not count:
-            return self.num_steps
-        events = sum(len(piece.steps) for piece in self.pieces)
-        whose, pieces = 0, []
-        for piece, behind in zip(self.pieces, late, strict=True):
-            sums = np.concatenate([[0], np.cumsum(behind)])
-            ends = np.cumsum(piece.lengths)
-            lost = sums[ends] - sums[ends - piece.lengths]
-            whose += int(np.count_nonzero(lost))
-            pieces.append(Piece(piece.lengths - lost, piece.steps[~behind], piece.channels[~behind]))
+        needed = max((piece.span for piece in self.pieces if len(piece.events)), default=1)
+        if self.num_steps is None or needed <= self.num_steps:
+            return needed if self.num_steps is None else self.num_steps
+        pieces = [self._early(piece, self.num_steps) for piece in self.pieces]
+        lost = [old.lengths - new.lengths for old, new in zip(self.pieces, pieces, strict=True)]
+        count, whose = sum(int(x.sum()) for x in lost), sum(int(np.count_nonzero(x)) for x in lost)
+        events = sum(len(piece.events) for piece in self.pieces)
         said = (
             f"{self.where}: {count} of {events} events ({count / events:.2%}), of {whose} of {self.count} recordings, lie"
             f" behind the last of {self.num_steps} steps of {self.dt:g}"
@@ -183,6 +183,15 @@ class Recordings:
         self._say(f"{said}, and were left out, as drop_late=True asks.", DataLossWarning, stacklevel=6)
         self.pieces = pieces
         return self.num_steps
+
+    def _early(self, piece: Piece, num_steps: int) -> Piece:
+        """The events of a piece before the end of the window."""
+        if piece.span <= num_steps:
+            return piece
+        rows = piece.events // piece.events.dtype.type(math.prod(self.sample_shape))
+        examples = np.repeat(np.arange(len(piece.lengths)), piece.lengths)
+        early = rows - examples * piece.span < num_steps
+        return Piece(np.bincount(examples[early], minlength=len(piece.lengths)), piece.events[early], piece.span)
 
 
 class _Places(NamedTuple):

@@ -72,7 +72,8 @@ def from_tonic(
     )
     targets = []
     for i, (events, target) in enumerate(examples):
-        recordings.add(np.array([len(events)]), *_columns(i, events, shape), scale=MICROSECONDS)
+        own = (np.array([len(events)]), *_columns(i, events, shape))
+        recordings.add(1, lambda own=own: own, scale=MICROSECONDS)
         targets.append(target)
     inputs = lay_out("from_tonic", recordings.finish(), layout, binarize=binarize)
     labels, names = labels_of("from_tonic", *_labels(targets, _names(dataset, classes)))

@@ -14,6 +14,7 @@ from snnx._errors import DataError, check_key, describe
 from snnx.audio import AbstractAudioCode, MelDelta, resample
 from snnx.audio import read as read_wave
 from snnx.data._dataset import SpikeDataset
+from snnx.data._recordings import Read
 from snnx.data.recorded._options import Options, options_of, root_of
 from snnx.data.recorded._read import Place, Source, read
 
@@ -147,7 +148,7 @@ def _pieces(
     level: float | None,
     mono: bool,
     key: Array | None,
-) -> Generator[tuple[np.ndarray, np.ndarray, np.ndarray], None, None]:
+) -> Generator[tuple[int, Callable[[], Read]], None, None]:
     """The events of the recordings, some recordings at a time; times in steps."""
     run = jax.jit(lambda wave, key: code(wave, sample_rate=sample_rate, hop=hop, key=key))
     others: dict[int, int] = {}
@@ -169,7 +170,8 @@ def _pieces(
             times = counts[steps, channels]
             found.append((np.repeat(steps, times), np.repeat(channels, times)))
         lengths = np.array([len(steps) for steps, _ in found])
-        yield lengths, np.concatenate([s for s, _ in found]), np.concatenate([c for _, c in found])
+        coded = lengths, np.concatenate([s for s, _ in found]), np.concatenate([c for _, c in found])
+        yield len(lengths), lambda coded=coded: coded
     if others:
         said = ", ".join(f"{count} of {rate} Hz" for rate, count in sorted(others.items()))
         warnings.warn(

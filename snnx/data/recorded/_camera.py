@@ -1,5 +1,6 @@
 """What the readers of event cameras share: files, one recording each, of polarities and pixels."""
 
+import functools
 import os
 from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy as np
 
 from snnx._errors import DataError
 from snnx.data._dataset import SpikeDataset
+from snnx.data._recordings import Read
 from snnx.data.recorded._options import Chosen
 from snnx.data.recorded._read import TOGETHER, Place, Source, read
 
@@ -95,12 +97,15 @@ def read_camera(
     """
     files = place.files
 
-    def pieces() -> Generator[tuple[np.ndarray, np.ndarray, np.ndarray], None, None]:
+    def read_some(few: list[Path]) -> Read:
+        events = read_files(few)
+        camera.check(place.where, events, few)
+        return events.lengths, events.times, camera.channels(events)
+
+    def pieces() -> Generator[tuple[int, Callable[[], Read]], None, None]:
         for first in range(0, len(files), TOGETHER):
             few = files[first : first + TOGETHER]
-            events = read_files(few)
-            camera.check(place.where, events, few)
-            yield events.lengths, events.times, camera.channels(events)
+            yield len(few), functools.partial(read_some, few)
 
     def source() -> Source:
         count = -(-len(files) // TOGETHER)

@@ -12,7 +12,7 @@ from snnx._errors import DataLossWarning
 from snnx.data._check import check_dt, labels_of, meta_of
 from snnx.data._dataset import SpikeDataset
 from snnx.data._progress import track
-from snnx.data._recordings import Recordings
+from snnx.data._recordings import Read, Recordings
 from snnx.data.recorded._cache import Stored, cached
 from snnx.data.recorded._options import Chosen
 from snnx.inputs import Binned, lay_out
@@ -23,12 +23,13 @@ TOGETHER = 256  # recordings that are worked on at once
 class Source(NamedTuple):
     """Recordings to be read, piece by piece.
 
-    - `pieces`: how many events each recording of a piece has, then times and channels of all of them.
+    - `pieces`: how many recordings each piece has, and what reads them, in another thread: it gives how many events each
+        recording has, then times and channels of all of them.
     - `count`: how many pieces; `name`: what the i-th recording is called in messages; `scale`: times per second.
     - `labels`, `classes`, `meta`: as for `from_events`.
     """
 
-    pieces: Generator[tuple[np.ndarray, np.ndarray, np.ndarray], None, None]
+    pieces: Generator[tuple[int, Callable[[], Read]], None, None]
     count: int
     name: Callable[[int], str]
     labels: np.ndarray

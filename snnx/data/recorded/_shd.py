@@ -1,6 +1,7 @@
 """The spiking Heidelberg data sets: cochlea recordings of spoken digits (SHD) and of speech commands (SSC)."""
 
 import contextlib
+import functools
 import os
 import pathlib
 from collections.abc import Callable, Generator
@@ -10,6 +11,7 @@ import numpy as np
 
 from snnx._errors import DataError, missing_extra
 from snnx.data._dataset import SpikeDataset
+from snnx.data._recordings import Read
 from snnx.data.recorded._download import there_or_downloaded
 from snnx.data.recorded._options import Options, check_split, options_of, root_of
 from snnx.data.recorded._read import TOGETHER, Place, Source, read
@@ -132,23 +134,26 @@ def _source(where: str, path: pathlib.Path, merge: Callable[[np.ndarray], np.nda
     def name(recording: int) -> str:
         return f"recording {recording} of {path}"
 
-    def pieces() -> Generator[tuple[np.ndarray, np.ndarray, np.ndarray], None, None]:
+    def read_some(first: int, when: np.ndarray, which: np.ndarray) -> Read:
+        lengths, others = (np.fromiter(map(len, some), np.int64, len(some)) for some in (when, which))
+        if (lengths != others).any():
+            i = int(np.argmax(lengths != others))
+            raise DataError(f"{where}: {name(first + i)} has {lengths[i]} times, but {others[i]} units.")
+        units = np.concatenate(which)
+        wrong = (units < 0) | (units >= UNITS)
+        if wrong.any():
+            at = int(np.argmax(wrong))
+            i = int(np.searchsorted(np.cumsum(lengths), at, "right"))
+            raise DataError(
+                f"{where}: {name(first + i)} has a spike of unit {units[at]}, but units go from 0 to {UNITS - 1}."
+            )
+        return lengths, np.concatenate(when), merge(units)
+
+    def pieces() -> Generator[tuple[int, Callable[[], Read]], None, None]:
         with _opened(where, path) as file:
             for first in range(0, len(labels), TOGETHER):
                 few = slice(first, first + TOGETHER)
                 when, which = file["spikes/times"][few], file["spikes/units"][few]
-                lengths, others = (np.fromiter(map(len, some), np.int64, len(some)) for some in (when, which))
-                if (lengths != others).any():
-                    i = int(np.argmax(lengths != others))
-                    raise DataError(f"{where}: {name(first + i)} has {lengths[i]} times, but {others[i]} units.")
-                units = np.concatenate(which)
-                wrong = (units < 0) | (units >= UNITS)
-                if wrong.any():
-                    at = int(np.argmax(wrong))
-                    i = int(np.searchsorted(np.cumsum(lengths), at, "right"))
-                    raise DataError(
-                        f"{where}: {name(first + i)} has a spike of unit {units[at]}, but units go from 0 to {UNITS - 1}."
-                    )
-                yield lengths, np.concatenate(when), merge(units)
+                yield len(when), functools.partial(read_some, first, when, which)
 
     return Source(pieces(), -(-len(labels) // TOGETHER), name, labels, classes, meta={"speaker": speakers})

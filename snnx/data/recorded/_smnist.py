@@ -1,12 +1,14 @@
+import functools
 import os
 import pathlib
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Unpack
 
 import numpy as np
 
 from snnx._errors import DataError
 from snnx.data._dataset import SpikeDataset
+from snnx.data._recordings import Read
 from snnx.data.recorded._download import there_or_downloaded
 from snnx.data.recorded._options import Options, check_split, options_of, root_of
 from snnx.data.recorded._read import Place, Source, read
@@ -65,9 +67,10 @@ def smnist(
                 f"smnist: {files[0]} holds pictures {list(images.shape)}, {files[1].name} {len(labels)} labels."
             )
 
-        def pieces() -> Generator[tuple[np.ndarray, np.ndarray, np.ndarray], None, None]:
+        def pieces() -> Generator[tuple[int, Callable[[], Read]], None, None]:
             for first in range(0, len(images), TOGETHER):
-                yield _crossings(images[first : first + TOGETHER].reshape(-1, PIXELS), channels, duplicate)
+                few = images[first : first + TOGETHER].reshape(-1, PIXELS)
+                yield len(few), functools.partial(_crossings, few, channels, duplicate)
 
         count = -(-len(images) // TOGETHER)
         return Source(
