@@ -20,7 +20,10 @@ import snnx
 from snnx.cli import _train as cli_train
 from snnx.cli import main
 from snnx.cli._arguments import make_parser
-from snnx.cli._config import NEURONS, SURROGATES, Config, make_model, make_task
+from snnx.cli._config import Config
+from snnx.cli._networks import NEURONS, SURROGATES, dense
+from snnx.cli._recipes import RECIPES
+from snnx.cli._task import make_task
 from snnx.train import AbstractCallback, load_checkpoint, read_meta
 
 TINY = ["train", "digits", "--steps", "4", "--epochs", "2", "--hidden", "16", "--quiet"]
@@ -90,8 +93,9 @@ def test_a_run_writes_its_files(run):
     assert names_in(folder) == FILES | PICTURES
     config = json.loads((folder / "config.json").read_text())
     assert config.pop("versions")["jax"] == jax.__version__
-    expected = dataclasses.asdict(Config(steps=4, epochs=2, hidden=(16,)))
-    assert config == expected | {"hidden": [16]}
+    names = {"dataset": "digits", "neuron": "LIF", "surrogate": "ATan", "encoding": "current"}
+    numbers = {"hidden": [16], "steps": 4, "epochs": 2, "batch_size": 64, "learning_rate": 3e-3, "seed": 0}
+    assert config == names | numbers
     records = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     assert [record["epoch"] for record in records] == [1, 2]
     assert records == read_meta(folder / "checkpoint.npz")["history"]
@@ -288,7 +292,7 @@ def test_a_reader_that_has_seen_enough_is_left_alone(run):
 
 @pytest.mark.parametrize("neuron", NEURONS)
 def test_every_neuron_is_one_of_a_model(neuron):
-    model = make_model(Config(neuron=neuron, hidden=(4, 3)), 5, 2, jax.random.key(0))
+    model = dense(Config(neuron=neuron, hidden=(4, 3)), (5,), 2, jax.random.key(0))
     assert [type(layer).__name__ for layer in model.layers] == ["Linear", neuron, "Linear", neuron, "Linear", "LI"]
     ys, _ = snnx.simulate(model, jnp.ones((3, 5)))
     assert ys.shape == (3, 2)
@@ -298,7 +302,7 @@ def test_every_neuron_is_one_of_a_model(neuron):
 def test_every_surrogate_is_one_of_a_model():
     assert {"ATan", "SuperSpike", "StochasticEscape"} <= set(SURROGATES)
     for name in SURROGATES:
-        neuron = make_model(Config(surrogate=name, hidden=(4,)), 5, 2, jax.random.key(0)).layers[1]
+        neuron = dense(Config(surrogate=name, hidden=(4,)), (5,), 2, jax.random.key(0)).layers[1]
         assert type(neuron.surrogate) is type(getattr(snnx.surrogates, name)())
         spikes = neuron.surrogate(jnp.array([-9.0, 9.0]), key=jax.random.key(0))
         np.testing.assert_array_equal(spikes, [0.0, 1.0])
@@ -374,12 +378,16 @@ def test_help_explains_every_flag():
     code, out, err = call("train", "--help")
     assert (code, err) == (0, "")
     for field in dataclasses.fields(Config):
-        if field.name != "dataset":
-            assert f"--{field.name.replace('_', '-')}" in out
-            default = field.default if field.name != "hidden" else 256
-            assert f"(default {default})" in " ".join(out.split()), field.name
+        assert field.name == "dataset" or f"  --{field.name.replace('_', '-')} " in out
+    text = " ".join(out.split())
+    for name, recipe in RECIPES.items():
+        shown = text[text.index(f"{name}: {recipe.about}") :]
+        for setting, value in recipe.default.taken().items():
+            if setting not in ("dataset", "root"):
+                words = " ".join(map(str, value)) if isinstance(value, tuple) else value
+                assert f"--{setting.replace('_', '-')} {words}" in shown, (name, setting)
     for name in (*NEURONS, "digits", "current, rate, latency", "checkpoint.npz", "--no-pictures", "--quiet"):
-        assert name in out
+        assert name in text
     assert call("evaluate", "--help")[0] == 0
 
 

@@ -3,16 +3,20 @@
 import argparse
 import dataclasses
 import math
-from collections.abc import Callable
+import textwrap
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from snnx._version import __version__
+from snnx.cli._config import ALL, Config, absolute, flag, flags, named
 from snnx.cli._parser import Parser
 
 EPILOG = """examples
   snnx train digits                                a spiking classifier of handwritten digits, in under a minute
   snnx train digits --neuron ALIF --hidden 128 128 --seed 3
   snnx train digits --encoding latency --surrogate SuperSpike --run runs/latency
+  snnx train shd --root data                       spoken digits of SHD, in data/SHD; downloaded there if they are missing
+  snnx train audio --root recordings               your own sounds: recordings/<class>/*.wav
   snnx train --resume runs/latency                 go on with a run that was stopped or killed
   snnx evaluate runs/latency                       score its model on the test split
   snnx info                                        versions, devices, extras
@@ -25,6 +29,16 @@ def _positive_int(text: str) -> int:
     if int(text) >= 2**31:
         raise argparse.ArgumentTypeError(f"expected a number that fits into memory, got {text!r}")
     return int(text)
+
+
+def _steps(text: str) -> int | str:
+    if text.isalpha() and text.lower() != ALL:
+        raise argparse.ArgumentTypeError(f"expected a whole number >= 1, or all, got {text!r}")
+    return ALL if text.isalpha() else _positive_int(text)
+
+
+def _shift(text: str) -> int:
+    return 0 if text == "0" else _positive_int(text)
 
 
 def _seed(text: str) -> int:
@@ -49,34 +63,41 @@ def _folder(text: str) -> str:
     return text
 
 
-def _one_of(what: str, known: Callable[[], dict[str, Any]]) -> Callable[[str], str]:
+def _one_of(what: str, known: Iterable[str]) -> Callable[[str], str]:
     def parse(text: str) -> str:
-        from snnx.cli._config import named
-
         try:
-            return named(what, text, known())
+            return named(what, text, known)
         except ValueError as error:
             raise argparse.ArgumentTypeError(str(error)) from error
 
     return parse
 
 
-def _names(which: str) -> Callable[[], dict[str, Any]]:
-    def load() -> dict[str, Any]:
-        from snnx.cli import _config
-        from snnx.data import ENCODINGS
+def _defaults() -> str:
+    """The data sets, each with its settings, as flags."""
+    from snnx.cli._recipes import RECIPES
 
-        return dict.fromkeys(ENCODINGS) if which == "ENCODINGS" else getattr(_config, which)
-
-    return load
+    lines = ["data sets, and what they are trained with unless said otherwise"]
+    for name, recipe in RECIPES.items():
+        shown = dataclasses.replace(recipe.default, root=None)
+        lines.append(f"  {name}: {recipe.about}")
+        lines += [f"    --root: {recipe.root}"] if recipe.root else []
+        lines += textwrap.wrap(
+            " ".join(flags(shown)),
+            110,
+            initial_indent="    ",
+            subsequent_indent="    ",
+            break_on_hyphens=False,
+        )
+    return "\n".join(lines)
 
 
 def make_parser() -> Parser:
     """The parser of the command line."""
-    from snnx.cli._config import DATASETS, NEURONS, Config
+    from snnx.cli._networks import NEURONS, SURROGATES
+    from snnx.cli._recipes import RECIPES
     from snnx.data import ENCODINGS
 
-    default = Config()
     parser = Parser(
         prog="snnx",
         description="Spiking neural networks in JAX: train, evaluate, look.",
@@ -92,14 +113,17 @@ def make_parser() -> Parser:
         description="Train a spiking classifier. Everything goes into a run folder: checkpoint.npz (all that is needed to"
         " go on), model.npz (the best epoch's model, by the validation split), metrics.jsonl (a line per epoch),"
         " config.json, test.json, learning_curve.png, confusion.png, raster.png.",
-        epilog=EPILOG,
+        epilog=f"{_defaults()}\n\n{EPILOG}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     train.add_argument(
-        "dataset",
-        nargs="?",
-        type=_one_of("data set", _names("DATASETS")),
-        help=f"the data set: {', '.join(DATASETS)} (1797 real handwritten digits, shipped with snnx)",
+        "dataset", nargs="?", type=_one_of("data set", RECIPES), help=f"the data set: {', '.join(RECIPES)}; see below"
+    )
+    train.add_argument(
+        "--root",
+        type=_folder,
+        metavar="FOLDER",
+        help="the folder of the recordings; with --resume, where they are now (else they are where they were)",
     )
     train.add_argument(
         "--resume", type=_folder, metavar="RUN", help="go on with the run in this folder; takes all settings from it"
@@ -110,63 +134,90 @@ def make_parser() -> Parser:
         metavar="FOLDER",
         help="the run folder; by default runs/<dataset>-<date>-<time>-seed<seed>",
     )
-    settings = train.add_argument_group("settings")
-    settings.add_argument(
-        "--neuron",
-        type=_one_of("neuron", _names("NEURONS")),
-        help=f"{', '.join(NEURONS)} (default {default.neuron})",
-    )
+    settings = train.add_argument_group("settings", "Which of them a data set takes, and their defaults: see below.")
+    settings.add_argument("--neuron", type=_one_of("neuron", NEURONS), help=", ".join(NEURONS))
     settings.add_argument(
         "--surrogate",
-        type=_one_of("surrogate", _names("SURROGATES")),
-        help=f"the pseudo derivative of the spike: ATan, SuperSpike, ...; see docs/surrogates.md"
-        f" (default {default.surrogate})",
+        type=_one_of("surrogate", SURROGATES),
+        help="the pseudo derivative of the spike: ATan, SuperSpike, ...; see docs/surrogates.md",
     )
     settings.add_argument(
-        "--hidden", type=_positive_int, nargs="+", metavar="N", help="sizes of the hidden layers (default 256)"
+        "--hidden",
+        type=_positive_int,
+        nargs="+",
+        metavar="N",
+        help="sizes of the hidden layers; of event cameras, feature maps of the convolutions",
     )
     settings.add_argument(
         "--encoding",
-        type=_one_of("encoding", _names("ENCODINGS")),
-        help=f"how pixels become input: {', '.join(ENCODINGS)} (default {default.encoding})",
+        type=_one_of("encoding", ENCODINGS),
+        help=f"how the digits' pixels become input: {', '.join(ENCODINGS)}",
     )
-    settings.add_argument("--steps", type=_positive_int, metavar="N", help=f"time steps (default {default.steps})")
-    settings.add_argument("--epochs", type=_positive_int, metavar="N", help=f"(default {default.epochs})")
-    settings.add_argument("--batch-size", type=_positive_int, metavar="N", help=f"(default {default.batch_size})")
+    settings.add_argument("--dt", type=_positive_float, metavar="S", help="seconds per step of recordings")
     settings.add_argument(
-        "--learning-rate",
-        type=_positive_float,
-        metavar="X",
-        help=f"of AdamW, falling to 0 (default {default.learning_rate})",
+        "--steps",
+        type=_steps,
+        metavar="N",
+        help="time steps; of recordings what lies behind them is left out, and 'all' is as many as the longest has",
     )
     settings.add_argument(
-        "--seed", type=_seed, metavar="N", help=f"of split, initial weights and order (default {default.seed})"
+        "--channels", type=_positive_int, metavar="N", help="of the cochlea's 700; neighbours are brought together"
     )
+    settings.add_argument(
+        "--channel-shift",
+        type=_shift,
+        metavar="N",
+        help="augmentation: in training, all channels are shifted together, at random, by up to N; 0: not",
+    )
+    settings.add_argument("--epochs", type=_positive_int, metavar="N", help="how often every example is seen")
+    settings.add_argument("--batch-size", type=_positive_int, metavar="N", help="examples per step of training")
+    settings.add_argument("--learning-rate", type=_positive_float, metavar="X", help="of AdamW, falling to 0")
+    settings.add_argument("--seed", type=_seed, metavar="N", help="of split, initial weights and order")
     train.set_defaults(parser=train)
     train.add_argument("--no-pictures", action="store_true", help="draw nothing; needs no matplotlib")
     train.add_argument("--quiet", action="store_true", help="show no progress")
 
     evaluate = commands.add_parser("evaluate", help="score the model of a run on its test split")
     evaluate.add_argument("run", type=_folder, metavar="RUN", help="the run folder")
+    evaluate.add_argument(
+        "--root", type=_folder, metavar="FOLDER", help="where the recordings are now; else they are where they were"
+    )
     commands.add_parser("info", help="versions, devices, extras")
     return parser
 
 
 def check_train(args: argparse.Namespace) -> None:
     """Turn the flags of `train` into a `Config`, or refuse their combination."""
-    from snnx.cli._config import Config
-
     parser: Parser = args.parser
     names = [field.name for field in dataclasses.fields(Config)]
     given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     if args.resume is not None:
-        if given or args.run is not None:
-            names = sorted([*given] + (["run"] if args.run is not None else []))
-            flags = ", ".join(n if n == "dataset" else f"--{n.replace('_', '-')}" for n in names)
-            parser.error(f"--resume takes all settings from the run; leave out: {flags}")
+        others = sorted([*(given.keys() - {"root"})] + (["run"] if args.run is not None else []))
+        if others:
+            said = ", ".join(name if name == "dataset" else flag(name) for name in others)
+            parser.error(f"--resume takes all settings from the run; leave out: {said}")
         return
     if args.dataset is None:
         parser.error("name a data set (snnx train digits), or a run to go on with (snnx train --resume RUN)")
+    args.config = _config_of(parser, given)
+
+
+def _config_of(parser: Parser, given: dict[str, Any]) -> Config:
+    """The data set's settings, with those that were given in their place."""
+    from snnx.cli._recipes import RECIPES
+
+    recipe = RECIPES[given["dataset"]]
+    name, taken = recipe.default.dataset, recipe.default.taken()
+    for setting in given:
+        if setting not in taken:
+            known = ", ".join(flag(other) for other in taken if other != "dataset")
+            parser.error(f"{name} does not take {flag(setting)}; it takes {known}")
+    if "root" in taken:
+        if "root" not in given:
+            parser.error(f"{name} needs --root FOLDER: {recipe.root}")
+        given["root"] = absolute(given["root"])
+    elif given.get("steps") == ALL:
+        parser.error(f"{name} has no length of its own: --steps takes a number")
     if "hidden" in given:
         given["hidden"] = tuple(given["hidden"])
-    args.config = Config(**given)
+    return dataclasses.replace(recipe.default, **given)

@@ -12,7 +12,7 @@ from snnx.cli._cache import use_compilation_cache
 
 EXTRAS = {
     "plot": ("matplotlib",),
-    "data": ("tonic", "h5py"),
+    "data": ("tonic", "h5py", "soundfile"),
     "evo": ("evosax", "gymnax"),
     "notebooks": ("nbclient", "nbformat"),
 }

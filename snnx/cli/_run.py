@@ -11,7 +11,10 @@ import jax
 
 import snnx
 from snnx._files import write_atomically
-from snnx.cli._config import Config
+from snnx.cli._config import Config, absolute, from_json
+from snnx.cli._networks import NEURONS, SURROGATES
+from snnx.cli._recipes import RECIPES
+from snnx.data import ENCODINGS
 
 CONFIG, CHECKPOINT, METRICS, MODEL, TEST = "config.json", "checkpoint.npz", "metrics.jsonl", "model.npz", "test.json"
 PICTURES = ("learning_curve.png", "confusion.png", "raster.png")
@@ -33,7 +36,7 @@ def new_folder(config: Config, wanted: str | None) -> pathlib.Path:
         raise ValueError(f"{folder} holds {', '.join(others)}, which the run would write over; name another folder.")
     versions = {"snnx": snnx.__version__, "jax": jax.__version__, "equinox": eqx.__version__}
     try:
-        write_json(folder / CONFIG, dataclasses.asdict(config) | {"versions": versions})
+        write_json(folder / CONFIG, config.taken() | {"versions": versions})
     except OSError as error:
         reason = "there is a file of that name" if folder.is_file() else error.strerror
         raise ValueError(
@@ -42,10 +45,10 @@ def new_folder(config: Config, wanted: str | None) -> pathlib.Path:
     return folder
 
 
-def read_config(folder: "str | pathlib.Path") -> Config:
-    """The settings of a run.
+def read_config(folder: "str | pathlib.Path", root: str | None) -> Config:
+    """The settings of a run. `root`: where its data are now, or None: where they were.
 
-    **Raises:** `ValueError` if the folder holds no run, or one of another version.
+    **Raises:** `ValueError` if the folder holds no run, or one of another version, or of data that are in no folder.
     """
     folder = pathlib.Path(folder)
     path = folder / CONFIG
@@ -59,10 +62,16 @@ def read_config(folder: "str | pathlib.Path") -> Config:
         stored = json.loads(path.read_text())
     except ValueError as error:  # no JSON, or no text
         raise ValueError(f"{path} is no JSON file: {error}") from error
+    defaults = {name: recipe.default for name, recipe in RECIPES.items()}
     try:
-        return Config.from_json(stored)
+        config = from_json(stored, defaults, {"neuron": NEURONS, "surrogate": SURROGATES, "encoding": ENCODINGS})
     except ValueError as error:
         raise ValueError(f"run folder {folder}: {error}") from error
+    if root is None:
+        return config
+    if config.root is None:
+        raise ValueError(f"{folder} is a run of {config.dataset}, which come with snnx; leave out --root.")
+    return dataclasses.replace(config, root=absolute(root))
 
 
 def read_scores(folder: pathlib.Path) -> "dict[str, Any] | None":

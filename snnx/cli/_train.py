@@ -13,8 +13,10 @@ import numpy as np
 import snnx
 from snnx._errors import MissingExtraError, NonFiniteError
 from snnx.cells import find, spiking_paths
-from snnx.cli._config import Config, Task, as_command, make_task
+from snnx.cli._config import ALL, Config, as_command
+from snnx.cli._recipes import RECIPES
 from snnx.cli._run import CHECKPOINT, METRICS, MODEL, PICTURES, TEST, new_folder, read_config, read_scores, write_json
+from snnx.cli._task import Task, make_task
 from snnx.data import fingerprint
 from snnx.train import (
     Checkpoint,
@@ -32,8 +34,8 @@ from snnx.train import (
 
 def train(args: argparse.Namespace, started: float) -> None:
     """Train, test, write everything into the run's folder, and say so."""
-    config = args.config if args.resume is None else read_config(args.resume)
-    task = make_task(config)
+    config = args.config if args.resume is None else read_config(args.resume, args.root)
+    task = make_task(config, download=args.resume is None, progress=not args.quiet)
     if args.resume is not None and _is_finished(pathlib.Path(args.resume), config, task, not args.no_pictures):
         return
     if not args.no_pictures and importlib.util.find_spec("matplotlib") is None:
@@ -54,6 +56,7 @@ def train(args: argparse.Namespace, started: float) -> None:
             epochs=config.epochs,
             batch_size=config.batch_size,
             validation=task.valid,
+            augment=task.augment,
             callbacks=[Checkpoint(checkpoint, every=2.0), LogFile(folder / METRICS)],
             resume=resume,
             key=task.key,
@@ -105,8 +108,9 @@ def _diverged(error: NonFiniteError, config: Config, run: str | None) -> NonFini
     """The error of a run that cannot go on: the same step would fail again. It names a command that may do better."""
     state = error.state
     where = f"epoch {int(state.epoch) + 1}, step {int(state.position) + 1}" if isinstance(state, TrainState) else "?"
-    lower = min(float(f"{config.learning_rate / 10:.3g}"), Config.learning_rate)
-    again = as_command(dataclasses.replace(config, learning_rate=lower))
+    default = RECIPES[config.dataset].default
+    lower = min(float(f"{config.learning_rate / 10:.3g}"), default.learning_rate)
+    again = as_command(dataclasses.replace(config, learning_rate=lower), default)
     folder = "" if run is None else f" --run {shlex.quote(run + '-2')}"
     return NonFiniteError(
         f"training diverged in {where}: the loss or an update is not finite. Going on would end there again; start anew,"
@@ -117,9 +121,19 @@ def _diverged(error: NonFiniteError, config: Config, run: str | None) -> NonFini
 def _say_hello(config: Config, task: Task, folder: pathlib.Path, place: str | None) -> None:
     parts = f"{len(task.train)} examples to train, {len(task.valid)} to validate, {len(task.test)} to test"
     print(f"snnx {snnx.__version__}, {config.dataset}: {parts}")
-    print(f"{task.train.sample_shape[0]} channels x {config.steps} steps ({config.encoding}), seed {config.seed}")
+    print(f"{_size(config, task)}, seed {config.seed}")
     print(f"run folder {folder}\n" if place is None else f"{place} in {folder}\n")
     print(snnx.summary(task.model, task.train.sample_shape), end="\n\n", flush=True)
+
+
+def _size(config: Config, task: Task) -> str:
+    """What an example is made of."""
+    channels, steps = " x ".join(map(str, task.train.sample_shape)), task.train.num_steps
+    if config.dt is None:
+        return f"{channels} channels x {steps} steps ({config.encoding})"
+    late = "" if config.steps == ALL else " (what comes later is left out)"
+    shift = f", channels shifted by up to {config.channel_shift}" if config.channel_shift else ""
+    return f"{channels} channels x {steps} steps of {config.dt:g} s{late}{shift}"
 
 
 def print_scores(model: snnx.AbstractCell, scores: dict[str, Any]) -> None:

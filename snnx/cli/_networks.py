@@ -1,0 +1,72 @@
+"""The networks of the command line: layers with neurons between them, read out by a leaky integrator."""
+
+import dataclasses
+from typing import Any
+
+import equinox as eqx
+import jax
+from jaxtyping import Array
+
+import snnx
+from snnx.cli._config import Config
+from snnx.neurons import ALIF, IF, LI, LIF, AdLIF, CubaLIF
+
+NEURONS = {"IF": IF, "LIF": LIF, "CubaLIF": CubaLIF, "ALIF": ALIF, "AdLIF": AdLIF}
+SURROGATES = {
+    name: getattr(snnx.surrogates, name)
+    for name in snnx.surrogates.__all__
+    if name not in ("AbstractSurrogate", "Custom")
+}
+KERNEL, POOL = 5, 2
+MOMENT, READOUT = 0.005, 0.2  # seconds; of five pairs the best on FSDD's validation splits
+
+
+def dense(
+    config: Config, shape: tuple[int, ...], classes: int, key: Array, *, dropout: float | None = None
+) -> snnx.Sequential:
+    """Linear layers; with `dropout`, that share of a layer's neurons is silenced in training."""
+    widths = (shape[0], *config.hidden)
+    keys = jax.random.split(key, len(widths))
+    neuron, readout = _cells(config)
+    layers: list[Any] = []
+    for fan_in, fan_out, sub in zip(widths[:-1], widths[1:], keys[:-1], strict=True):
+        layers += [eqx.nn.Linear(fan_in, fan_out, key=sub), neuron]
+        layers += [] if dropout is None else [eqx.nn.Dropout(dropout)]
+    return snnx.Sequential([*layers, eqx.nn.Linear(widths[-1], classes, key=keys[-1]), readout])
+
+
+def convolutional(config: Config, shape: tuple[int, ...], classes: int, key: Array) -> snnx.Sequential:
+    """Convolutions of 5 x 5 pixels, the spikes of which are summed over 2 x 2 pixels; then a linear layer.
+
+    **Raises:** `ValueError` for more convolutions than the picture has room for.
+    """
+    planes, height, width = shape
+    keys = jax.random.split(key, len(config.hidden) + 1)
+    neuron, readout = _cells(config)
+    layers: list[Any] = []
+    for number, (maps, sub) in enumerate(zip(config.hidden, keys[:-1], strict=True)):
+        size = tuple((side - KERNEL + 1) // POOL for side in (height, width))
+        if min(size) < 1:
+            raise ValueError(
+                f"--hidden names {len(config.hidden)} convolutions, but {number} of them leave {height} x {width} pixels,"
+                f" too few for another of {KERNEL} x {KERNEL}; name fewer."
+            )
+        layers += [eqx.nn.Conv2d(planes, maps, KERNEL, key=sub), neuron, snnx.SumPool2d(POOL)]
+        planes, (height, width) = maps, size
+    linear = eqx.nn.Linear(planes * height * width, classes, key=keys[-1])
+    return snnx.Sequential([*layers, snnx.Flatten(), linear, readout])
+
+
+def _cells(config: Config) -> tuple[snnx.AbstractCell, snnx.AbstractCell]:
+    """The neuron of the hidden layers, and the readout.
+
+    Where steps have a duration, the neurons' own time constants are so many times 5 ms: 100 ms for `LIF`. That of the
+    readout is 200 ms.
+    """
+    surrogate = SURROGATES[config.surrogate]()
+    if config.dt is None:
+        return NEURONS[config.neuron](surrogate=surrogate), LI()
+    kind = NEURONS[config.neuron]
+    names = [field.name for field in dataclasses.fields(kind) if field.name.startswith("tau")]
+    seconds: dict[str, Any] = {name: MOMENT * getattr(kind, name) for name in names}
+    return kind(surrogate=surrogate, dt=config.dt, **seconds), LI(tau=READOUT, dt=config.dt)
