@@ -134,6 +134,7 @@ def test_the_dtype_is_the_one_asked_for(x64):
 # Networks
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("masked", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_network_computes_the_same_from_events(masked, x64):
     recurrent = snnx.Recurrent(snnx.CubaLIF(tau_mem=5.0, tau_syn=2.0), linear(5, 5, K[2]))
@@ -283,6 +284,7 @@ def trained(data):
     return np.concatenate([losses, score.losses])
 
 
+@pytest.mark.slow
 def test_training_from_events_is_training_from_floats():
     data = make_task()
     np.testing.assert_allclose(

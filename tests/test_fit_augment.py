@@ -134,6 +134,7 @@ def test_the_loss_of_a_mixture_is_that_of_both_targets_by_their_shares():
     assert found["loss"] == pytest.approx(np.mean(expected), rel=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", ["bits", "lists", "events"])
 @pytest.mark.parametrize("steps", [[ChannelShift(1), Blend(), DropEvents(0.2)], [DropEvents(0.3), MixUp(0.4)]])
 def test_chains_with_a_mixing_run_on_every_layout(layout, steps):

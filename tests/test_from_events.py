@@ -283,7 +283,8 @@ def test_what_is_dropped_is_counted(n, num_steps, seed):
 def test_events_become_one_where_that_is_asked_for():
     times, channels = [np.array([0, 0, 1, 1, 1])], [np.array([0, 0, 0, 1, 1])]
     with pytest.warns(
-        DataLossWarning, match=r"from_events: 2 of 5 events \(40\.00%\) share their bin with an earlier one"
+        DataLossWarning,
+        match=r"from_events: 2 of 5 events \(40\.00%\) share their step and channel with an earlier one",
     ):
         data = from_events(times, channels, [0], sample_shape=(2,), dt=1, layout="bits", binarize=True)
     np.testing.assert_array_equal(data.example(0), [[1, 0], [1, 1]])

@@ -250,8 +250,8 @@ def test_what_binarize_leaves_out_is_counted(n, steps, channels, seed, layout):
         with pytest.warns(DataLossWarning) as caught:
             ones = data.as_layout(layout, binarize=True)
         assert [str(warning.message) for warning in caught] == [
-            f"as_layout: {twice} of {events} events ({100 * twice / events:.2f}%) share their bin with an earlier one and"
-            " were left out, as binarize=True asks."
+            f"as_layout: {twice} of {events} events ({100 * twice / events:.2f}%) share their step and channel with an"
+            " earlier one and were left out, as binarize=True asks."
         ]
         np.testing.assert_array_equal(decoded(ones), np.minimum(counts, 1))
         again = ones.as_layout(layout, binarize=True)  # nothing is lost now, and no warning

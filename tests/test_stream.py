@@ -1,5 +1,6 @@
 """Streams: every example of every chunk once an epoch, the same numbers after a stop, and refusals of what does not fit."""
 
+import itertools
 import time
 
 import equinox as eqx
@@ -40,7 +41,7 @@ def test_a_data_set_is_cut_into_chunks_that_hold_every_example_once(layout):
     in_order = [numbers_of(chunk) for chunk in chunks.chunks(None, 0)]
     assert in_order == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10]]
     one, other = ([numbers_of(chunk) for chunk in chunks.chunks(seed, 0)] for seed in (1, 2))
-    assert sorted(sum(one, [])) == sorted(sum(other, [])) == list(range(11))
+    assert sorted(itertools.chain(*one)) == sorted(itertools.chain(*other)) == list(range(11))
     assert one != other
     assert {frozenset(c) for c in one} != {frozenset(c) for c in other}  # across chunks too
     assert [numbers_of(chunk) for chunk in chunks.chunks(1, 1)] == one[1:]
@@ -48,7 +49,7 @@ def test_a_data_set_is_cut_into_chunks_that_hold_every_example_once(layout):
 
 def test_loaded_chunks_come_in_another_order_each_epoch():
     data = numbered(12)
-    parts = [data.subset(range(0, 5)), data.subset(range(5, 7)), data.subset(range(7, 12))]
+    parts = [data.subset(range(5)), data.subset(range(5, 7)), data.subset(range(7, 12))]
     chunks = stream_chunks(lambda i: parts[i], [5, 2, 5])
     orders = {tuple(chunk.meta["number"][0].item() for chunk in chunks.chunks(seed, 0)) for seed in range(20)}
     assert len(orders) == 6
@@ -56,17 +57,17 @@ def test_loaded_chunks_come_in_another_order_each_epoch():
         assert chunks.sizes(seed) == [len(chunk) for chunk in chunks.chunks(seed, 0)]
 
 
-def test_examples_of_grain_come_with_and_without_processes():
+def collated(numbers):
+    return numbered().subset([int(number) for number in numbers])
+
+
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
+def test_examples_of_grain_come_with_and_without_processes(workers):
     grain = pytest.importorskip("grain")
-    source = grain.MapDataset.source(np.arange(10))
-
-    def collate(numbers):
-        return numbered().subset([int(number) for number in numbers])
-
-    chunks = stream_grain(source, collate, chunk=4)
+    chunks = stream_grain(grain.MapDataset.source(np.arange(10)), collated, chunk=4, workers=workers)
     assert [numbers_of(chunk) for chunk in chunks.chunks(None, 0)] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
     shuffled = [numbers_of(chunk) for chunk in chunks.chunks(5, 0)]
-    assert sorted(sum(shuffled, [])) == list(range(10))
+    assert sorted(itertools.chain(*shuffled)) == list(range(10))
     assert shuffled != [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
     assert [numbers_of(chunk) for chunk in chunks.chunks(5, 2)] == shuffled[2:]
 
@@ -87,6 +88,7 @@ def test_every_example_counts_once_an_epoch_whatever_the_chunks():
             assert record["accuracy"] == pytest.approx(whole[0]["accuracy"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", ["bits", "events"])
 def test_a_stream_learns_as_the_data_set_does(layout):
     data = make_data(n=30)
@@ -127,14 +129,15 @@ class StopAt(snnx.train.AbstractCallback):
             raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("segments", [1, 4, 6, 9])
 def test_a_stopped_stream_goes_on_bit_for_bit(tmp_path, monkeypatch, segments):
     monkeypatch.setattr("snnx.train._epochs.SEGMENT_SECONDS", 0.0)  # every step is a segment
     data = make_data(n=22)
     whole = fit(stream(data, 8), validation=make_data(n=6))
     path = tmp_path / "state.npz"
+    keep = snnx.Checkpoint(path, every=0.0)
     with pytest.raises(KeyboardInterrupt):
-        keep = snnx.Checkpoint(path, every=0.0)
         fit(stream(data, 8), validation=make_data(n=6), callbacks=[keep, StopAt(segments)])
     again = fit(stream(data, 8), validation=make_data(n=6), resume=path)
     for one, other in zip(leaves(whole), leaves(again), strict=True):

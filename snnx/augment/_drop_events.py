@@ -16,7 +16,7 @@ class DropEvents(AbstractAugmentation):
     m_{t,c} \sim \text{Bernoulli}(1 - p) $$
 
     What stays is not scaled up. Bits become counts, a constant becomes dense; every other layout stays. Counts take as many
-    rounds as the fullest bin has events.
+    rounds as the fullest bin has events; `data.as_layout("events")` costs what there are events.
 
     **Arguments:**
     - `p`: the probability, from 0 to 1.

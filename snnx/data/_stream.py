@@ -127,6 +127,12 @@ class GrainStream(AbstractStream):
         source = self._source if seed is None else self._source.shuffle(seed=seed)
         batches = source.batch(self._chunk, batch_fn=list).slice(slice(first, None)).to_iter_dataset()
         if self._workers:
+            from absl import flags
+
+            if (
+                not flags.FLAGS.is_parsed()
+            ):  # grain's processes ask for flags, which nobody but an absl program has parsed
+                flags.FLAGS.mark_as_parsed()
             batches = batches.mp_prefetch(grain.MultiprocessingOptions(num_workers=self._workers))
         return (self._collate(examples) for examples in batches)
 

@@ -82,8 +82,8 @@ def lay_out(where: str, binned: Binned, layout: str, *, binarize: bool) -> "Abst
     twice = doubled(binned)
     if twice and binarize:
         warnings.warn(
-            f"{where}: {twice} of {binned.events} events ({twice / binned.events:.2%}) share their bin with an earlier one"
-            " and were left out, as binarize=True asks.",
+            f"{where}: {twice} of {binned.events} events ({twice / binned.events:.2%}) share their step and channel with an"
+            " earlier one and were left out, as binarize=True asks.",
             DataLossWarning,
             stacklevel=4,
         )

@@ -70,8 +70,9 @@ def default_chunk(cell: PyTree, steps: int, batch: int | None = None) -> int:
     convolutional = any(x.ndim > 2 for x in weights)
     if convolutional and jax.default_backend() == "cpu":
         return min(steps, CONVOLUTION_CHUNK)
-    unknown = batch is None or convolutional or not weights  # a convolution's weights tell its channels, not its neurons
-    size = UNKNOWN_CHUNK if unknown else CACHED // (batch * max(x.shape[0] for x in weights))
+    size = UNKNOWN_CHUNK
+    if batch is not None and weights and not convolutional:  # whose weights tell its channels, not its neurons
+        size = CACHED // (batch * max(x.shape[0] for x in weights))
     if max((x.size for x in weights), default=0) >= WIDE_LAYER:
         size = max(size, WIDE_ROWS // (16 if batch is None else batch))
     return _divisor_nearby(min(max(size, 1), steps), steps)

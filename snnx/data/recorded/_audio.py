@@ -20,7 +20,7 @@ from snnx.data.recorded._read import Place, Source, read
 
 TOGETHER = 64  # recordings between two steps of the progress bar
 ENDINGS = (".wav", ".flac")
-GROWTH = 1.25  # waves are filled up with silence to one of a few lengths, each a program of its own
+GROWTH = 1.5  # waves are filled up with silence to one of a few lengths, each a program of its own
 
 
 def from_audio(
@@ -180,5 +180,5 @@ def _pieces(
 
 
 def _length(samples: int) -> int:
-    """One of a few lengths, at most a quarter longer."""
+    """One of a few lengths, at most half as long again."""
     return math.ceil(1024 * GROWTH ** math.ceil(math.log(max(samples, 1024) / 1024, GROWTH)) - 1e-6)

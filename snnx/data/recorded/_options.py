@@ -15,8 +15,8 @@ class Options(TypedDict, total=False):
     - `layout`: as in `snnx.data.from_events`; by default the one that loses nothing and trains fastest.
     - `drop_late`: leave out what lies behind the last step (else that is refused), and say how much.
     - `binarize`: events that share a step and channel become one; it is said how many.
-    - `cache`: keep what was read, in the folder `.snnx` beside the data, so that the next call only loads it; True unless
-        said otherwise. It is made anew when the files, the arguments or snnx's format change.
+    - `cache`: keep what was read, in a folder `.snnx` beside the files or the folders of the split, so that the next call
+        only loads it; True unless said otherwise. It is made anew when the files, the arguments or snnx's format change.
     - `download`: have tonic download and check the files that are not there; True unless said otherwise.
     - `progress`: show it; True unless said otherwise.
     """
