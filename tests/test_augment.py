@@ -32,6 +32,8 @@ from snnx.augment import (
 )
 from snnx.inputs import AbstractInputs, ActiveChannels, Bits, Constant, Counts, Dense, Events, pack_bits
 
+pytestmark = pytest.mark.slow  # nearly all of it is compiling
+
 KEY = jax.random.key(0)
 VECTOR, IMAGE = (7, 7), (6, 2, 5, 4)  # time, then a step; as many steps as channels, so that a mix-up of axes shows
 GRIDS = {"bits", "counts", "dense"}

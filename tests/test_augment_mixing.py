@@ -29,6 +29,8 @@ from snnx.augment._blend import _centre, _halfway
 from snnx.augment._layout import unfolded
 from snnx.inputs import ActiveChannels, Constant, Dense, Events
 
+pytestmark = pytest.mark.slow  # nearly all of it is compiling
+
 
 def pair(name, shape, seeds=(1, 2)):
     """Two examples of one data set: their numbers, and their inputs with lists of one length and one bound."""

@@ -18,6 +18,8 @@ from snnx.audio._cochlea import fibres_that_fire
 from snnx.audio._hair_cell import HairCell, hair_cell, hair_cell_at_rest
 from snnx.audio._membrane import transfer, velocity
 
+pytestmark = pytest.mark.slow  # nearly all of it is compiling
+
 # The membrane's numbers, in centimetres, grams and seconds, once more.
 LENGTH, HEIGHT, MASS, DAMPING = 3.5, 0.1, 0.05, 0.08 * np.sqrt(1e9 * 0.05)
 

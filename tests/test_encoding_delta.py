@@ -12,6 +12,8 @@ from hypothesis.extra import numpy as hnp
 from snnx._errors import ShapeError
 from snnx.encoding import delta, send_on_delta, send_on_delta_inverse
 
+pytestmark = pytest.mark.slow  # nearly all of it is compiling
+
 
 def reference(signal, threshold):
     """Send-on-delta, one feature after the other, event by event."""

@@ -19,6 +19,8 @@ from snnx.encoding import (
     time_to_first_spike_inverse,
 )
 
+pytestmark = pytest.mark.slow  # nearly all of it is compiling
+
 unit = st.lists(st.floats(0, 1, width=32, allow_subnormal=False), min_size=8, max_size=8)
 
 

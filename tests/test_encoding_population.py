@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from snnx._errors import ShapeError
 from snnx.encoding import latency, population, population_fields, population_inverse
 
+pytestmark = pytest.mark.slow  # nearly all of it is compiling
+
 
 def test_the_fields_are_laid_out_as_published():
     # Bohte et al. (2002): centre i, from 1, at low + (2i - 3)/2 * (high - low)/(m - 2), width 1/beta of the spacing.

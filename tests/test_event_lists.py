@@ -22,6 +22,8 @@ from snnx.data import SpikeDataset, fingerprint, from_counts
 from snnx.inputs import Dense, Events, EventTable
 from snnx.inputs import _binned as binned_module
 
+pytestmark = pytest.mark.slow  # nearly all of it is compiling
+
 K = jax.random.split(jax.random.key(0), 4)
 STEPS, CHANNELS = 11, 6
 

@@ -99,6 +99,7 @@ def test_whole_times_are_divided_exactly(dtype, dt, seed):
     np.testing.assert_array_equal(steps_of(times, dt), expected)
 
 
+@pytest.mark.filterwarnings("ignore:from_events. the last event needs")
 def test_whole_times_beyond_what_a_double_holds():
     times = np.array([2**62, 2**62 + 999, 2**62 + 1000], np.int64)
     np.testing.assert_array_equal(steps_of(times, 2**40), [2**22, 2**22, 2**22])
@@ -483,3 +484,23 @@ def test_regression():
     data = from_events([GOOD[0]] * 2, [GOOD[1]] * 2, targets, sample_shape=(2,), dt=1)
     assert data.classes is None
     np.testing.assert_array_equal(data.targets, targets)
+
+
+def test_times_in_another_unit_than_dt_are_doubted():
+    micro = [np.arange(0, 300_000, 1000)]
+    channels = [np.zeros(300, int)]
+    with pytest.warns(UserWarning, match="the last event needs 29900001 steps of dt=0.01; are times in the unit of dt"):
+        from_events(micro, channels, [0], sample_shape=(2,), dt=0.01, layout="events")
+    assert from_events(micro, channels, [0], sample_shape=(2,), dt=10_000.0).num_steps == 30
+    with pytest.warns(UserWarning, match="all events fall into the first step, of dt=1000"):
+        from_events([micro[0] * 1e-6], channels, [0], sample_shape=(2,), dt=1000.0)
+
+
+def test_hardly_any_events_are_not_laid_out_step_by_step(monkeypatch):
+    given = [np.array([0, 30_000])], [np.array([0, 699])], [0]
+    settings = {"sample_shape": (700,), "dt": 1.0, "num_steps": 30_001}
+    assert type(from_events(*given, **settings).inputs).__name__ == "ActiveChannels"  # 60 kB
+    monkeypatch.setattr("snnx.inputs._layout.MUCH", 50_000)
+    data = from_events(*given, **settings)
+    assert type(data.inputs).__name__ == "EventTable"
+    assert data.nbytes < 100

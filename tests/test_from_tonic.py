@@ -397,3 +397,21 @@ def test_voxels_are_currents(digits, tonic):
     data = from_tonic(Listed(nonempty), dt=0.02, **QUIET)
     assert isinstance(data.inputs, Dense)
     np.testing.assert_array_equal(data.inputs.values, np.stack([one for one, _ in nonempty]).astype(np.float32))
+
+
+def test_a_picture_without_time_is_refused():
+    class Pictures:
+        sensor_size = (5, 4, 2)
+
+        def __len__(self):
+            return 2
+
+        def __getitem__(self, i):
+            return np.ones((2, 4, 5), np.uint8), i
+
+    with pytest.raises(ShapeError, match="the size of the sensor: a picture without time"):
+        from_tonic(Pictures(), dt=0.1, progress=False)
+    Pictures.sensor_size = (9, 9, 2)  # then they are two frames
+    assert from_tonic(Pictures(), dt=0.1, progress=False).sample_shape == (4, 5)
+    with pytest.raises(ShapeError, match=r"but sample_shape is \(3, 3\)"):
+        from_tonic(Pictures(), dt=0.1, sample_shape=(3, 3), progress=False)

@@ -10,6 +10,8 @@ import pytest
 import snnx
 from snnx.data import generated as tasks
 
+pytestmark = pytest.mark.slow  # nearly all of it is compiling
+
 CLASSIFY, LAST, TRACE = snnx.CrossEntropy(snnx.Mean()), snnx.CrossEntropy(snnx.Last()), snnx.TraceMSE()
 
 # Small versions of all tasks: how they are made, with what key, and the loss that their docstrings name.

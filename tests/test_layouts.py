@@ -281,7 +281,8 @@ def test_currents_stay_floats(value, dtype):
     for inputs in (Dense(values, (4,)), Constant(values[:, 0].at[1, 3].set(value), 3, (4,))):
         data = SpikeDataset(inputs, jnp.arange(2))
         name = type(inputs).__name__
-        for layout in ("bits", "lists", "counts", "events", "auto"):
+        assert data.as_layout("auto") is data
+        for layout in ("bits", "lists", "counts", "events"):
             with pytest.raises(
                 ValueError, match=f"as_layout: {name} holds {value:g}, which is no number of events; it"
             ):

@@ -39,7 +39,8 @@ class MelDelta(AbstractAudioCode):
     r"""The logarithm of the power in mel bands, sent whenever it has changed by a threshold: ON and OFF events.
 
     `snnx.audio.log_mel`, then `snnx.encoding.send_on_delta`. Channels are the ON events of all bands, from low to high, then
-    the OFF events: a `ChannelShift` would carry some of one into the other.
+    the OFF events: a `ChannelShift` would carry some of one into the other. What a recording starts with is not told: a
+    steady sound has no events.
 
     - `bands`: of equal width on the mel scale, from `low` Hz to half the sample rate.
     - `threshold`: of the natural logarithm; 1.0 is 4.3 dB.

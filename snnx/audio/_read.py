@@ -2,12 +2,12 @@ import os
 import warnings
 from pathlib import Path
 
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float32
 
 from snnx._errors import DataError, DataLossWarning, missing_extra
 from snnx._typing import checked
+from snnx.inputs import to_device
 
 
 def _wav(path: Path) -> tuple[np.ndarray, int]:
@@ -88,4 +88,4 @@ def read(path: str | os.PathLike[str], *, mono: bool = False) -> tuple[Float32[A
         raise DataError(
             f"read: {path}: sample {at} of {wave.size} is {wave[at]}, expected finite numbers; the recording is damaged."
         )
-    return jnp.asarray(wave), int(sample_rate)
+    return to_device(wave), int(sample_rate)  # jnp.asarray compiles something for every length

@@ -99,14 +99,18 @@ class SpikeDataset(eqx.Module):
         """The same data in another layout: every event stays in its step and channel, or the conversion is refused.
 
         **Arguments:** `layout`: `"bits"`, `"lists"` (of active channels; several events of one are several entries),
-        `"counts"` (bytes), `"events"` (lists of events), `"floats"`, or `"auto"`. `binarize`: events of one step and
-        channel become one, with a `DataLossWarning` that says how many were left out.
+        `"counts"` (bytes), `"events"` (lists of events), `"floats"`, or `"auto"` (of currents: as they are). `binarize`:
+        events of one step and channel become one, with a `DataLossWarning` that says how many were left out.
 
         **Raises:** `ValueError` for currents that are no whole numbers, where they are asked for as anything but
         floats; for bits of events that share a bin; for counts above 255.
         """
         if layout not in LAYOUTS:
             raise ValueError(unknown_name("as_layout", "layout", layout, LAYOUTS))
+        if layout == "auto" and not binarize and isinstance(self.inputs, (Dense, Constant)):
+            values = self.inputs.values
+            if not jnp.all((values >= 0) & (values == jnp.floor(values)) & jnp.isfinite(values)):
+                return self  # currents: nothing is more compact
         if layout == "floats" and not binarize and isinstance(self.inputs, (Dense, Constant)):
             values = jax.vmap(lambda inputs: inputs.dense())(self.inputs)
             return dataclasses.replace(self, inputs=Dense(values, self.sample_shape))

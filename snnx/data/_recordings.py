@@ -14,6 +14,8 @@ from snnx.data._check import check_dt
 from snnx.inputs import Binned, key_dtype
 
 WORKERS = 2  # threads: NumPy lets go of the interpreter's lock
+MANY_STEPS = 1_000_000  # of one recording: more are hardly meant
+CROWD = 100  # events of every recording: so many in a single step are hardly meant
 AHEAD = 4  # pieces that may wait for them
 
 
@@ -82,9 +84,10 @@ class Recordings:
         self.pieces.append(piece)
         self.backwards += backwards
 
-    def finish(self) -> Binned:
+    def finish(self, at_least: int = 1) -> Binned:
         """All events in their bins.
 
+        **Arguments:** `at_least`: steps that recordings last, with or without events.
         **Raises:** as `add`, which may come to know of it only here; `DataError` for events behind the last step.
         """
         while self._under_way:
@@ -98,7 +101,7 @@ class Recordings:
                 UserWarning,
                 stacklevel=5,
             )
-        steps = self._window()
+        steps = self._window(at_least)
         with self._pool:
             blocks = tuple(self._pool.map(lambda piece: self._block(piece, steps), self.pieces))
         return Binned(blocks, tuple(len(piece.lengths) for piece in self.pieces), steps, self.sample_shape)
@@ -146,12 +149,12 @@ class Recordings:
         wrong = ~(times >= 0) | ~np.isfinite(times)
         places.refuse(wrong, times, "time", "expected times from 0 on")
         steps = _floor(times, self.dt * scale)
-        beyond = steps >= 2**32 - 1
+        beyond = steps >= 2**31 - 1
         places.refuse(
             beyond,
             times,
             "time",
-            f"which is step {steps[np.argmax(beyond)]:.0f} of dt={self.dt:g}, but steps go up to 2^32 - 2; take a larger dt",
+            f"which is step {steps[np.argmax(beyond)]:.0f} of dt={self.dt:g}, but steps go up to 2^31 - 2; take a larger dt",
         )
         return steps.astype(np.uint16 if steps.max(initial=0) < 2**16 else np.uint32)
 
@@ -162,11 +165,14 @@ class Recordings:
     def _outside(self) -> str:
         return f"expected 0 to {math.prod(self.sample_shape) - 1}, for a step has shape {self.sample_shape}"
 
-    def _window(self) -> int:
+    def _window(self, at_least: int) -> int:
         """The number of steps; events behind it are taken out where that was asked for."""
         needed = max((piece.span for piece in self.pieces if len(piece.events)), default=1)
-        if self.num_steps is None or needed <= self.num_steps:
-            return needed if self.num_steps is None else self.num_steps
+        self._doubt(needed)
+        if self.num_steps is None:
+            return max(needed, at_least)
+        if needed <= self.num_steps:
+            return self.num_steps
         pieces = [self._early(piece, self.num_steps) for piece in self.pieces]
         lost = [old.lengths - new.lengths for old, new in zip(self.pieces, pieces, strict=True)]
         count, whose = sum(int(x.sum()) for x in lost), sum(int(np.count_nonzero(x)) for x in lost)
@@ -183,6 +189,24 @@ class Recordings:
         self._say(f"{said}, and were left out, as drop_late=True asks.", DataLossWarning, stacklevel=6)
         self.pieces = pieces
         return self.num_steps
+
+    def _doubt(self, needed: int) -> None:
+        """Say so where times and `dt` hardly can be in the same unit."""
+        if self.num_steps is not None:
+            return
+        if needed > MANY_STEPS:
+            self._say(
+                f"{self.where}: the last event needs {needed} steps of dt={self.dt:g}; are times in the unit of dt?"
+                " num_steps says that it is meant.",
+                UserWarning,
+                stacklevel=7,
+            )
+        if needed == 1 and sum(len(piece.events) for piece in self.pieces) > CROWD * self.count:
+            self._say(
+                f"{self.where}: all events fall into the first step, of dt={self.dt:g}; are times in the unit of dt?",
+                UserWarning,
+                stacklevel=7,
+            )
 
     def _early(self, piece: Piece, num_steps: int) -> Piece:
         """The events of a piece before the end of the window."""

@@ -65,7 +65,8 @@ def from_tonic(
             break
     examples = track(itertools.chain(first, read), "from_tonic: reading", count, progress)
     if first[-1][0].dtype.names is None:
-        return _frames(examples, count, dt, num_steps, layout, drop_late, binarize, _names(dataset, classes), meta)
+        names = _names(dataset, classes)
+        return _frames(examples, count, dt, num_steps, layout, drop_late, binarize, names, meta, dataset, sample_shape)
     shape = _shape(dataset) if sample_shape is None else tuple(sample_shape)
     recordings = Recordings(
         "from_tonic", shape, dt=dt, num_steps=num_steps, drop_late=drop_late, sort=True, name=lambda i: f"example {i}"
@@ -141,6 +142,8 @@ def _frames(
     binarize: bool,
     classes: tuple[str, ...] | None,
     meta: Mapping[str, Any] | None,
+    dataset: Any,
+    sample_shape: tuple[int, ...] | None,
 ) -> SpikeDataset:
     """A data set of arrays `[time, *sample_shape]`, followed by silence where they are shorter than the longest."""
     if num_steps is not None and (isinstance(num_steps, bool) or not isinstance(num_steps, int) or num_steps < 1):
@@ -148,6 +151,13 @@ def _frames(
     given, targets = zip(*examples, strict=True)
     loud = [values for values in given if values.dtype.names is None and values.any()]
     like = loud[0] if loud else next(values for values in given if values.dtype.names is None)
+    if getattr(dataset, "sensor_size", None) and like.shape == _shape(dataset):
+        raise ShapeError(
+            f"from_tonic: an example is {describe(like)}, the size of the sensor: a picture without time. Expected [time,"
+            " *sample_shape], as ToFrame gives it."
+        )
+    if sample_shape is not None and like.shape[1:] != tuple(sample_shape):
+        raise ShapeError(f"from_tonic: an example is {describe(like)}, but sample_shape is {tuple(sample_shape)}.")
     frames = []
     for i, values in enumerate(given):
         fits = values.dtype.names is None and values.ndim >= 2 and values.shape[1:] == like.shape[1:]

@@ -78,7 +78,7 @@ def single(binned: Binned) -> Binned:
 
 def longest_list(binned: Binned) -> int:
     """The largest number of events in one step of one example."""
-    return max(binned.each(lambda where, start, events: int(np.bincount(_rows(binned, events)[0]).max(initial=0))))
+    return max(binned.each(lambda where, start, events: int(_runs(_rows(binned, events)[0])[1].max(initial=0))))
 
 
 def largest_count(binned: Binned) -> int:

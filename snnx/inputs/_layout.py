@@ -42,6 +42,7 @@ LAYOUTS = (*SPIKE_LAYOUTS, "counts", "events", "floats")
 SPARSE = 12
 LONGEST_LIST = 164
 MANY_COUNTS = 8
+MUCH = 2**27  # bytes, from which on memory counts for more than speed
 LARGEST_COUNT = 255
 
 
@@ -95,6 +96,8 @@ def lay_out(where: str, binned: Binned, layout: str, *, binarize: bool) -> "Abst
         fine = crowded > LARGEST_COUNT or sizes["counts"] > MANY_COUNTS * sizes["events"]
         lists = longest is not None and suits_lists(longest, binned.channels, binned.sample_shape)
         layout = "lists" if lists else ("events" if fine else "counts") if twice else "bits"
+        if sizes[layout] > max(MANY_COUNTS * sizes["events"], MUCH):  # steps of which hardly any has an event
+            layout = "events"
     if layout == "bits" and twice:
         raise ValueError(
             f"{where}: {twice} of {binned.events} events ({twice / binned.events:.2%}) share their step and channel with an"

@@ -49,7 +49,8 @@ def from_audio(
     - `root`: the folder, or one with a folder for each class.
     - `label`: from a file to the name of its class; by default the name of the folder that it is in.
     - `meta`: from a file to what else is known of it, by name: texts, such as a speaker's.
-    - `files`: some of the files only; by default all that end in `.wav` or `.flac`, in the order of their names.
+    - `files`: some of the files only; by default all that end in `.wav` or `.flac`, in the order of their names; not those
+        whose names begin with a dot.
     - `code`: how sound becomes events; by default `snnx.audio.MelDelta()`: ON and OFF events of 40 mel bands.
     - `dt`: seconds per step; a whole number of samples.
     - `num_steps`: steps of every example; by default as many as the longest recording needs. Silence follows shorter ones.
@@ -77,10 +78,18 @@ def from_audio(
     hop = _hop(dt, rate)
 
     def source() -> Source:
-        pieces = _pieces(code, paths, rate, hop, level, mono, key)
+        lasting: list[int] = []
+        pieces = _pieces(code, paths, rate, hop, level, mono, key, lasting)
         count = -(-len(paths) // TOGETHER)
         return Source(
-            pieces, count, lambda i: os.fspath(paths[i]), labels, tuple(classes.tolist()), scale=1 / dt, meta=about
+            pieces,
+            count,
+            lambda i: os.fspath(paths[i]),
+            labels,
+            tuple(classes.tolist()),
+            scale=1 / dt,
+            steps=lambda: max(lasting),
+            meta=about,
         )
 
     bits = None if key is None else np.asarray(jax.random.key_data(key)).tolist()
@@ -104,7 +113,8 @@ def _files(folder: Path, files: Sequence[Path] | None) -> list[Path]:
     if files is None:
         if not folder.is_dir():
             raise FileNotFoundError(f"from_audio: there is no folder {folder}.")
-        files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in ENDINGS)
+        found = folder.rglob("*")
+        files = sorted(path for path in found if path.suffix.lower() in ENDINGS and not path.name.startswith("."))
     if not files:
         raise DataError(f"from_audio: there is no file in {folder} that ends in {' or '.join(ENDINGS)}.")
     paths = [Path(path) for path in files]
@@ -148,10 +158,15 @@ def _pieces(
     level: float | None,
     mono: bool,
     key: Array | None,
+    lasting: list[int],
 ) -> Generator[tuple[int, Callable[[], Read]], None, None]:
-    """The events of the recordings, some recordings at a time; times in steps."""
+    """The events of the recordings, some recordings at a time; times in steps. `lasting` gets the steps that each lasts.
+
+    **Raises:** `DataError` if no recording has an event: there is nothing to tell them apart by.
+    """
     run = jax.jit(lambda wave, key: code(wave, sample_rate=sample_rate, hop=hop, key=key))
     others: dict[int, int] = {}
+    silent = 0
     for first in range(0, len(paths), TOGETHER):
         found = []
         for number in range(first, min(first + TOGETHER, len(paths))):
@@ -165,13 +180,23 @@ def _pieces(
                 samples = samples * np.float32(level / loud)
             full = np.pad(samples, (0, _length(len(samples)) - len(samples)))
             counts = run(jnp.asarray(full), None if key is None else jax.random.fold_in(key, number))
-            counts = np.asarray(counts)[: code.steps(len(samples), sample_rate, hop)].astype(np.int64)
+            lasting.append(code.steps(len(samples), sample_rate, hop))
+            counts = np.asarray(counts)[: lasting[-1]].astype(np.int64)
+            silent += not counts.any()
             steps, channels = np.nonzero(counts)
             times = counts[steps, channels]
             found.append((np.repeat(steps, times), np.repeat(channels, times)))
         lengths = np.array([len(steps) for steps, _ in found])
         coded = lengths, np.concatenate([s for s, _ in found]), np.concatenate([c for _, c in found])
         yield len(lengths), lambda coded=coded: coded
+    if silent:
+        said = (
+            f"from_audio: {silent} of {len(paths)} recordings have no event. {type(code).__name__} tells changes; take a lower"
+            " threshold, or another code"
+        )
+        if silent == len(paths):
+            raise DataError(f"{said}.")
+        warnings.warn(f"{said}. They are kept, as silence.", stacklevel=2)
     if others:
         said = ", ".join(f"{count} of {rate} Hz" for rate, count in sorted(others.items()))
         warnings.warn(

@@ -26,6 +26,7 @@ class Source(NamedTuple):
     - `pieces`: how many recordings each piece has, and what reads them, in another thread: it gives how many events each
         recording has, then times and channels of all of them.
     - `count`: how many pieces; `name`: what the i-th recording is called in messages; `scale`: times per second.
+    - `steps`: once all are read, how many steps the longest lasts, where that is known.
     - `labels`, `classes`, `meta`: as for `from_events`.
     """
 
@@ -35,6 +36,7 @@ class Source(NamedTuple):
     labels: np.ndarray
     classes: tuple[str, ...]
     scale: float = 1.0
+    steps: Callable[[], int] = lambda: 1
     meta: Mapping[str, Any] = {}
 
 
@@ -82,7 +84,7 @@ def read(
         with contextlib.closing(given.pieces):  # also where a piece is refused
             for piece in track(given.pieces, f"{place.where}: reading", given.count, options.progress):
                 recordings.add(*piece, scale=given.scale)
-        binned = recordings.finish()
+        binned = recordings.finish(given.steps())
         header = {"examples": binned.examples, "num_steps": binned.num_steps, "classes": given.classes}
         header["said"] = [(sentence, kind is DataLossWarning) for sentence, kind in recordings.said]
         arrays = {f"block_{i}": block for i, block in enumerate(binned.blocks)}
