@@ -217,6 +217,13 @@ def test_take_gathers_inside_jit_and_repeats():
     np.testing.assert_array_equal(taken.example(1), spikes[5])
 
 
+def test_subset_takes_a_mask():
+    data = make_data(n=6)
+    chosen = data.subset(np.asarray(data.targets) == 1)
+    assert np.asarray(chosen.targets).tolist() == [1, 1]
+    np.testing.assert_array_equal(chosen.example(0), data.example(int(np.argmax(np.asarray(data.targets) == 1))))
+
+
 def test_subset_refuses_indices_that_are_none():
     data = make_data(n=6)
     for indices, message in [
@@ -225,7 +232,7 @@ def test_subset_refuses_indices_that_are_none():
     ]:
         with pytest.raises(IndexError, match=message):
             data.subset(indices)
-    for indices in ([], [0.0, 1.0], np.ones(6, bool), [[0, 1]], 3):
+    for indices in ([], [0.0, 1.0], np.ones(5, bool), np.zeros(6, bool), [[0, 1]], 3):
         with pytest.raises(ValueError, match=r"subset: indices is .*; expected a list of at least one whole number"):
             data.subset(indices)
     with pytest.raises(IndexError, match=r"example: index is 6, but there are 6 examples"):

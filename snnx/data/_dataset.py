@@ -118,11 +118,13 @@ class SpikeDataset(eqx.Module):
         return dataclasses.replace(self, inputs=lay_out("as_layout", events, layout, binarize=binarize))
 
     def subset(self, indices: "Sequence[int] | np.ndarray") -> "SpikeDataset":
-        """The examples at these indices, checked: each between 0 and `len(self) - 1`.
+        """The examples at these indices, checked: each between 0 and `len(self) - 1`; or those where `bool[n]` is true.
 
         **Raises:** `IndexError` for an index out of range, `ValueError` for no index at all.
         """
         chosen = np.asarray(indices)
+        if chosen.dtype == bool and chosen.shape == (len(self),):
+            chosen = np.flatnonzero(chosen)
         if chosen.ndim != 1 or chosen.size == 0 or not np.issubdtype(chosen.dtype, np.integer):
             raise ValueError(f"subset: indices is {describe(chosen)}; expected a list of at least one whole number.")
         if chosen.min() < 0 or chosen.max() >= len(self):
