@@ -42,7 +42,5 @@ class ChannelShift(AbstractAugmentation):
 
     def _apply(self, inputs: AbstractInputs, move: Int[Array, ""]) -> AbstractInputs:
         check_vector("ChannelShift", inputs, "Translate")
-        if self.most >= channels_of(inputs):
-            raise ValueError(f"ChannelShift: most is {self.most}, but there are {channels_of(inputs)} channels.")
         target = shifted(inputs.sample_shape, jnp.arange(channels_of(inputs)), (move,))
         return move_channels("ChannelShift", inputs, target)
