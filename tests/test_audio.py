@@ -15,6 +15,8 @@ from scipy.io import wavfile
 from snnx._errors import DataError, DataLossWarning, DtypeError, MissingExtraError, ShapeError
 from snnx.audio import bin_spikes, events, log_mel, read, resample
 
+pytestmark = pytest.mark.slow  # nearly all of it is compiling
+
 
 def _write(path, data: bytes, width: int, channels: int = 1, rate: int = 8000):
     """A wav file by the standard library, which knows nothing of scipy's reader."""

@@ -12,6 +12,8 @@ from snnx import encoding
 from snnx._errors import DtypeError, ShapeError
 from snnx.encoding import direct, latency, phase, population_fields, rate
 
+pytestmark = pytest.mark.slow  # nearly all of it is compiling
+
 
 def test_latency_is_one_spike_at_the_time_that_the_value_says():
     # round((1 - x) * 4), halves to even: 1 -> 0, 0.9 -> 0.4 -> 0, 0.875 -> 0.5 -> 0, 0.625 -> 1.5 -> 2, 0.1 -> 3.6 -> 4.

@@ -12,6 +12,8 @@ from hypothesis.extra import numpy as hnp
 from snnx._errors import DtypeError, ShapeError
 from snnx.encoding import events_to_raster, raster_to_events
 
+pytestmark = pytest.mark.slow  # nearly all of it is compiling
+
 bits = hnp.arrays(np.bool_, (5, 2, 3))
 counts = hnp.arrays(np.uint8, (5, 2, 3), elements=st.integers(0, 3))
 

@@ -15,6 +15,8 @@ from snnx.data import from_currents, from_spikes
 from snnx.inputs import Dense
 from snnx.train._augment import Augment
 
+pytestmark = pytest.mark.slow  # nearly all of it is compiling
+
 LOSS = snnx.CrossEntropy(snnx.Mean())
 
 

@@ -10,6 +10,8 @@ import snnx
 from snnx._errors import DataError
 from snnx.data import from_audio, fsdd
 
+pytestmark = pytest.mark.slow  # nearly all of it is compiling
+
 RATE = 8000
 
 

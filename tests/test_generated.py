@@ -13,6 +13,8 @@ import snnx
 from snnx.data import generated as tasks
 from snnx.data.generated._randman import frequencies, manifold
 
+pytestmark = pytest.mark.slow  # nearly all of it is compiling
+
 KEY = jax.random.key(5)
 
 

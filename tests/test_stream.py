@@ -16,6 +16,8 @@ from snnx._errors import DataError
 from snnx.data import AbstractStream, SpikeDataset, from_spikes, stream, stream_chunks, stream_grain
 from snnx.train._chunks import Chunks
 
+pytestmark = pytest.mark.slow  # nearly all of it is compiling
+
 LOSS = snnx.CrossEntropy(snnx.Mean())
 
 
