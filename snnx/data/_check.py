@@ -15,7 +15,7 @@ def labels_of(
 ) -> tuple[Array, tuple | None]:
     """Targets as an array, and the class names: labels are whole numbers of the classes, all others are regression."""
     values = np.asarray(targets)
-    if isinstance(classes, str) or (classes is not None and len(set(map(str, classes))) < len(classes)):
+    if classes is not None and len(set(map(str, classes))) < len(classes):
         raise ValueError(f"{where}: classes is {classes!r}, expected a list of names, each once.")
     if values.dtype == bool or not (
         np.issubdtype(values.dtype, np.integer) or np.issubdtype(values.dtype, np.floating)
