@@ -103,6 +103,9 @@ def test_steady_sounds_have_no_events_and_that_is_said(tmp_path):
     write(tmp_path / "1" / "burst.wav", burst(0.1, 0.3, 0.5))
     with pytest.warns(UserWarning, match="2 of 3 recordings have no event.*They are kept, as silence"):
         assert len(quiet(tmp_path)) == 3
+    for _ in range(2):  # the second time from the cache, which says it too
+        with pytest.warns(UserWarning, match="2 of 3 recordings have no event"):
+            from_audio(tmp_path, progress=False)
 
 
 def test_other_rates_and_channels_are_refused_or_said(tmp_path):

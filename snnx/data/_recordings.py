@@ -95,7 +95,7 @@ class Recordings:
         if self.count == 0:
             raise DataError(f"{self.where}: there is no recording; expected at least one.")
         if self.backwards and self.tell:
-            self._say(
+            self.say(
                 f"{self.where}: times go back in {len(self.backwards)} of {self.count} recordings, first in"
                 f" {self.name(self.backwards[0])}; their events are binned all the same.",
                 UserWarning,
@@ -158,7 +158,8 @@ class Recordings:
         )
         return steps.astype(np.uint16 if steps.max(initial=0) < 2**16 else np.uint32)
 
-    def _say(self, sentence: str, kind: type[Warning], *, stacklevel: int) -> None:
+    def say(self, sentence: str, kind: type[Warning] = UserWarning, *, stacklevel: int) -> None:
+        """Warn, and keep what was said in `said`."""
         self.said.append((sentence, kind))
         warnings.warn(sentence, kind, stacklevel=stacklevel)
 
@@ -186,7 +187,7 @@ class Recordings:
                 f"{said}; the longest recording needs {needed} steps. Take num_steps={needed} or None, a larger dt, or"
                 " leave them out with drop_late=True."
             )
-        self._say(f"{said}, and were left out, as drop_late=True asks.", DataLossWarning, stacklevel=6)
+        self.say(f"{said}, and were left out, as drop_late=True asks.", DataLossWarning, stacklevel=6)
         self.pieces = pieces
         return self.num_steps
 
@@ -195,14 +196,14 @@ class Recordings:
         if self.num_steps is not None:
             return
         if needed > MANY_STEPS:
-            self._say(
+            self.say(
                 f"{self.where}: the last event needs {needed} steps of dt={self.dt:g}; are times in the unit of dt?"
                 " num_steps says that it is meant.",
                 UserWarning,
                 stacklevel=7,
             )
         if needed == 1 and sum(len(piece.events) for piece in self.pieces) > CROWD * self.count:
-            self._say(
+            self.say(
                 f"{self.where}: all events fall into the first step, of dt={self.dt:g}; are times in the unit of dt?",
                 UserWarning,
                 stacklevel=7,

@@ -7,7 +7,7 @@ import numpy as np
 from snnx._errors import DataError
 from snnx.data._dataset import SpikeDataset
 from snnx.data.recorded._camera import Recorded, camera, read_camera
-from snnx.data.recorded._download import there_or_downloaded
+from snnx.data.recorded._download import files_of
 from snnx.data.recorded._options import Options, options_of, root_of
 from snnx.data.recorded._read import Place
 
@@ -37,15 +37,7 @@ def asldvs(
     chosen, folder = options_of("asldvs", options), root_of("asldvs", root)
     seen = camera("asldvs", SENSOR, size, polarities)
     where = folder / "ASLDVS"
-    there_or_downloaded(
-        "asldvs",
-        folder,
-        lambda: next(where.rglob("*.mat"), None) is not None,
-        f"file {where / '<letter>' / '*.mat'}",
-        chosen.download,
-        "ASLDVS",
-    )
-    files = sorted(where.rglob("*.mat"))
+    files = files_of("asldvs", where, "**/*.mat", "<letter>/*.mat", folder, chosen.download, "ASLDVS")
     letters = [path.parent.name[-1] for path in files]
     others = sorted(set(letters) - set(LETTERS))
     if others:

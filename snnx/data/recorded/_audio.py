@@ -1,6 +1,5 @@
 import math
 import os
-import warnings
 from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Unpack
@@ -79,7 +78,8 @@ def from_audio(
 
     def source() -> Source:
         lasting: list[int] = []
-        pieces = _pieces(code, paths, rate, hop, level, mono, key, lasting)
+        notes: list[str] = []
+        pieces = _pieces(code, paths, rate, hop, level, mono, key, lasting, notes)
         count = -(-len(paths) // TOGETHER)
         return Source(
             pieces,
@@ -90,6 +90,7 @@ def from_audio(
             scale=1 / dt,
             steps=lambda: max(lasting),
             meta=about,
+            notes=notes,
         )
 
     bits = None if key is None else np.asarray(jax.random.key_data(key)).tolist()
@@ -159,8 +160,11 @@ def _pieces(
     mono: bool,
     key: Array | None,
     lasting: list[int],
+    notes: list[str],
 ) -> Generator[tuple[int, Callable[[], Read]], None, None]:
-    """The events of the recordings, some recordings at a time; times in steps. `lasting` gets the steps that each lasts.
+    """The events of the recordings, some recordings at a time; times in steps.
+
+    `lasting` gets the steps that each lasts, `notes` what to warn of once all are through.
 
     **Raises:** `DataError` if no recording has an event: there is nothing to tell them apart by.
     """
@@ -196,12 +200,10 @@ def _pieces(
         )
         if silent == len(paths):
             raise DataError(f"{said}.")
-        warnings.warn(f"{said}. They are kept, as silence.", stacklevel=2)
+        notes.append(f"{said}. They are kept, as silence.")
     if others:
         said = ", ".join(f"{count} of {rate} Hz" for rate, count in sorted(others.items()))
-        warnings.warn(
-            f"from_audio: {said} among {len(paths)} recordings were resampled to {sample_rate} Hz.", stacklevel=2
-        )
+        notes.append(f"from_audio: {said} among {len(paths)} recordings were resampled to {sample_rate} Hz.")
 
 
 def _length(samples: int) -> int:

@@ -15,7 +15,7 @@ import numpy as np
 
 from snnx._files import write_atomically
 
-VERSION = 3
+VERSION = 4
 FOLDER = ".snnx"
 Stored: TypeAlias = tuple[dict[str, Any], dict[str, np.ndarray]]
 """What JSON can hold, and arrays."""

@@ -7,7 +7,7 @@ import numpy as np
 from snnx._errors import DataError, missing_extra
 from snnx.data._dataset import SpikeDataset
 from snnx.data.recorded._camera import Recorded, camera, read_camera
-from snnx.data.recorded._download import there_or_downloaded
+from snnx.data.recorded._download import files_of
 from snnx.data.recorded._options import Options, options_of, root_of
 from snnx.data.recorded._read import Place
 
@@ -37,15 +37,7 @@ def cifar10dvs(
     chosen, folder = options_of("cifar10dvs", options), root_of("cifar10dvs", root)
     seen = camera("cifar10dvs", (128, 128), size, polarities)
     where = folder / "CIFAR10DVS"
-    there_or_downloaded(
-        "cifar10dvs",
-        folder,
-        lambda: next(where.glob("*/*.aedat4"), None) is not None,
-        f"file {where / '<class>' / '*.aedat4'}",
-        chosen.download,
-        "CIFAR10DVS",
-    )
-    files = sorted(where.glob("*/*.aedat4"))
+    files = files_of("cifar10dvs", where, "*/*.aedat4", "<class>/*.aedat4", folder, chosen.download, "CIFAR10DVS")
     names = [path.parent.name for path in files]
     others = sorted(set(names) - set(CLASSES))
     if others:

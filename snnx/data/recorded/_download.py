@@ -33,3 +33,25 @@ def there_or_downloaded(
         ) from error
     if not there():
         raise FileNotFoundError(f"{where}: tonic ended without an error, but there is no {what}.")
+
+
+def files_of(
+    where: str,
+    folder: pathlib.Path,
+    pattern: str,
+    called: str,
+    root: pathlib.Path,
+    download: bool,
+    tonic_name: str,
+    **asked: Any,
+) -> list[pathlib.Path]:
+    """The files of a data set that match a pattern below `folder`, in the order of their names.
+
+    **Arguments:** `called`: what stands for the pattern in messages; the others, and **raises**, as `there_or_downloaded`.
+    """
+
+    def there() -> bool:
+        return next(folder.glob(pattern), None) is not None
+
+    there_or_downloaded(where, root, there, f"file {folder / called}", download, tonic_name, **asked)
+    return sorted(folder.glob(pattern))

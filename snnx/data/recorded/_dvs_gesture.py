@@ -7,7 +7,7 @@ import numpy as np
 from snnx._errors import DataError, describe
 from snnx.data._dataset import SpikeDataset
 from snnx.data.recorded._camera import Recorded, camera, read_camera
-from snnx.data.recorded._download import there_or_downloaded
+from snnx.data.recorded._download import files_of
 from snnx.data.recorded._options import Options, check_split, options_of, root_of
 from snnx.data.recorded._read import Place
 
@@ -52,16 +52,17 @@ def dvs_gesture(
     chosen, folder = options_of("dvs_gesture", options), root_of("dvs_gesture", root)
     seen = camera("dvs_gesture", (128, 128), size, polarities)
     where = folder / "DVSGesture" / f"ibmGesture{split.capitalize()}"
-    there_or_downloaded(
+    files = files_of(
         "dvs_gesture",
+        where,
+        "user*_*/*.npy",
+        "user<number>_<lighting>/<class>.npy",
         folder,
-        lambda: next(where.glob("user*_*/*.npy"), None) is not None,
-        f"file {where / 'user<number>_<lighting>' / '<class>.npy'}",
         chosen.download,
         "DVSGesture",
         train=split == "train",
     )
-    found = sorted((*_parts(path), path) for path in where.glob("user*_*/*.npy"))
+    found = sorted((*_parts(path), path) for path in files)
     return read_camera(
         Place("dvs_gesture", split, where.parent, [path for *_, path in found]),
         _read_arrays,

@@ -7,7 +7,7 @@ import numpy as np
 from snnx.data._dataset import SpikeDataset
 from snnx.data.recorded._address_events import read_address_events
 from snnx.data.recorded._camera import Recorded, camera, read_camera
-from snnx.data.recorded._download import there_or_downloaded
+from snnx.data.recorded._download import files_of
 from snnx.data.recorded._options import Options, options_of, root_of
 from snnx.data.recorded._read import Place
 
@@ -34,15 +34,7 @@ def ncaltech101(
     chosen, folder = options_of("ncaltech101", options), root_of("ncaltech101", root)
     seen = camera("ncaltech101", (180, 240), size, polarities)
     where = folder / "NCALTECH101" / "Caltech101"
-    there_or_downloaded(
-        "ncaltech101",
-        folder,
-        lambda: next(where.glob("*/*.bin"), None) is not None,
-        f"file {where / '<class>' / '*.bin'}",
-        chosen.download,
-        "NCALTECH101",
-    )
-    files = sorted(where.glob("*/*.bin"))
+    files = files_of("ncaltech101", where, "*/*.bin", "<class>/*.bin", folder, chosen.download, "NCALTECH101")
     classes, labels = np.unique([path.parent.name for path in files], return_inverse=True)
     return read_camera(
         Place("ncaltech101", "", where, files),

@@ -7,7 +7,7 @@ from snnx._errors import DataError
 from snnx.data._dataset import SpikeDataset
 from snnx.data.recorded._address_events import read_address_events
 from snnx.data.recorded._camera import camera, read_camera
-from snnx.data.recorded._download import there_or_downloaded
+from snnx.data.recorded._download import files_of
 from snnx.data.recorded._options import Options, check_split, options_of, root_of
 from snnx.data.recorded._read import Place
 
@@ -44,16 +44,9 @@ def nmnist(
     chosen, folder = options_of("nmnist", options), root_of("nmnist", root)
     seen = camera("nmnist", (34, 34), size, polarities)
     where = folder / "NMNIST" / split.capitalize()
-    there_or_downloaded(
-        "nmnist",
-        folder,
-        lambda: next(where.glob("*/*.bin"), None) is not None,
-        f"file {where / '<digit>' / '*.bin'}",
-        chosen.download,
-        "NMNIST",
-        train=split == "train",
+    files = files_of(
+        "nmnist", where, "*/*.bin", "<digit>/*.bin", folder, chosen.download, "NMNIST", train=split == "train"
     )
-    files = sorted(where.glob("*/*.bin"))
     digits = [path.parent.name for path in files]
     others = sorted(set(digits) - set("0123456789"))
     if others:

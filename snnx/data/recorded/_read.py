@@ -3,7 +3,7 @@
 import contextlib
 import pathlib
 import warnings
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,6 +28,7 @@ class Source(NamedTuple):
     - `count`: how many pieces; `name`: what the i-th recording is called in messages; `scale`: times per second.
     - `steps`: once all are read, how many steps the longest lasts, where that is known.
     - `labels`, `classes`, `meta`: as for `from_events`.
+    - `notes`: once all are read, what to warn of: sentences.
     """
 
     pieces: Generator[tuple[int, Callable[[], Read]], None, None]
@@ -38,6 +39,7 @@ class Source(NamedTuple):
     scale: float = 1.0
     steps: Callable[[], int] = lambda: 1
     meta: Mapping[str, Any] = {}
+    notes: Sequence[str] = ()
 
 
 class Place(NamedTuple):
@@ -85,6 +87,8 @@ def read(
             for piece in track(given.pieces, f"{place.where}: reading", given.count, options.progress):
                 recordings.add(*piece, scale=given.scale)
         binned = recordings.finish(given.steps())
+        for note in given.notes:
+            recordings.say(note, stacklevel=6)
         header = {"examples": binned.examples, "num_steps": binned.num_steps, "classes": given.classes}
         header["said"] = [(sentence, kind is DataLossWarning) for sentence, kind in recordings.said]
         arrays = {f"block_{i}": block for i, block in enumerate(binned.blocks)}
