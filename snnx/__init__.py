@@ -11,6 +11,7 @@ The rooms of the house, from the ground up:
 - `snnx.simulation`: time.
 - `snnx.data`, `snnx.encoding`, `snnx.audio`, `snnx.augment`: what goes in.
 - `snnx.losses`, `snnx.metrics`: what is asked of what comes out.
+- `snnx.nir`: graphs from and for other frameworks and hardware.
 - `snnx.train`: training, evaluation, checkpoints.
 - `snnx.plot`: pictures (extra `plot`; matplotlib is imported when one is drawn).
 """
@@ -22,6 +23,7 @@ from snnx import encoding as encoding
 from snnx import losses as losses
 from snnx import metrics as metrics
 from snnx import neurons as neurons
+from snnx import nir as nir
 from snnx import plot as plot
 from snnx import surrogates as surrogates
 from snnx import train as train
@@ -30,6 +32,7 @@ from snnx._errors import DataError as DataError
 from snnx._errors import DataLossWarning as DataLossWarning
 from snnx._errors import DtypeError as DtypeError
 from snnx._errors import MissingExtraError as MissingExtraError
+from snnx._errors import NIRError as NIRError
 from snnx._errors import NonFiniteError as NonFiniteError
 from snnx._errors import ShapeError as ShapeError
 from snnx._version import __version__ as __version__
@@ -50,13 +53,17 @@ from snnx.inputs import pack_bits as pack_bits
 from snnx.inputs import unpack_bits as unpack_bits
 from snnx.layers import Add as Add
 from snnx.layers import Concat as Concat
+from snnx.layers import Delay as Delay
 from snnx.layers import Flatten as Flatten
 from snnx.layers import GaussianNoise as GaussianNoise
+from snnx.layers import Graph as Graph
 from snnx.layers import Parallel as Parallel
 from snnx.layers import Recurrent as Recurrent
 from snnx.layers import Residual as Residual
+from snnx.layers import Scale as Scale
 from snnx.layers import Sequential as Sequential
 from snnx.layers import SumPool2d as SumPool2d
+from snnx.layers import Threshold as Threshold
 from snnx.layers import ThresholdNorm as ThresholdNorm
 from snnx.layers import fluctuation_driven as fluctuation_driven
 from snnx.layers import he as he
@@ -83,6 +90,7 @@ from snnx.neurons import LIF as LIF
 from snnx.neurons import AdLIF as AdLIF
 from snnx.neurons import CubaLI as CubaLI
 from snnx.neurons import CubaLIF as CubaLIF
+from snnx.neurons import Integrator as Integrator
 from snnx.neurons import NoReset as NoReset
 from snnx.neurons import SubtractReset as SubtractReset
 from snnx.neurons import ValueReset as ValueReset
@@ -163,6 +171,7 @@ __all__ = [
     "Custom",
     "DataError",
     "DataLossWarning",
+    "Delay",
     "Dense",
     "DtypeError",
     "EarlyStopping",
@@ -177,6 +186,8 @@ __all__ = [
     "Frozen",
     "Gaussian",
     "GaussianNoise",
+    "Graph",
+    "Integrator",
     "Last",
     "LeakyGradient",
     "LogFile",
@@ -185,6 +196,7 @@ __all__ = [
     "Mean",
     "MissingExtraError",
     "MultiGaussian",
+    "NIRError",
     "NoReset",
     "NonFiniteError",
     "Parallel",
@@ -197,6 +209,7 @@ __all__ = [
     "RateMSE",
     "Recurrent",
     "Residual",
+    "Scale",
     "Sequential",
     "ShapeError",
     "Sigmoid",
@@ -214,6 +227,7 @@ __all__ = [
     "SuperSpike",
     "Tanh",
     "TensorBoard",
+    "Threshold",
     "ThresholdNorm",
     "TraceMSE",
     "TrainState",
@@ -240,6 +254,7 @@ __all__ = [
     "losses",
     "metrics",
     "neurons",
+    "nir",
     "pack_active",
     "pack_bits",
     "plot",

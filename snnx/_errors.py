@@ -42,6 +42,10 @@ class DataLossWarning(UserWarning):
     """Something was left out, as had been asked for. The message says how much."""
 
 
+class NIRError(ValueError):
+    """A graph or file is no valid NIR, or NIR cannot say what a model does. The message names the node, and what to do."""
+
+
 class UnknownNameError(ValueError):
     """There is no part, field or setting of that name. The message lists those that there are."""
 

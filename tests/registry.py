@@ -18,6 +18,19 @@ def bump(x):
     return jnp.exp(-x * x)
 
 
+FORWARD = [("input", "in"), ("in", "lif"), ("input", "skip"), ("lif", "output"), ("skip", "output")]
+CYCLES = [
+    ("input", "in"),
+    ("in", "a"),
+    ("a", "back"),
+    ("back", "a"),
+    ("a", "b"),
+    ("b", "a"),
+    ("a", "out"),
+    ("out", "output"),
+]
+
+
 # name -> (factory, shape of one input step)
 CELLS = {
     "IF": (lambda: snnx.IF(threshold=jnp.array(0.9), reset=snnx.NoReset()), WIDE),
@@ -34,11 +47,23 @@ CELLS = {
     "Residual": (lambda: snnx.Residual(snnx.Sequential([linear(4, 4), snnx.LIF(5.0)])), WIDE),
     "Parallel": (lambda: snnx.Parallel([linear(4, 3), snnx.LIF(5.0)], join=snnx.Concat()), WIDE),
     "Recurrent": (lambda: snnx.Recurrent(snnx.ALIF(tau=5.0), linear(4, 4)), WIDE),
+    "Integrator": (lambda: snnx.Integrator(r=jnp.full(4, 0.5)), WIDE),
+    "Delay": (lambda: snnx.Delay([0, 2, 1, 4]), WIDE),
+    "Graph": (lambda: snnx.Graph({"in": linear(4, 3), "lif": snnx.LIF(5.0), "skip": linear(4, 3)}, FORWARD), WIDE),
+    "Graph, cycles": (
+        lambda: snnx.Graph(
+            {"in": linear(4, 3), "a": snnx.LIF(5.0), "back": linear(3, 3), "b": snnx.Delay(1), "out": snnx.LI(5.0)},
+            CYCLES,
+        ),
+        WIDE,
+    ),
 }
 
 # Plain layers: name -> (factory, shape of one input step)
 LAYERS = {
     "Flatten": (lambda: snnx.Flatten(), (2, 3, 3)),
+    "Scale": (lambda: snnx.Scale(jnp.full(4, 0.7)), WIDE),
+    "Threshold": (lambda: snnx.Threshold(jnp.full(4, 0.3)), WIDE),
     "SumPool2d": (lambda: snnx.SumPool2d(2), (2, 4, 4)),
     "ThresholdNorm": (lambda: snnx.ThresholdNorm(4), WIDE),
     "Add": (lambda: snnx.Add(), WIDE),

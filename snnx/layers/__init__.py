@@ -1,12 +1,19 @@
 """Containers and layers."""
 
+from snnx.layers._apply import apply_step as apply_step
 from snnx.layers._branches import Add as Add
 from snnx.layers._branches import Concat as Concat
+from snnx.layers._branches import Identity as Identity
 from snnx.layers._branches import Parallel as Parallel
 from snnx.layers._branches import Residual as Residual
 from snnx.layers._container import AbstractContainer as AbstractContainer
+from snnx.layers._delay import Delay as Delay
+from snnx.layers._delay import DelayState as DelayState
+from snnx.layers._elementwise import Scale as Scale
+from snnx.layers._elementwise import Threshold as Threshold
 from snnx.layers._flatten import Flatten as Flatten
 from snnx.layers._fluctuation_driven import fluctuation_driven as fluctuation_driven
+from snnx.layers._graph import Graph as Graph
 from snnx.layers._initialise import he as he
 from snnx.layers._initialise import scaled_normal as scaled_normal
 from snnx.layers._initialise import xavier as xavier
@@ -19,21 +26,28 @@ from snnx.layers._recurrent import RecurrentState as RecurrentState
 from snnx.layers._sequential import Sequential as Sequential
 from snnx.layers._summary import Summary as Summary
 from snnx.layers._summary import summary as summary
+from snnx.layers._wiring import CycleError as CycleError
+from snnx.layers._wiring import lagging_edges as lagging_edges
 
 __all__ = [
     "AbstractContainer",
     "Add",
     "Concat",
+    "Delay",
+    "DelayState",
     "Flatten",
     "GaussianNoise",
     "GaussianNoiseState",
+    "Graph",
     "Parallel",
     "Recurrent",
     "RecurrentState",
     "Residual",
+    "Scale",
     "Sequential",
     "SumPool2d",
     "Summary",
+    "Threshold",
     "ThresholdNorm",
     "fluctuation_driven",
     "he",

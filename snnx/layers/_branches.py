@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
 from snnx._errors import ShapeError, describe
-from snnx.layers._container import AbstractContainer, Run, Value
+from snnx.layers._container import AbstractContainer, Run, Value, check_parts
 
 
 class Add(eqx.Module):
@@ -56,7 +56,7 @@ class Residual(AbstractContainer):
         self.join = Add()
 
     def __check_init__(self):
-        self.check_parts()
+        check_parts(self)
 
     def children(self) -> dict[str, PyTree]:
         return {"body": self.body, "shortcut": self.shortcut, "join": self.join}
@@ -85,7 +85,7 @@ class Parallel(AbstractContainer):
             raise ValueError(f"Parallel: branches is {describe(branches)}; expected at least one branch.")
 
     def __check_init__(self):
-        self.check_parts()
+        check_parts(self)
 
     def children(self) -> dict[str, PyTree]:
         return {str(i): branch for i, branch in enumerate(self.branches)} | {"join": self.join}

@@ -29,19 +29,6 @@ class AbstractContainer(AbstractCell):
     def wire(self, x: Value, run: Run) -> Value:
         """The wiring: `run(name, x)` sends a value through the part of that name."""
 
-    def check_parts(self) -> None:
-        """Refuse what cannot be a part; called at construction."""
-        seen: dict[int, str] = {}
-        for name, part in self.children().items():
-            check_part(type(self).__name__, name, part)
-            twin = seen.setdefault(id(part), name)
-            if twin != name and any(map(eqx.is_inexact_array, jax.tree.leaves(part))):
-                raise ValueError(
-                    f"{type(self).__name__}: parts {twin} and {name} are one and the same {type(part).__name__}, but"
-                    " arrays that stand in two places of a model are trained as two; make two parts, or tie them with"
-                    " eqx.nn.Shared."
-                )
-
     def init_state(self, shape: Shape) -> dict[str, PyTree]:
         parts, states = self.children(), {}
 
@@ -50,8 +37,8 @@ class AbstractContainer(AbstractCell):
             with naming(self, name, *xs):
                 if isinstance(part, AbstractCell):
                     states[name] = part.init_state(xs[0].shape)
-                    return unit(jax.eval_shape(lambda x, s: part(x, s, key=_some_key())[0], xs[0], states[name]))
-                return unit(jax.eval_shape(lambda *x: apply_step(part, *x, key=_some_key()), *xs))
+                    return unit(jax.eval_shape(lambda x, s: part(x, s, key=some_key())[0], xs[0], states[name]))
+                return unit(jax.eval_shape(lambda *x: apply_step(part, *x, key=some_key()), *xs))
 
         self.wire(jax.ShapeDtypeStruct(tuple(shape), cell_dtype(self)), run)
         return states
@@ -59,13 +46,13 @@ class AbstractContainer(AbstractCell):
     def __call__(
         self, x: Array, state: dict[str, PyTree], *, key: Key[Array, ""] | None = None
     ) -> tuple[Array, dict[str, PyTree]]:
-        parts, keys, new = self.children(), self._keys(key), self._copy(state)
+        parts, keys, new = self.children(), part_keys(self, key), self._copy(state)
 
         def run(name: str, *xs: Array) -> Array:
             part = parts[name]
             with naming(self, name, *xs):
                 if isinstance(part, AbstractCell):
-                    y, new[name] = part(xs[0], self._state_of(name, state), key=keys[name])
+                    y, new[name] = part(xs[0], state_of(name, state), key=keys[name])
                     return y
                 return apply_step(part, *xs, key=keys[name])
 
@@ -80,15 +67,15 @@ class AbstractContainer(AbstractCell):
         mask: Bool[Array, "time"] | None = None,
         taps: Taps = (),
     ) -> tuple[Array, dict[str, PyTree], dict[str, Array]]:
-        parts, keys, new = self.children(), self._keys(key), self._copy(state)
+        parts, keys, new = self.children(), part_keys(self, key), self._copy(state)
         tapped: dict[str, Array] = {}
 
         def run(name: str, *xs: Value) -> Array:
             part, wanted = parts[name], taps_of_child(taps, name)
-            with naming(self, name, *map(_one_step, xs)):
+            with naming(self, name, *map(one_step, xs)):
                 if isinstance(part, AbstractCell):
                     ys, new[name], seen = part.over_time(
-                        xs[0], self._state_of(name, state), key=keys[name], mask=mask, taps=wanted
+                        xs[0], state_of(name, state), key=keys[name], mask=mask, taps=wanted
                     )
                     tapped.update(with_prefix(name, seen))
                     return ys
@@ -104,10 +91,6 @@ class AbstractContainer(AbstractCell):
             tapped[""] = ys
         return ys, new, tapped
 
-    def _keys(self, key: Key[Array, ""] | None) -> dict[str, Key[Array, ""] | None]:
-        names = self.children()
-        return {name: None if key is None else jax.random.fold_in(key, i) for i, name in enumerate(names)}
-
     def _copy(self, state: dict[str, PyTree]) -> dict[str, PyTree]:
         if not isinstance(state, dict):
             raise ValueError(
@@ -116,10 +99,31 @@ class AbstractContainer(AbstractCell):
             )
         return dict(state)
 
-    def _state_of(self, name: str, state: dict[str, PyTree]) -> PyTree:
-        if name not in state:
-            raise ValueError("finds no entry of its own in the state; make the state with init_state(x.shape)")
-        return state[name]
+
+def check_parts(container: AbstractCell) -> None:
+    """Refuse what cannot be a part of a container; called at construction."""
+    seen: dict[int, str] = {}
+    for name, part in container.children().items():
+        check_part(type(container).__name__, name, part)
+        twin = seen.setdefault(id(part), name)
+        if twin != name and any(map(eqx.is_inexact_array, jax.tree.leaves(part))):
+            raise ValueError(
+                f"{type(container).__name__}: parts {twin} and {name} are one and the same {type(part).__name__}, but"
+                " arrays that stand in two places of a model are trained as two; make two parts, or tie them with"
+                " eqx.nn.Shared."
+            )
+
+
+def part_keys(container: AbstractCell, key: Key[Array, ""] | None) -> dict[str, Key[Array, ""] | None]:
+    """The key of every part."""
+    return {n: None if key is None else jax.random.fold_in(key, i) for i, n in enumerate(container.children())}
+
+
+def state_of(name: str, state: dict[str, PyTree]) -> PyTree:
+    """The state of a part, out of its container's."""
+    if name not in state:
+        raise ValueError("finds no entry of its own in the state; make the state with init_state(x.shape)")
+    return state[name]
 
 
 @contextlib.contextmanager
@@ -168,13 +172,13 @@ class PartTypeError(_PartError, TypeError):
     """A part of a container got the wrong type or dtype; the message names the part by its path."""
 
 
-def _one_step(xs: Value) -> jax.ShapeDtypeStruct:
+def one_step(xs: Value) -> jax.ShapeDtypeStruct:
     """Shape and dtype of one step of a stretch."""
     if isinstance(xs, AbstractInputs):
         return jax.eval_shape(lambda: xs.dense()[0])
     return jax.ShapeDtypeStruct(xs.shape[1:], xs.dtype)
 
 
-def _some_key() -> Array:
+def some_key() -> Array:
     """A key for working out shapes, where no number is drawn."""
     return jax.random.key(0)

@@ -6,7 +6,7 @@ from snnx._errors import describe
 from snnx.cells import AbstractCell
 from snnx.inputs import AbstractInputs
 from snnx.layers._apply import takes_as_it_is
-from snnx.layers._container import AbstractContainer, Run, Value
+from snnx.layers._container import AbstractContainer, Run, Value, check_parts
 
 
 class Sequential(AbstractContainer):
@@ -36,7 +36,7 @@ class Sequential(AbstractContainer):
             raise ValueError("Sequential: layers is empty; expected at least one layer.")
 
     def __check_init__(self):
-        self.check_parts()
+        check_parts(self)
 
     def children(self) -> dict[str, PyTree]:
         return {str(i): layer for i, layer in enumerate(self.layers)}

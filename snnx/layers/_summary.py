@@ -126,9 +126,10 @@ def _floats(part: PyTree) -> tuple[int, int]:
 
 
 def _state_of(states: dict[str, PyTree], path: str) -> PyTree:
-    """A part's state within that of the part around it; None if it has none."""
-    parent, _, name = path.rpartition(".")
-    return _fields(states[parent]).get(name)
+    """A part's state within that of the part around it; None if it has none. Names in a graph may have dots."""
+    around = [parent for parent in states if parent == "" or path.startswith(f"{parent}.")]
+    parent = max(around, key=len)
+    return _fields(states[parent]).get(path[len(parent) + 1 :] if parent else path)
 
 
 def _fields(state: PyTree) -> dict[str, PyTree]:

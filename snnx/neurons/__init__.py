@@ -8,10 +8,13 @@ from snnx.neurons._cuba import CubaLI as CubaLI
 from snnx.neurons._cuba import CubaLIF as CubaLIF
 from snnx.neurons._cuba import CubaLIFState as CubaLIFState
 from snnx.neurons._cuba import CubaLIState as CubaLIState
+from snnx.neurons._discretise import METHODS as METHODS
+from snnx.neurons._discretise import Method as Method
 from snnx.neurons._fire import Clock as Clock
 from snnx.neurons._fire import Spiking as Spiking
 from snnx.neurons._fire import fire as fire
 from snnx.neurons._fire import init_clock as init_clock
+from snnx.neurons._integrator import Integrator as Integrator
 from snnx.neurons._li import LI as LI
 from snnx.neurons._li import LIState as LIState
 from snnx.neurons._lif import IF as IF
@@ -33,6 +36,7 @@ __all__ = [
     "AdLIF",
     "CubaLI",
     "CubaLIF",
+    "Integrator",
     "NoReset",
     "Spiking",
     "SubtractReset",

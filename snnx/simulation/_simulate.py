@@ -1,7 +1,7 @@
 import difflib
 import functools
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +21,7 @@ _OWN = "*"  # the entry of the cell's own outputs among what is recorded
 
 def simulate(
     cell: AbstractCell,
-    xs: "Array | AbstractInputs",
+    xs: "Array | AbstractInputs | Mapping[str, Any]",
     state: State | None = None,
     *,
     key: Key[Array, ""] | None = None,
@@ -48,7 +48,8 @@ def simulate(
 
     **Arguments:**
     - `cell`: a neuron, a container, or a cell of your own.
-    - `xs`: `[time, *features]`, floats in the cell's dtype, or a compact layout such as `Bits`.
+    - `xs`: `[time, *features]`, floats in the cell's dtype, or a compact layout such as `Bits`; of a graph with several
+        inputs a dict of those by name, and so are its outputs.
     - `state`: where to start; by default `cell.init_state(features)`.
     - `key`: for random layers, the sequence's.
     - `mask`: `[time]`; steps that are False (padding) change no state, put out zeros, and count in no reduction.
@@ -82,9 +83,10 @@ def simulate(
     run = functools.partial(_run, cell, key=key, chunk=chunk, keep=keep, truncate=truncate)
     if burn_in:
         warm_up = None if mask is None else mask[:burn_in]
-        _, state = run(_stretch(xs, 0, burn_in), state, mask=warm_up, outs={})
+        _, state = run(_stretch(xs, 0, burn_in), burn_in, state, mask=warm_up, outs={})
         state = jax.lax.stop_gradient(state)
-        xs, mask = _stretch(xs, burn_in, steps - burn_in), None if mask is None else mask[burn_in:]
+        steps -= burn_in
+        xs, mask = _stretch(xs, burn_in, steps), None if mask is None else mask[burn_in:]
     for r in _as_tuple(readout):
         if not isinstance(r, AbstractReduction):
             raise TypeError(
@@ -92,7 +94,7 @@ def simulate(
             )
     wanted = {_OWN: readout} | taps
     outs = {(path, i): r for path, given in wanted.items() for i, r in enumerate(_as_tuple(given))}
-    results, state = run(xs, state, mask=mask, outs=outs)
+    results, state = run(xs, steps, state, mask=mask, outs=outs)
     found = {
         path: tuple(results[path, i] for i in range(len(given))) if isinstance(given, tuple) else results[path, 0]
         for path, given in wanted.items()
@@ -105,8 +107,17 @@ def _as_tuple(given: Any) -> tuple:
     return given if isinstance(given, tuple) else (given,)
 
 
-def _check_inputs(cell: AbstractCell, xs: "Array | AbstractInputs", mask: Array | None) -> tuple[int, tuple[int, ...]]:
-    """Number of steps, and the shape of one."""
+Inputs: TypeAlias = "Array | AbstractInputs | Mapping[str, Any]"
+
+
+def _check_inputs(cell: AbstractCell, xs: Inputs, mask: Array | None) -> tuple[int, Any]:
+    """Number of steps, and the shape of one; by name where there are several inputs."""
+    if isinstance(xs, Mapping):
+        found = {name: _check_inputs(cell, x, mask) for name, x in xs.items()}
+        lengths = {name: steps for name, (steps, _) in found.items()}
+        if len(set(lengths.values())) != 1:
+            raise ShapeError(f"simulate: xs has inputs of {lengths} steps; expected as many of each.")
+        return next(iter(lengths.values())), {name: shape for name, (_, shape) in found.items()}
     if isinstance(xs, AbstractInputs):
         steps, shape = xs.num_steps, xs.sample_shape
         dense = jax.eval_shape(xs.dense)
@@ -158,11 +169,20 @@ def _is_leaf(part: PyTree) -> bool:
     return isinstance(part, AbstractCell) and not part.children()
 
 
-def _stretch(xs: "Array | AbstractInputs", start: "int | Array", size: int) -> "Array | AbstractInputs":
+def _stretch(xs: Inputs, start: "int | Array", size: int) -> Any:
     """`size` steps from `start` on. Sliced where it is used, not cut up beforehand: under vmap that would copy."""
+    if isinstance(xs, Mapping):
+        return {name: _stretch(x, start, size) for name, x in xs.items()}
     if isinstance(xs, AbstractInputs):
         return xs.stretch(start, size)
     return jax.lax.dynamic_slice_in_dim(xs, start, size)
+
+
+def _taken(cell: AbstractCell, xs: Inputs, dtype: jnp.dtype) -> Any:
+    """A compact layout as it is if the cell takes it, else dense."""
+    if isinstance(xs, Mapping):
+        return {name: x.dense(dtype) if isinstance(x, AbstractInputs) else x for name, x in xs.items()}
+    return xs.dense(dtype) if isinstance(xs, AbstractInputs) and not cell.takes(xs) else xs
 
 
 def _policy(keep: Keep) -> Callable[..., Any] | None:
@@ -174,7 +194,8 @@ def _policy(keep: Keep) -> Callable[..., Any] | None:
 
 def _run(
     cell: AbstractCell,
-    xs: "Array | AbstractInputs",
+    xs: Inputs,
+    steps: int,
     state: State,
     *,
     key: Key[Array, ""] | None,
@@ -183,19 +204,21 @@ def _run(
     keep: Keep | None,
     truncate: int | None,
     outs: dict[tuple[str, int], AbstractReduction],
-) -> tuple[dict[tuple[str, int], Array], State]:
+) -> tuple[dict[tuple[str, int], PyTree], State]:
     """The chunked, rematerialised loop; every output is a reduction of the trace at a path."""
-    steps = xs.num_steps if isinstance(xs, AbstractInputs) else xs.shape[0]
     size = chunk_size(cell, steps, chunk, truncate)
     count, rest = divmod(steps, size)
     taps: Taps = tuple(dict.fromkeys(path for path, _ in outs if path != _OWN))
     dtype = cell_dtype(cell)
     policy = _policy(default_keep(cell, xs) if keep is None else keep)
 
-    def traces(xs: PyTree, state: State, mask: Array | None) -> tuple[dict[str, Array], State]:
-        given: Any = xs.dense(dtype) if isinstance(xs, AbstractInputs) and not cell.takes(xs) else xs
-        ys, state, tapped = cell.over_time(given, state, key=key, mask=mask, taps=taps)
+    def traces(xs: PyTree, state: State, mask: Array | None) -> tuple[dict[str, PyTree], State]:
+        ys, state, tapped = cell.over_time(_taken(cell, xs, dtype), state, key=key, mask=mask, taps=taps)
         return {_OWN: ys} | tapped, state
+
+    def of_each(path: str, reduce: Callable, *trees: PyTree) -> PyTree:
+        """A reduction of a trace, or of each of several outputs."""
+        return jax.tree.map(lambda _, *parts: reduce(*parts), units[path], *trees)
 
     def advance(carry: PyTree, start: "int | Array", size: int) -> tuple[PyTree, PyTree]:
         state, reduced = carry
@@ -206,13 +229,17 @@ def _run(
         found, state = traces(_stretch(xs, start, size), state, live)
         times = start + jnp.arange(size, dtype=jnp.int32)
         stacked = {out: found[out[0]] for out, r in outs.items() if r.stacks}
-        reduced = {out: r.step(reduced[out], found[out[0]], times, live) for out, r in outs.items()}
+        reduced = {
+            out: of_each(out[0], lambda red, seen, r=r: r.step(red, seen, times, live), reduced[out], found[out[0]])
+            for out, r in outs.items()
+        }
         return (state, reduced), stacked
 
     counted = jnp.asarray(steps) if mask is None else jnp.sum(mask)
     like = jax.eval_shape(traces, _stretch(xs, 0, 1), state, None if mask is None else mask[:1])[0]
-    units = {path: jax.ShapeDtypeStruct(trace.shape[1:], trace.dtype) for path, trace in like.items()}
-    carry = (state, {out: r.init(units[out[0]], counted) for out, r in outs.items()})
+    units = jax.tree.map(lambda trace: jax.ShapeDtypeStruct(trace.shape[1:], trace.dtype), like)
+    first = {out: of_each(out[0], lambda u, r=r: r.init(u, counted), units[out[0]]) for out, r in outs.items()}
+    carry = (state, first)
 
     stacks = []
     if size == steps:  # one chunk is all of time: nothing to scan, nothing to recompute
@@ -229,4 +256,6 @@ def _run(
         stacks.append(stacked)
     state, reduced = carry
     together = jax.tree.map(lambda *parts: parts[0] if len(parts) == 1 else jnp.concatenate(parts), *stacks)
-    return {out: together[out] if r.stacks else r.finish(reduced[out]) for out, r in outs.items()}, state
+    return {
+        out: together[out] if r.stacks else of_each(out[0], r.finish, reduced[out]) for out, r in outs.items()
+    }, state

@@ -1,0 +1,337 @@
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Key, PyTree
+
+from snnx._errors import ShapeError, describe, unknown_name
+from snnx.cells import AbstractCell, Shape, Taps, cell_dtype, keep_where, with_prefix, zero_where_masked
+from snnx.inputs import AbstractInputs
+from snnx.layers._apply import apply_step, apply_stretch, takes_as_it_is, unit
+from snnx.layers._container import check_parts, naming, one_step, part_keys, some_key, state_of
+from snnx.layers._wiring import CycleError, Edge, Wiring, wiring
+
+BEFORE = ""  # the entry of a graph's state for what its lagging edges carry
+ByName: TypeAlias = dict[str, Any]
+
+
+class Graph(AbstractCell):
+    r"""Nodes and the edges between them: branches, skips, feedback, several inputs and outputs.
+
+    $$ y_n(t) = \text{node}_n\Big(\sum_{m \to n} y_m(t) + \sum_{m \leadsto n} y_m(t - 1)\Big), \qquad y_m(-1) = 0 $$
+
+    where $\leadsto$ are the edges that lag: none, unless there are cycles. These are found by a search from the inputs, depth
+    first and in the order of names. Where an edge closes a cycle, the cycle is followed back from that edge's source to the
+    nearest cell, and the cycle's edge that leaves the cell carries its value of the step before.
+
+    ```python
+    graph = snnx.Graph(
+        {"in": eqx.nn.Linear(64, 128, key=k1), "hidden": snnx.LIF(), "back": eqx.nn.Linear(128, 128, key=k2)},
+        edges=[("input", "in"), ("in", "hidden"), ("hidden", "back"), ("back", "hidden"), ("hidden", "output")],
+    )
+    ```
+
+    **Arguments:**
+    - `nodes`: cells and plain callables by name. A `/` in a name stands for nested graphs when it is exported.
+    - `edges`: pairs of names, the source first. What several edges bring to a node, or to an output, adds up.
+    - `inputs`, `outputs`: names that edges begin or end with and that are no nodes; one each as a text. With one, `x`, its
+        shape and `y` are bare; with more they are dicts by name.
+    - `shapes`: the shape of one step of what goes into a node, where its edges do not tell: of nodes without any (which get
+        zeros), and in cycles that nothing leads into.
+    - `source`: anything hashable that travels with the graph; `snnx.nir` keeps there what it was made from.
+
+    The state is a dict from the name of a cell to its state; what lagging edges carry is its entry `""`. Nodes that cycles
+    tie to each other are stepped together; all others run layer by layer.
+
+    **Raises:** `ValueError` for names that there are not, edges that are there twice, a cycle without a cell; `TypeError` for
+    a node that is neither a cell nor callable; `ShapeError` at `init_state` where shapes do not fit, naming the node.
+    """
+
+    nodes: dict[str, PyTree]
+    names: tuple[str, ...] = eqx.field(static=True)  # in the order given: a PyTree sorts the keys of a dict
+    edges: tuple[Edge, ...] = eqx.field(static=True)
+    inputs: tuple[str, ...] = eqx.field(static=True)
+    outputs: tuple[str, ...] = eqx.field(static=True)
+    shapes: tuple[tuple[str, Shape], ...] = eqx.field(static=True)
+    source: Hashable = eqx.field(static=True)
+
+    def __init__(
+        self,
+        nodes: Mapping[str, PyTree],
+        edges: Iterable[Sequence[str]],
+        *,
+        inputs: "str | Sequence[str]" = "input",
+        outputs: "str | Sequence[str]" = "output",
+        shapes: Mapping[str, Shape] | None = None,
+        source: Hashable = None,
+    ):
+        if not isinstance(nodes, Mapping):
+            raise TypeError(f"Graph: nodes is {describe(nodes)}, expected a dict from name to cell or callable.")
+        self.nodes, self.names = dict(nodes), tuple(nodes)
+        self.edges = tuple(map(_edge, edges))
+        self.inputs = (inputs,) if isinstance(inputs, str) else tuple(inputs)
+        self.outputs = (outputs,) if isinstance(outputs, str) else tuple(outputs)
+        self.shapes = tuple((name, tuple(shape)) for name, shape in (shapes or {}).items())
+        self.source = source
+
+    def __check_init__(self):
+        known = (*self.inputs, *self.names, *self.outputs)
+        if not self.inputs or not self.outputs:
+            raise ValueError("Graph: expected at least one input and one output.")
+        for i, name in enumerate(known):
+            if not isinstance(name, str) or not name:
+                raise TypeError(f"Graph: a name is {name!r}; expected a text that is not empty.")
+            if name in known[:i]:
+                raise ValueError(f"Graph: the name {name!r} stands for two of its nodes, inputs and outputs.")
+        seen: set[Edge] = set()
+        for source, target in self.edges:
+            if source not in (*self.inputs, *self.names):
+                raise ValueError(unknown_name("Graph", "source of an edge", source, (*self.inputs, *self.names)))
+            if target not in (*self.names, *self.outputs):
+                raise ValueError(unknown_name("Graph", "target of an edge", target, (*self.names, *self.outputs)))
+            if (source, target) in seen:
+                raise ValueError(f"Graph: the edge from {source!r} to {target!r} is there twice.")
+            seen.add((source, target))
+        for name, _ in self.shapes:
+            if name not in self.names:
+                raise ValueError(unknown_name("Graph", "node in shapes", name, self.names))
+        check_parts(self)
+        try:
+            sources = self.wiring().sources
+        except CycleError as error:
+            raise ValueError(f"Graph: {error}.") from error
+        for name in self.outputs:
+            if not sources[name]:
+                raise ValueError(f"Graph: no edge leads to the output {name!r}.")
+
+    def children(self) -> dict[str, PyTree]:
+        return {name: self.nodes[name] for name in self.names}
+
+    def wiring(self) -> Wiring:
+        """What runs together and in which order, what feeds what, and which edges lag."""
+        stateful = frozenset(name for name in self.names if isinstance(self.nodes[name], AbstractCell))
+        return wiring(self.names, self.edges, self.inputs, self.outputs, stateful)
+
+    def takes(self, xs: AbstractInputs) -> bool:
+        wiring, (source, *more) = self.wiring(), self.inputs
+        firsts = [target for s, target in self.edges if s == source]
+        alone = {unit.names[0] for unit in wiring.units if not unit.cyclic}
+        return not more and all(
+            name in alone and wiring.sources[name] == (source,) and _takes(self.nodes[name], xs) for name in firsts
+        )
+
+    def init_state(self, shape: Any) -> ByName:
+        """The state before the first step. `shape`: of one step of the input; of several inputs a dict by name."""
+        states, _, outs = self._propagate(shape)
+        carried = sorted({source for source, _ in self.wiring().lagging})
+        before = {name: jnp.zeros(outs[name].shape, outs[name].dtype) for name in carried}
+        return states | ({BEFORE: before} if before else {})
+
+    def step_shapes(self, shape: Any) -> dict[str, tuple[Shape, Shape]]:
+        """Of every node the shapes of what goes into it at one step, and of what comes out. `shape`: as in `init_state`."""
+        _, given, outs = self._propagate(shape)
+        return {name: (tuple(given[name].shape), tuple(outs[name].shape)) for name in self.names}
+
+    def __call__(self, x: Any, state: ByName, *, key: Key[Array, ""] | None = None) -> tuple[Any, ByName]:
+        names = [name for unit in self.wiring().units for name in unit.names]
+        values, new, _ = self._step(names, self._by_input("x", x), state, part_keys(self, key), {}, None)
+        return self._outputs(values), new
+
+    def over_time(
+        self,
+        xs: Any,
+        state: ByName,
+        *,
+        key: Key[Array, ""] | None = None,
+        mask: Bool[Array, "time"] | None = None,
+        taps: Taps = (),
+    ) -> tuple[Any, ByName, dict[str, Array]]:
+        values, new, tapped = self._by_input("xs", xs), dict(state), {}
+        keys, wanted = part_keys(self, key), _taps_by_node(self.names, taps)
+        sources = self.wiring().sources
+        for names, cyclic in self.wiring().units:
+            if cyclic:
+                values |= self._loop(names, values, new, keys, mask, wanted, tapped)
+                continue
+            (name,) = names
+            part = self.nodes[name]
+            given = [values[source] for source in sources[name]]
+            x = self._add_up(name, given, (_length(values),))
+            with naming(self, name, one_step(x)):
+                if isinstance(part, AbstractCell):
+                    own, asked = state_of(name, state), wanted.get(name, ())
+                    values[name], new[name], seen = part.over_time(x, own, key=keys[name], mask=mask, taps=asked)
+                    tapped |= with_prefix(name, seen)
+                else:
+                    values[name] = apply_stretch(part, x, key=keys[name])
+                    if name in wanted:
+                        tapped[name] = _masked(values[name], mask)
+        ys = _masked(self._outputs(values, (_length(values),)), mask)
+        return ys, new, tapped | ({"": ys} if "" in taps else {})
+
+    def _loop(
+        self,
+        names: Sequence[str],
+        values: ByName,
+        new: ByName,
+        keys: ByName,
+        mask: Array | None,
+        wanted: dict[str, Taps],
+        tapped: dict[str, Array],
+    ) -> ByName:
+        """Nodes that cycles tie to each other, over a stretch of time. Writes their states into `new`.
+
+        **Returns:** the outputs of those that others need.
+        """
+        inside, sources, lagging = set(names), self.wiring().sources, self.wiring().lagging
+        outside = {s: values[s] for name in names for s in sources[name] if s not in inside}
+        states = {name: new[name] for name in names if name in new}
+        carried = {source for source, _ in lagging} & inside
+        states[BEFORE] = {name: state_of(BEFORE, new)[name] for name in sorted(carried)}
+        needed = sorted({source for source, target in self.edges if source in inside and target not in inside})
+
+        def step(states: ByName, inputs: PyTree) -> tuple[ByName, PyTree]:
+            from_outside, live = inputs
+            found, after, seen = self._step(names, from_outside, states, keys, wanted, live)
+            ys = {name: found[name] for name in needed}
+            return keep_where(live, after, states), (ys, zero_where_masked(live, seen))
+
+        states, (ys, seen) = jax.lax.scan(step, states, (outside, mask), length=_length(values))
+        new |= states | {BEFORE: new[BEFORE] | states[BEFORE]}
+        tapped |= seen
+        return ys
+
+    def _step(
+        self, names: Sequence[str], values: ByName, states: ByName, keys: ByName, wanted: dict[str, Taps], live: Any
+    ) -> tuple[ByName, ByName, dict[str, Array]]:
+        """One step of some nodes, in order.
+
+        **Arguments:** `values`: what comes from elsewhere; `states`: theirs, and what was before.
+        **Returns:** all values, the new states, what the taps see.
+        """
+        values, new, seen = dict(values), dict(states), {}
+        _, sources, lagging = self.wiring()
+        for name in names:
+            part = self.nodes[name]
+            given = [states[BEFORE][s] if (s, name) in lagging else values[s] for s in sources[name]]
+            x = self._add_up(name, given)
+            with naming(self, name, x):
+                if not isinstance(part, AbstractCell):
+                    values[name] = apply_step(part, x, key=keys[name])
+                    seen |= {name: values[name]} if name in wanted else {}
+                elif name in wanted:  # a step as a stretch of length one, so that the taps reach any depth
+                    one, own = None if live is None else live[None], state_of(name, states)
+                    y, new[name], traces = part.over_time(x[None], own, key=keys[name], mask=one, taps=wanted[name])
+                    values[name] = y[0]
+                    seen |= with_prefix(name, {path: trace[0] for path, trace in traces.items()})
+                else:
+                    values[name], new[name] = part(x, state_of(name, states), key=keys[name])
+        if BEFORE in states:
+            new[BEFORE] = {name: values[name] for name in states[BEFORE]}
+        return values, new, seen
+
+    def _add_up(self, name: str, given: Sequence[Any], leading: Shape = ()) -> Any:
+        """What goes into a node or comes out of an output: the sum, or, where no edge leads to it, zeros."""
+        if not given:
+            return jnp.zeros((*leading, *dict(self.shapes)[name]), cell_dtype(self))
+        if len(given) > 1 and len({tuple(x.shape) for x in given}) > 1:
+            came = ", ".join(
+                f"{tuple(x.shape[len(leading) :])} from {source!r}"
+                for source, x in zip(self.wiring().sources[name], given, strict=True)
+            )
+            raise ShapeError(
+                f"Graph: to {name!r} come steps of shapes {came}; expected one shape, as they are added up."
+            )
+        return sum(given[1:], start=given[0])
+
+    def _outputs(self, values: ByName, leading: Shape = ()) -> Any:
+        sources = self.wiring().sources
+        ys = {name: self._add_up(name, [values[s] for s in sources[name]], leading) for name in self.outputs}
+        return ys if len(ys) > 1 else ys[self.outputs[0]]
+
+    def _by_input(self, what: str, given: Any) -> ByName:
+        """What was given, as a dict by input."""
+        if len(self.inputs) == 1 and not isinstance(given, Mapping):
+            return {self.inputs[0]: given}
+        if not isinstance(given, Mapping) or set(given) != set(self.inputs):
+            came = f"a dict of {', '.join(map(repr, given))}" if isinstance(given, Mapping) else describe(given)
+            raise ValueError(f"Graph: {what} is {came}, expected a dict by input: {', '.join(map(repr, self.inputs))}.")
+        return dict(given)
+
+    def _propagate(self, shape: Any) -> tuple[ByName, ByName, ByName]:
+        """States; shape and dtype of what goes into every node, and of what comes out.
+
+        In a cycle the shape of what comes back may not be known yet: one edge tells, the others are compared with it.
+        """
+        dtype, (_, sources, _) = cell_dtype(self), self.wiring()
+        outs: ByName = {n: jax.ShapeDtypeStruct(tuple(s), dtype) for n, s in self._by_input("shape", shape).items()}
+        given: ByName = {name: jax.ShapeDtypeStruct(shape, dtype) for name, shape in self.shapes}
+        states, waiting = {}, [name for unit in self.wiring().units for name in unit.names]
+        while waiting:
+            later = []
+            for name in waiting:
+                x = given.get(name) or next((outs[source] for source in sources[name] if source in outs), None)
+                if x is None:
+                    later.append(name)
+                    continue
+                given[name] = x
+                part = self.nodes[name]
+                with naming(self, name, x):
+                    if isinstance(part, AbstractCell):
+                        states[name] = part.init_state(x.shape)
+                    outs[name] = unit(jax.eval_shape(_once(part), x, states.get(name)))
+            if len(later) == len(waiting):
+                raise ShapeError(
+                    f"Graph: nothing tells the shape of what goes into {', '.join(map(repr, later))}; give it as"
+                    f" shapes={{{later[0]!r}: ...}}."
+                )
+            waiting = later
+        for name in (*self.names, *self.outputs):
+            came = [outs[source] for source in sources[name]]
+            expected = given[name] if name in given else came[0]
+            for source, x in zip(sources[name], came, strict=True):
+                if x.shape != expected.shape:
+                    raise ShapeError(
+                        f"Graph: into {name!r} go steps of shape {tuple(expected.shape)}, but from {source!r} come"
+                        f" {tuple(x.shape)}; what several edges bring is added up."
+                    )
+        return states, given, outs
+
+
+def _edge(edge: Sequence[str]) -> Edge:
+    if isinstance(edge, str) or not isinstance(edge, Sequence) or len(edge) != 2:
+        raise TypeError(f"Graph: an edge is {edge!r}; expected a pair of names: (source, target).")
+    return (edge[0], edge[1])
+
+
+def _takes(part: PyTree, xs: AbstractInputs) -> bool:
+    return part.takes(xs) if isinstance(part, AbstractCell) else takes_as_it_is(part, xs)
+
+
+def _once(part: PyTree) -> Callable[..., Array]:
+    """A part at one step, for its output's shape."""
+    if isinstance(part, AbstractCell):
+        return lambda x, state: part(x, state, key=some_key())[0]
+    return lambda x, _: apply_step(part, x, key=some_key())
+
+
+def _length(values: ByName) -> int:
+    """The number of steps of a stretch."""
+    xs = next(iter(values.values()))
+    return xs.num_steps if isinstance(xs, AbstractInputs) else len(xs)
+
+
+def _masked(ys: PyTree, mask: Array | None) -> PyTree:
+    return ys if mask is None else jax.vmap(zero_where_masked)(mask, ys)
+
+
+def _taps_by_node(names: Sequence[str], taps: Taps) -> dict[str, Taps]:
+    """The taps within each node that has any. Names may have dots: the longest that fits is meant."""
+    wanted: dict[str, Taps] = {}
+    for tap in filter(None, taps):
+        fits = [name for name in names if tap == name or tap.startswith(f"{name}.")]
+        name = max(fits, key=len)
+        wanted[name] = (*wanted.get(name, ()), tap[len(name) + 1 :])
+    return wanted
