@@ -13,6 +13,8 @@ import snnx
 from snnx._errors import DtypeError, ShapeError
 from snnx.inputs import ActiveChannels, pack_active
 
+pytestmark = pytest.mark.slow  # nearly all of it is compiling
+
 STEPS, CHANNELS, HIDDEN = 11, 13, 6
 K = jax.random.split(jax.random.key(0), 6)
 

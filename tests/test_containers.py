@@ -427,6 +427,7 @@ STATELESS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STATELESS)
 def test_a_stateless_layer_is_applied_step_by_step(name):
     layer, shape = STATELESS[name]
@@ -579,6 +580,7 @@ def test_branches_that_do_not_add_up_are_named():
     fails(ValueError, r"layer join \(Concat\)", Parallel([jnp.sum, jnp.sin], Concat()).init_state, (4,))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("part", "pattern"),
     [

@@ -22,6 +22,7 @@ def examples():
             yield pytest.param(code, id=f"{page.stem}-{number}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", list(examples()))
 def test_example_runs(code, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

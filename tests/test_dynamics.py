@@ -14,6 +14,8 @@ import pytest
 import snnx
 from snnx.neurons import _dynamics
 
+pytestmark = pytest.mark.slow  # nearly all of it is compiling
+
 K = jax.random.split(jax.random.key(0), 8)
 TIME = 13
 MODERN = tuple(map(int, jax.__version__.split(".")[:2])) >= (0, 12)

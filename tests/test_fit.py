@@ -155,10 +155,12 @@ def test_two_epochs_equal_a_loop_by_hand():
     check_against_hand(optax.adam(1e-2), epochs=2)
 
 
+@pytest.mark.slow
 def test_padded_sequences_and_regularisers_equal_a_loop_by_hand():
     check_against_hand(optax.adam(1e-2), epochs=2, masked=True, limit=0.05)
 
 
+@pytest.mark.slow
 def test_truncated_backpropagation_equals_a_loop_by_hand():
     check_against_hand(optax.sgd(0.5), truncate=2)
     truncated, whole = (
@@ -167,11 +169,13 @@ def test_truncated_backpropagation_equals_a_loop_by_hand():
     assert all(far(truncated[name], whole[name]) > 1e-3 for name in ("w1", "w2"))
 
 
+@pytest.mark.slow
 def test_double_precision_equals_a_loop_by_hand(x64):
     result = check_against_hand(optax.adam(1e-2), epochs=2, rtol=1e-10)
     assert weights_of(result.model)["w1"].dtype == jnp.float64
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("make_optimizer", "epochs"),
     [
@@ -186,6 +190,7 @@ def test_what_optax_offers_works_as_by_hand(make_optimizer, epochs):
     check_against_hand(make_optimizer(), epochs=epochs)
 
 
+@pytest.mark.slow
 def test_half_precision_trains():
     half, single = snnx.cast(learnable_model(), jnp.bfloat16), learnable_model()
     result, expected = (fit(model, epochs=3, optimizer=optax.adam(1e-2)) for model in (half, single))
@@ -347,6 +352,7 @@ def test_validation_compiles_once():
         fit(epochs=3, **settings)
 
 
+@pytest.mark.slow
 def test_the_learning_rate_is_no_part_of_what_is_the_same():
     slow, fast = fit(optimizer=optax.sgd(0.0)), fit(optimizer=optax.sgd(0.1))
     assert not differs(slow.model, make_model())
@@ -370,6 +376,7 @@ def test_the_users_model_survives():
     assert differs(result.model, model)
 
 
+@pytest.mark.slow
 def test_two_leaves_of_one_buffer_are_two_parameters():
     shared = jnp.full(HIDDEN, TAU)
     twice = eqx.tree_at(lambda m: (m.layers[0].bias, m.layers[1].tau), make_model(tau=shared), (shared, shared))
@@ -696,6 +703,7 @@ def another_shape():
     return snnx.data.from_spikes(np.repeat(spikes, 2, axis=2), labels, sample_shape=(2 * FEATURES,))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("settings", "error", "message"),
     [
@@ -822,6 +830,7 @@ def test_what_is_trained_is_said_by_a_function():
             fit(epochs=1, trainable=wrong)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "loss",
     [snnx.losses.FirstSpikeCrossEntropy(2.0), snnx.losses.CountMSE(2.0), snnx.losses.RateMSE(0.5)],

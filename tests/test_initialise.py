@@ -24,6 +24,8 @@ from snnx.layers import (
 from snnx.layers._kernel import kernel_sums
 from snnx.neurons import ALIF, IF, LI, LIF, AdLIF, CubaLI, CubaLIF, NoReset, ValueReset
 
+pytestmark = pytest.mark.slow  # nearly all of it is compiling
+
 KEY, OTHER = jax.random.split(jax.random.key(0))
 
 

@@ -17,6 +17,8 @@ from snnx.layers import Flatten, GaussianNoise, Residual, Sequential, SumPool2d,
 from snnx.neurons import LI, LIF
 from snnx.simulation import simulate
 
+pytestmark = pytest.mark.slow  # nearly all of it is compiling
+
 KEY = jax.random.key(0)
 
 

@@ -17,6 +17,8 @@ from snnx.inputs import ActiveChannels, Bits, Constant, Counts, Dense, EventTabl
 from snnx.inputs import _binned as binned_module
 from snnx.inputs import _memory as memory_module
 
+pytestmark = pytest.mark.slow  # nearly all of it is compiling
+
 LAYOUTS = ("bits", "lists", "counts", "events", "floats")
 KINDS = {"bits": Bits, "lists": ActiveChannels, "counts": Counts, "events": EventTable, "floats": Dense}
 

@@ -39,6 +39,8 @@ from snnx.reductions import FirstSpike, Last, Max, Mean, Stack, Sum, Weighted
 from snnx.simulation import simulate
 from snnx.surrogates import Boxcar
 
+pytestmark = pytest.mark.slow  # nearly all of it is compiling
+
 STEPS, CLASSES, LABEL = 7, 3, 1
 RNG = np.random.default_rng(5)
 TRACE = RNG.normal(size=(STEPS, CLASSES))

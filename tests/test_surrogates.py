@@ -17,6 +17,8 @@ import pytest
 from snnx import surrogates
 from snnx._errors import DtypeError, ShapeError
 
+pytestmark = pytest.mark.slow  # nearly all of it is compiling
+
 HERE = pathlib.Path(__file__).parent
 DOCS = HERE.parent / "docs" / "surrogates.md"
 FROZEN = json.loads((HERE / "references" / "surrogates_from_peers.json").read_text())

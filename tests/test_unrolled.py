@@ -10,6 +10,8 @@ import snnx
 from snnx.layers._apply import apply_step
 from snnx.layers._unrolled import unrolled, unrolls
 
+pytestmark = pytest.mark.slow  # nearly all of it is compiling
+
 KEY = jax.random.key(0)
 CONVOLUTIONS = {
     "1d": (eqx.nn.Conv1d(3, 4, 5, key=KEY), (3, 11)),

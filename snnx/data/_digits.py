@@ -19,6 +19,7 @@ def digits(
     *,
     encoding: Literal["current", "rate", "latency"] = "current",
     key: Key[Array, ""] | None = None,
+    dt: float = 1.0,
 ) -> SpikeDataset:
     """1797 handwritten digits of 8 x 8 pixels, shipped with snnx: nothing is downloaded.
 
@@ -30,6 +31,7 @@ def digits(
     - `encoding`: `"current"`, the image as a constant current; `"rate"`, at every step a spike with the probability of
         the pixel's value; `"latency"`, one spike, the brighter the earlier.
     - `key`: for `"rate"`.
+    - `dt`: time per step; 1 by default, so that a network's time constants are in steps.
 
     **Raises:** `ValueError` for an unknown encoding, `steps < 1`, or a missing key.
     """
@@ -41,11 +43,11 @@ def digits(
     values = images.reshape(len(images), 64).astype(np.float32) / 16.0
     classes = tuple(str(digit) for digit in range(10))
     if encoding == "current":
-        return from_constant(values, labels, steps=steps, classes=classes)
+        return from_constant(values, labels, steps=steps, classes=classes, dt=dt)
     if encoding == "latency":
         spikes = jax.vmap(lambda x: latency(x, steps))(jnp.asarray(values))
     elif key is None:
         raise ValueError("digits: encoding='rate' draws random spikes and needs a key; pass key=jax.random.key(...).")
     else:
         spikes = jax.vmap(lambda k, x: rate(x, steps, key=k))(jax.random.split(key, len(values)), jnp.asarray(values))
-    return from_spikes(np.asarray(spikes), labels, sample_shape=(64,), classes=classes)
+    return from_spikes(np.asarray(spikes), labels, sample_shape=(64,), classes=classes, dt=dt)
