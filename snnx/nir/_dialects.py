@@ -69,7 +69,8 @@ def _replaced(tree: Tree, part_of: Callable[[str, Node], _Part]) -> Tree:
     for source, target in tree.edges:
         start, end = source, target
         if source in parts:
-            start = parts[source].back if source in _reached(tree, target) else parts[source].exit
+            part = parts[source]
+            start = part.back if part.back != part.exit and source in _reached(tree, target) else part.exit
         if target in parts:
             end = parts[target].entry
         edges.append((start, end))
@@ -124,7 +125,7 @@ def _late_reset(name: str, node: Node) -> _Part:
     if node.kind == "CubaLIF":
         whole = dict(node.fields)
         leak = np.zeros_like(_double(node, "tau_syn"))
-        synapse = Node("LI", {"tau": whole.pop("tau_syn"), "r": whole.pop("w_in"), "v_leak": leak})
+        synapse = Node("LI", {"tau": whole.pop("tau_syn"), "r": whole.pop("w_in", leak + 1), "v_leak": leak})
         membrane = _late_reset(name, Node("LIF", {"tau": whole.pop("tau_mem"), **whole}, node.metadata))
         current = f"{name}_current"
         nodes, edges = {current: synapse} | membrane.nodes, ((current, name), *membrane.edges)
@@ -132,7 +133,9 @@ def _late_reset(name: str, node: Node) -> _Part:
     if node.kind != "LIF":
         return _one(name, node)
     off = Node("Scale", {"scale": -_double(node, "v_threshold") / _double(node, "r")})
-    return _Part({name: node, f"{name}_reset": off}, ((name, f"{name}_reset"), (f"{name}_reset", name)), name, name, name)
+    return _Part(
+        {name: node, f"{name}_reset": off}, ((name, f"{name}_reset"), (f"{name}_reset", name)), name, name, name
+    )
 
 
 def _late_spikes(part: _Part, dt: float) -> _Part:
@@ -190,7 +193,10 @@ def _rockpool(tree: Tree, dt: float, reset: str | None) -> Tree:
         return dt / (1 - decay), decay
 
     def part_of(name: str, node: Node) -> _Part:
-        if node.kind in ("Input", "Output"):  # of all of its layers one axis is left; the file has that of the batch too
+        if node.kind in (
+            "Input",
+            "Output",
+        ):  # of all of its layers one axis is left; the file has that of the batch too
             return _one(name, _with(node, shape=np.ravel(node.fields["shape"])[-1:]))
         if node.kind not in ("LI", "LIF", "CubaLIF"):
             return _one(name, node)
@@ -214,7 +220,8 @@ def _rockpool(tree: Tree, dt: float, reset: str | None) -> Tree:
 def _spyx(tree: Tree, dt: float, reset: str | None) -> Tree:
     def part_of(name: str, node: Node) -> _Part:
         node = _whole_input(node, dt)
-        return _late_spikes(_late_reset(name, node) if node.kind == "LIF" else _one(name, node), dt)
+        late = node.kind == "LIF" and reset is None
+        return _late_spikes(_late_reset(name, node) if late else _one(name, node), dt)
 
     return _replaced(_channels_first(_straight_in(tree)), part_of)
 

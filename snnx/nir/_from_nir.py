@@ -51,7 +51,7 @@ def from_nir(
     - `reset`: `"value"`, the format's rule; `"subtract"`, which several frameworks mean: the threshold is subtracted; by default
         what the file's metadata say, where snnx wrote it, else the format's rule.
     - `method`: `"euler"`, the format's; `"exponential"` or `"exact"` discretise the same equations otherwise.
-    - `dialect`: the framework that wrote the file, where it means something else than the format; see `docs/nir.md`.
+    - `dialect`: the framework that wrote the file, where it means something else than the format: `docs/nir_dialects.md`.
     - `surrogate`: the pseudo derivative of all spikes, for training; by default `ATan()`.
     - `dtype`: of parameters, states and spikes; by default JAX's default float.
 
