@@ -373,7 +373,7 @@ def test_the_module_runs_as_a_program():
 def test_help_explains_every_flag():
     code, out, err = call("--help")
     assert (code, err) == (0, "")
-    for word in ("train", "evaluate", "info", "snnx train digits", "snnx train --resume"):
+    for word in ("train", "evaluate", "export", "nir", "info", "snnx train digits", "snnx train --resume"):
         assert word in out
     code, out, err = call("train", "--help")
     assert (code, err) == (0, "")
@@ -397,8 +397,8 @@ def test_help_explains_every_flag():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], r"name a command: train, evaluate or info"),
-        (["trian"], r"there is no command 'trian'\. Did you mean 'train'\? Known: evaluate, info, train"),
+        ([], r"name a command: train, evaluate, export, nir or info"),
+        (["trian"], r"there is no command 'trian'\. Did you mean 'train'\? Known: evaluate, export, info, nir, train"),
         (["train"], r"name a data set \(snnx train digits\), or a run to go on with"),
         (["train", "digit"], r"there is no data set 'digit'\. Did you mean 'digits'\?"),
         (["train", "digits", "--neuron", "LIFF"], r"there is no neuron 'LIFF'\. Did you mean 'LIF'\?"),

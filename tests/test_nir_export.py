@@ -214,6 +214,7 @@ def test_reset_by_subtraction_is_said_and_kept():
     [
         (lambda: snnx.Sequential([linear(4, 4, 0), snnx.ALIF()]), (4,), r"part '1' \(ALIF\): an adaptive neuron"),
         (lambda: snnx.AdLIF(), (4,), "an adaptive neuron"),
+        (lambda: snnx.LIF(surrogate=snnx.StochasticEscape()), (4,), "StochasticEscape draws its spikes at random"),
         (lambda: snnx.LIF(refractory=2), (4,), "refractory=2 steps"),
         (lambda: snnx.LIF(reset=snnx.NoReset()), (4,), "its reset is NoReset"),
         (lambda: snnx.CubaLIF(method="exact"), (4,), "method='exact' integrates synapse and membrane together"),

@@ -19,6 +19,8 @@ EPILOG = """examples
   snnx train audio --root recordings               your own sounds: recordings/<class>/*.wav
   snnx train --resume runs/latency                 go on with a run that was stopped or killed
   snnx evaluate runs/latency                       score its model on the test split
+  snnx export runs/latency --dt 1e-3 -o model.nir  its model as a NIR graph, for other frameworks and hardware
+  snnx nir info model.nir --picture model.png      what is in a NIR graph, and what is wrong with it
   snnx info                                        versions, devices, extras
 """
 
@@ -60,6 +62,12 @@ def _positive_float(text: str) -> float:
 def _folder(text: str) -> str:
     if not text.strip():
         raise argparse.ArgumentTypeError("expected the name of a folder, got nothing")
+    return text
+
+
+def _file(text: str) -> str:
+    if not text.strip():
+        raise argparse.ArgumentTypeError("expected the name of a file, got nothing")
     return text
 
 
@@ -174,6 +182,13 @@ def make_parser() -> Parser:
     settings.add_argument("--learning-rate", type=_positive_float, metavar="X", help="of AdamW, falling to 0")
     settings.add_argument("--seed", type=_seed, metavar="N", help="of split, initial weights and order")
     train.set_defaults(parser=train)
+    train.add_argument("--export", type=_file, metavar="FILE.nir", help="write the model as a NIR graph, too")
+    train.add_argument(
+        "--export-dt",
+        type=_positive_float,
+        metavar="S",
+        help="its seconds per step; by default --dt, where there is one",
+    )
     train.add_argument("--no-pictures", action="store_true", help="draw nothing; needs no matplotlib")
     train.add_argument("--quiet", action="store_true", help="show no progress")
 
@@ -182,8 +197,75 @@ def make_parser() -> Parser:
     evaluate.add_argument(
         "--root", type=_folder, metavar="FOLDER", help="where the recordings are now; else they are where they were"
     )
+    _add_export(commands)
+    _add_nir(commands)
     commands.add_parser("info", help="versions, devices, extras")
     return parser
+
+
+def _add_export(commands: Any) -> None:
+    export = commands.add_parser(
+        "export",
+        help="write the model of a run as a NIR graph",
+        description="Write the model of a finished run as a NIR graph, and run the file on some test examples: whether the"
+        " spikes and outputs are those of the model is said.",
+    )
+    export.add_argument("run", type=_folder, metavar="RUN", help="the run folder")
+    export.add_argument(
+        "--root", type=_folder, metavar="FOLDER", help="where the recordings are now; else they are where they were"
+    )
+    export.add_argument(
+        "--dt", type=_positive_float, metavar="S", help="seconds per step; by default the run's, where it has one"
+    )
+    export.add_argument("-o", "--out", type=_file, metavar="FILE.nir", required=True, help="the file to write")
+    export.add_argument(
+        "--strict", action="store_true", help="refuse what NIR itself cannot say: resets by subtraction"
+    )
+    export.set_defaults(parser=export)
+
+
+def _add_nir(commands: Any) -> None:
+    from snnx.nir._dialects import DIALECTS
+
+    nir = commands.add_parser("nir", help="look at, run and compare NIR graphs")
+    nir.set_defaults(parser=nir)
+    actions = nir.add_subparsers(dest="action", metavar="action")
+    info = actions.add_parser("info", help="what is in a file, and what is wrong or odd with it; 1 if it cannot run")
+    info.add_argument("file", type=_file, metavar="FILE")
+    info.add_argument("--picture", type=_file, metavar="FILE.png", help="draw the graph")
+    run = actions.add_parser("run", help="run a file on given inputs")
+    run.add_argument("file", type=_file, metavar="FILE")
+    check = actions.add_parser("check", help="whether two files put out the same; 0 if they do, else 1")
+    check.add_argument("first", type=_file, metavar="A")
+    check.add_argument("second", type=_file, metavar="B")
+    for action in (run, check):
+        action.add_argument(
+            "--input",
+            type=_file,
+            metavar="FILE.npz",
+            required=True,
+            help="an array [time, *shape] or [batch, time, *shape]; of several inputs one each, by name",
+        )
+        action.add_argument(
+            "--reset",
+            type=_one_of("reset", ("value", "subtract")),
+            help="what a spike does: value (the format's) or subtract; by default what the file says",
+        )
+    for action in (info, run, check):
+        action.add_argument(
+            "--dt",
+            type=_positive_float,
+            metavar="S",
+            help="seconds per step; by default those that snnx noted in the file",
+        )
+        action.set_defaults(parser=action)
+    run.add_argument("--out", type=_file, metavar="FILE.npz", required=True, help="outputs and records, by name")
+    run.add_argument(
+        "--dialect", type=_one_of("dialect", DIALECTS), help=f"the framework that wrote the file: {', '.join(DIALECTS)}"
+    )
+    run.add_argument(
+        "--record", nargs="+", default=[], metavar="PATH", help="nodes (lif) and fields of their state (lif.v) to keep"
+    )
 
 
 def check_train(args: argparse.Namespace) -> None:
@@ -191,6 +273,8 @@ def check_train(args: argparse.Namespace) -> None:
     parser: Parser = args.parser
     names = [field.name for field in dataclasses.fields(Config)]
     given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    if args.export is None and args.export_dt is not None:
+        parser.error("--export-dt is of --export FILE.nir, which is missing")
     if args.resume is not None:
         others = sorted([*(given.keys() - {"root"})] + (["run"] if args.run is not None else []))
         if others:
@@ -200,6 +284,8 @@ def check_train(args: argparse.Namespace) -> None:
     if args.dataset is None:
         parser.error("name a data set (snnx train digits), or a run to go on with (snnx train --resume RUN)")
     args.config = _config_of(parser, given)
+    if args.export is not None and args.export_dt is None and args.config.dt is None:
+        parser.error(f"--export-dt is missing: {args.config.dataset} has no seconds per step of its own")
 
 
 def _config_of(parser: Parser, given: dict[str, Any]) -> Config:

@@ -4,34 +4,16 @@ import argparse
 import pathlib
 from collections.abc import Sequence
 
-import equinox as eqx
 import numpy as np
 
-from snnx._errors import CheckpointError
-from snnx.cli._run import MODEL, read_config
-from snnx.cli._task import make_task
+from snnx.cli._finished import finished
 from snnx.cli._train import as_json, print_scores
-from snnx.data import fingerprint
-from snnx.train import evaluate, load_checkpoint, read_meta
+from snnx.train import evaluate
 
 
 def evaluate_run(args: argparse.Namespace, started: float) -> None:
     """Score the model of a finished run on its test split."""
-    folder = pathlib.Path(args.run)
-    config = read_config(folder, args.root)
-    if not (folder / MODEL).is_file():
-        raise ValueError(f"{folder} holds no finished model; finish the run with: snnx train --resume {folder}")
-    task = make_task(config)
-    try:
-        model, meta = load_checkpoint(folder / MODEL, eqx.nn.inference_mode(task.model)), read_meta(folder / MODEL)
-    except CheckpointError as error:
-        again = f"remove it and make it again with: snnx train --resume {folder}"
-        raise CheckpointError(f"{error} If the settings are those of the run, {again}") from error
-    if meta.get("test") != fingerprint(task.test):
-        raise ValueError(
-            f"{folder}: the test examples are not those that were kept from the training; config.json or the data were"
-            " changed since."
-        )
+    task, model = finished(pathlib.Path(args.run), args.root)
     scored = evaluate(model, task.test)
     print_scores(model, as_json(scored))
     print("confusion (rows: true class, columns: predicted)")

@@ -1,4 +1,4 @@
-"""The command line: `snnx train`, `snnx evaluate`, `snnx info`."""
+"""The command line: `snnx train`, `snnx evaluate`, `snnx export`, `snnx nir`, `snnx info`."""
 
 import errno
 import os
@@ -18,18 +18,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = make_parser()
     args = parser.parse_args(argv)
     if args.command is None:
-        parser.error("name a command: train, evaluate or info")
+        parser.error("name a command: train, evaluate, export, nir or info")
     if args.command == "train":
         check_train(args)
+    if args.command == "nir" and args.action is None:
+        args.parser.error("name what to do: info, run or check")
     from snnx.cli._cache import use_compilation_cache
     from snnx.cli._evaluate import evaluate_run
+    from snnx.cli._export import export_run
     from snnx.cli._info import info
+    from snnx.cli._nir import nir
     from snnx.cli._train import train
 
     use_compilation_cache()
-    work = {"train": train, "evaluate": evaluate_run, "info": info}[args.command]
+    works = {"train": train, "evaluate": evaluate_run, "export": export_run, "nir": nir, "info": info}
     try:
-        work(args, started)
+        status = works[args.command](args, started)
         if sys.stdout is not None:
             sys.stdout.flush()
     except BrokenPipeError:  # whoever read the output has seen enough (`| head -1`): nobody is left to complain to
@@ -44,11 +48,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (MemoryError, OverflowError, jax.errors.JaxRuntimeError) as error:
         if isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" not in str(error):
             raise
-        print(
-            "snnx: this does not fit into the memory of the device; take smaller --hidden, --steps or --batch-size, and"
-            " another --run",
-            file=sys.stderr,
-        )
+        smaller = "take smaller --hidden, --steps or --batch-size, and another --run"
+        smaller = smaller if args.command == "train" else "take fewer examples or steps"
+        print(f"snnx: this does not fit into the memory of the device; {smaller}", file=sys.stderr)
         return 1
     except (ValueError, CheckpointError, MissingExtraError, NonFiniteError) as error:
         print(f"snnx: {error}", file=sys.stderr)
@@ -57,4 +59,4 @@ def main(argv: Sequence[str] | None = None) -> int:
         again = f"; go on with: snnx train --resume {args.folder}" if hasattr(args, "folder") else ""
         print(f"\nsnnx: interrupted{again}", file=sys.stderr)
         return 130
-    return 0
+    return status or 0

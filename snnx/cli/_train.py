@@ -14,6 +14,8 @@ import snnx
 from snnx._errors import MissingExtraError, NonFiniteError
 from snnx.cells import find, spiking_paths
 from snnx.cli._config import ALL, Config, as_command
+from snnx.cli._export import check_export, export, wanted
+from snnx.cli._finished import finished
 from snnx.cli._recipes import RECIPES
 from snnx.cli._run import CHECKPOINT, METRICS, MODEL, PICTURES, TEST, new_folder, read_config, read_scores, write_json
 from snnx.cli._task import Task, make_task
@@ -35,8 +37,13 @@ from snnx.train import (
 def train(args: argparse.Namespace, started: float) -> None:
     """Train, test, write everything into the run's folder, and say so."""
     config = args.config if args.resume is None else read_config(args.resume, args.root)
+    exported = wanted(args, config.dt)
     task = make_task(config, download=args.resume is None, progress=not args.quiet)
+    if exported is not None:
+        check_export(task.model, task, exported[1])
     if args.resume is not None and _is_finished(pathlib.Path(args.resume), config, task, not args.no_pictures):
+        if exported is not None:
+            export(finished(pathlib.Path(args.resume), args.root)[1], task, *exported)
         return
     if not args.no_pictures and importlib.util.find_spec("matplotlib") is None:
         raise MissingExtraError(
@@ -78,6 +85,8 @@ def train(args: argparse.Namespace, started: float) -> None:
         f" best {result.best_epoch}), from start to result {duration(time.time() - started)}"
     )
     print(f"wrote {folder}: {', '.join(sorted(p.name for p in folder.iterdir() if not p.name.startswith('.')))}")
+    if exported is not None:
+        export(result.model, task, *exported)
 
 
 def _is_finished(folder: pathlib.Path, config: Config, task: Task, pictures: bool) -> bool:

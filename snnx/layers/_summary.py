@@ -1,7 +1,6 @@
 """What a model consists of, as a table."""
 
 import dataclasses
-import math
 from collections.abc import Mapping
 
 import equinox as eqx
@@ -9,9 +8,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PyTree
 
+from snnx._table import bytes_in_words, table
 from snnx.cells import AbstractCell, Shape, cell_dtype, walk
 from snnx.parameters import trainable
 
+_HEAD = ("path", "part", "output", "parameters", "trainable", "state")
 _ALIGN = "<<<>><"
 
 
@@ -49,15 +50,12 @@ class Summary:
     state_bytes: int
 
     def __str__(self) -> str:
-        table = [("path", "part", "output", "parameters", "trainable", "state"), *map(_cells, self.rows)]
-        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-        head, *lines = ["  ".join(map(_pad, line, widths, _ALIGN)).rstrip() for line in table]
-        return "\n".join([head, "-" * max(map(len, (head, *lines))), *lines, self._totals()])
+        return "\n".join([*table([_HEAD, *map(_cells, self.rows)], _ALIGN), self._totals()])
 
     def _totals(self) -> str:
         return (
-            f"{self.parameters:,} parameters, {self.trainable:,} trainable, {_bytes(self.parameter_bytes)};"
-            f" state of one example {_bytes(self.state_bytes)}"
+            f"{self.parameters:,} parameters, {self.trainable:,} trainable, {bytes_in_words(self.parameter_bytes)};"
+            f" state of one example {bytes_in_words(self.state_bytes)}"
         )
 
     __repr__ = __str__
@@ -165,14 +163,3 @@ def _cells(row: Row) -> tuple[str, ...]:
     numbers = (f"{row.parameters:,}", f"{row.trainable:,}") if row.parameters else ("", "")
     state = ", ".join(f"{name} {_text(shape)}" for name, shape in row.state.items())
     return (row.path, row.kind, _text(row.output), *numbers, state)
-
-
-def _pad(cell: str, width: int, align: str) -> str:
-    return f"{cell:{align}{width}}"
-
-
-def _bytes(size: float) -> str:
-    if size < 1000:
-        return f"{size:.0f} bytes"
-    exponent = min(int(math.log10(size)) // 3, 3)
-    return f"{size / 1000**exponent:.3g} {('kB', 'MB', 'GB')[exponent - 1]}"

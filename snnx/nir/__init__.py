@@ -5,8 +5,21 @@ from snnx.nir._file import read as read
 from snnx.nir._file import write as write
 from snnx.nir._fold import fold_batch_norm as fold_batch_norm
 from snnx.nir._from_nir import from_nir as from_nir
+from snnx.nir._summary import Summary as Summary
+from snnx.nir._summary import summary as summary
 from snnx.nir._to_nir import to_nir as to_nir
 from snnx.nir._validate import Finding as Finding
 from snnx.nir._validate import validate as validate
 
-__all__ = ["Finding", "constrain", "fold_batch_norm", "from_nir", "read", "to_nir", "validate", "write"]
+__all__ = [
+    "Finding",
+    "Summary",
+    "constrain",
+    "fold_batch_norm",
+    "from_nir",
+    "read",
+    "summary",
+    "to_nir",
+    "validate",
+    "write",
+]

@@ -91,12 +91,17 @@ class Exporting(NamedTuple):
     def spiking(self) -> dict[str, Any]:
         """Threshold and reset."""
         part = self.part
+        self.check_surrogate()
         if part.refractory:
             self.refuse(f"refractory={part.refractory} steps, which NIR cannot say; train with refractory=0")
         if not isinstance(part.reset, (ValueReset, SubtractReset)):
             self.refuse(f"its reset is {type(part.reset).__name__}; NIR's neurons reset to a value when they fire")
         v_reset = part.reset.v_reset if isinstance(part.reset, ValueReset) else 0.0
         return {"v_threshold": self.each(part.threshold), "v_reset": self.each(v_reset)}
+
+    def check_surrogate(self) -> None:
+        if self.part.surrogate.needs_key:
+            self.refuse(f"{type(self.part.surrogate).__name__} draws its spikes at random, which NIR cannot say")
 
     def metadata(self) -> dict[str, Any]:
         return {RESET: "subtract"} if isinstance(getattr(self.part, "reset", None), SubtractReset) else {}
@@ -165,6 +170,11 @@ def _cuba(e: Exporting) -> dict[str, Any]:
         "v_leak": e.each(p.v_leak),
         "w_in": e.gain(p.w_in, p.tau_syn),
     }
+
+
+def _threshold(e: Exporting) -> Node:
+    e.check_surrogate()
+    return _node("Threshold", e, threshold=e.each(e.part.threshold))
 
 
 def _delay(e: Exporting) -> Node:
@@ -255,7 +265,7 @@ _EXPORTERS: dict[type, Callable[[Exporting], Node]] = {
     CubaLIF: lambda e: _node("CubaLIF", e, **_cuba(e), **e.spiking()),
     Delay: _delay,
     Scale: lambda e: _node("Scale", e, scale=e.each(e.part.scale)),
-    Threshold: lambda e: _node("Threshold", e, threshold=e.each(e.part.threshold)),
+    Threshold: _threshold,
     eqx.nn.Linear: _linear,
     StackedLinear: _linear,
     eqx.nn.Conv1d: _conv,

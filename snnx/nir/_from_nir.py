@@ -12,7 +12,7 @@ from snnx.layers import Graph
 from snnx.neurons import METHODS, Method
 from snnx.nir._dialects import DIALECTS, in_nir
 from snnx.nir._file import read_tree
-from snnx.nir._import_nodes import DT, RESETS, Choices, build
+from snnx.nir._import_nodes import DT, RESETS, Choices, build, noted_dt
 from snnx.nir._origin import Origin
 from snnx.nir._shapes import shapes_of
 from snnx.nir._tree import Tree, tree_of
@@ -100,7 +100,11 @@ def _dtype(dtype: Any) -> Any:
 
 def _other_dt(tree: Tree, dt: float) -> list[str]:
     """A word on a file that was written for another step."""
-    noted = tree.metadata.get(DT)
-    if noted is None or math.isclose(float(noted), dt, rel_tol=1e-6):
+    noted = noted_dt(tree.metadata)
+    if DT not in tree.metadata or (noted is not None and math.isclose(noted, dt, rel_tol=1e-6)):
         return []
-    return [f"the file was written for dt={float(noted):g}, and is now run at dt={dt:g}: spikes will differ."]
+    if noted is None:
+        return [
+            f"the file notes that it was written for dt={tree.metadata[DT]!r}, which is no number; it is left aside."
+        ]
+    return [f"the file was written for dt={noted:g}, and is now run at dt={dt:g}: spikes will differ."]

@@ -1,6 +1,6 @@
 """From a node's record to a part of a graph, kind by kind."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -22,6 +22,14 @@ from snnx.surrogates import AbstractSurrogate
 DT = "snnx_dt"  # in a graph's metadata
 RESET = "snnx_reset"  # in a node's metadata
 RESETS = ("value", "subtract")
+
+
+def noted_dt(metadata: Mapping[str, Any]) -> float | None:
+    """Seconds per step for which a file was written, where its metadata say so."""
+    try:
+        return float(metadata[DT])
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 class Choices(NamedTuple):

@@ -10,7 +10,7 @@ import numpy as np
 
 from snnx._errors import NIRError
 from snnx.nir._constrain import stays_above
-from snnx.nir._import_nodes import DT, RESET
+from snnx.nir._import_nodes import DT, RESET, noted_dt
 from snnx.nir._origin import Origin
 from snnx.nir._shapes import Shape, flattened_axes, margins, sizes, whole
 from snnx.nir._tree import KINDS, Node, Tree
@@ -24,7 +24,8 @@ def restored(tree: Tree, origin: Origin, dt: float) -> Tree:
     notes a `dt` and the model now has another, that is noted.
     """
     found = _tree(tree, origin.tree, origin, "", dt)
-    if DT in found.metadata and not math.isclose(float(found.metadata[DT]), dt, rel_tol=1e-6):
+    noted = noted_dt(found.metadata)
+    if noted is not None and not math.isclose(noted, dt, rel_tol=1e-6):
         return dataclasses.replace(found, metadata={**found.metadata, DT: dt})
     return found
 

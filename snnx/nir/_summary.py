@@ -1,16 +1,16 @@
 """What is in a graph, as a table."""
 
 import dataclasses
-import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from snnx._errors import NIRError
+from snnx._table import bytes_in_words, table
 from snnx.nir._file import read_tree
 from snnx.nir._flat import flat
-from snnx.nir._import_nodes import DT, RESET
+from snnx.nir._import_nodes import RESET, noted_dt
 from snnx.nir._shapes import Shape, shapes_of
 from snnx.nir._to_nir import VERSION
 from snnx.nir._tree import KINDS, Edge, Node, Tree, nodes_of, tree_of, trees_of
@@ -55,7 +55,8 @@ class Summary:
     - `edges`: pairs of paths; `lagging`: those that carry the value of the step before, one for each cycle that was found.
     - `inputs`, `outputs`: the `Input` and `Output` nodes of the graph itself.
     - `parameters`, `bytes`: of all arrays.
-    - `dt`, `version`: seconds per step for which snnx wrote the graph, and snnx's version; None where it is not said.
+    - `dt`, `version`: seconds per step for which snnx wrote the graph, and snnx's version; None where it is not said, or is no
+        number.
     """
 
     nodes: Mapping[str, Row]
@@ -74,10 +75,7 @@ class Summary:
         return tuple(path for path in self.nodes if path not in (*self.inputs, *self.outputs))
 
     def __str__(self) -> str:
-        table = [_HEAD, *map(_cells, self.nodes.values())]
-        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-        head, *lines = ["  ".join(map(_pad, line, widths, _ALIGN)).rstrip() for line in table]
-        return "\n".join([head, "-" * max(map(len, (head, *lines))), *lines, *self._totals()])
+        return "\n".join([*table([_HEAD, *map(_cells, self.nodes.values())], _ALIGN), *self._totals()])
 
     def _totals(self) -> list[str]:
         count = len(self.lagging)
@@ -85,7 +83,7 @@ class Summary:
         cycles = (
             f", {_number(count, 'cycle')} ({LAGS}: of the step before)" if count else ", no cycles" if valid else ""
         )
-        sizes = f"{_number(self.parameters, 'parameter')}, {_bytes(self.bytes)}"
+        sizes = f"{_number(self.parameters, 'parameter')}, {bytes_in_words(self.bytes)}"
         lines = [f"{_number(len(self.nodes), 'node')}, {_number(len(self.edges), 'edge')}{cycles}; {sizes}"]
         if self.dt is not None or self.version is not None:
             by = "" if self.version is None else f" {self.version}"
@@ -128,7 +126,7 @@ def summary(graph: "Any | str | os.PathLike") -> Summary:
         late = tuple(source for source in from_ if (source, path) in lagging)
         rows[path] = _row(path, node, shapes.get(path, (None, None)), from_, late)
     own = {name: node for name, node in tree.nodes.items() if isinstance(node, Node)}
-    dt, version = tree.metadata.get(DT), tree.metadata.get(VERSION)
+    version = tree.metadata.get(VERSION)
     return Summary(
         rows,
         edges,
@@ -137,7 +135,7 @@ def summary(graph: "Any | str | os.PathLike") -> Summary:
         outputs=tuple(name for name, node in own.items() if node.kind == "Output"),
         parameters=sum(row.parameters for row in rows.values()),
         bytes=sum(row.bytes for row in rows.values()),
-        dt=None if dt is None else float(dt),
+        dt=noted_dt(tree.metadata),
         version=None if version is None else str(version),
     )
 
@@ -186,16 +184,5 @@ def _shape(shape: Shape | None) -> str:
     return "?" if shape is None else f"[{', '.join(map(str, shape))}]"
 
 
-def _pad(cell: str, width: int, align: str) -> str:
-    return f"{cell:{align}{width}}"
-
-
 def _number(count: int, what: str) -> str:
     return f"{count:,} {what}{'' if count == 1 else 's'}"
-
-
-def _bytes(size: float) -> str:
-    if size < 1000:
-        return f"{size:.0f} bytes"
-    exponent = min(int(math.log10(size)) // 3, 3)
-    return f"{size / 1000**exponent:.3g} {('kB', 'MB', 'GB')[exponent - 1]}"

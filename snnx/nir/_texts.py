@@ -7,7 +7,7 @@ Source: The HDF Group, HDF5 File Format Specification 3.0: III.E, the global hea
 """
 
 import struct
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 
