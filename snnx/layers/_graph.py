@@ -34,7 +34,8 @@ class Graph(AbstractCell):
     ```
 
     **Arguments:**
-    - `nodes`: cells and plain callables by name. A `/` in a name stands for nested graphs when it is exported.
+    - `nodes`: cells and plain callables by name. A `/` in a name stands for nested graphs when it is exported. Where
+        `record` finds that a path is both a node, `"a.v"`, and a field of another's state, it takes the node.
     - `edges`: pairs of names, the source first. What several edges bring to a node, or to an output, adds up.
     - `inputs`, `outputs`: names that edges begin or end with and that are no nodes; one each as a text. With one, `x`, its
         shape and `y` are bare; with more they are dicts by name.
@@ -272,7 +273,8 @@ class Graph(AbstractCell):
         while waiting:
             later = []
             for name in waiting:
-                x = given.get(name) or next((outs[source] for source in sources[name] if source in outs), None)
+                known = (outs[source] for source in sources[name] if source in outs)
+                x = given[name] if name in given else next(known, None)
                 if x is None:
                     later.append(name)
                     continue

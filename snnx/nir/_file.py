@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from snnx._errors import NIRError
+from snnx._errors import NIRError, describe
 from snnx._files import write_atomically
-from snnx.nir._flat import check_names, flat
+from snnx.nir._flat import check_names, flat, is_name
 from snnx.nir._shapes import Shape, shapes_of
+from snnx.nir._superblock import check_superblock
 from snnx.nir._texts import Texts
 from snnx.nir._tree import KINDS, Node, Tree, graph_of, tree_of, trees_of
 
@@ -20,6 +21,7 @@ MOST_NESTED = 32
 MOST_NODES = 100_000
 SMALL = 2**20  # bytes that may be declared without being there: HDF5 fills up with zeros
 DENSEST = 1100  # times that deflate makes something smaller at most
+FILTERS = frozenset((1, 2, 3, 4, 32000))  # gzip, shuffle, checksum, szip, lzf
 ABSENT = "snnx_absent"  # in a node's metadata: fields that were None, which other readers cannot do without
 
 
@@ -41,6 +43,8 @@ def write(graph: Any, path: "str | os.PathLike") -> None:
     tree = tree_of(graph)
     for where, inner in trees_of(tree):
         check_names(where, inner)
+        if where.count("/") >= MOST_NESTED:
+            raise NIRError(f"the graph {where!r} is nested more than {MOST_NESTED} deep, which no reader takes.")
     import h5py
     import nir
 
@@ -55,14 +59,15 @@ def _known_shapes(tree: Tree) -> dict[str, tuple[Shape, Shape]]:
     """The shapes of all steps; none where the graph is none that runs, which can be written all the same."""
     try:
         return shapes_of(flat(tree))
-    except NIRError:
+    except (IndexError, KeyError, TypeError, ValueError):  # fields may be missing, or anything
         return {}
 
 
 def _write_tree(group: Any, tree: Tree, path: str, shapes: Mapping[str, tuple[Shape, Shape]]) -> None:
     import h5py
 
-    _write_dictionary(group, "metadata", tree.metadata)
+    if tree.metadata:
+        _write_dictionary(group, "metadata", tree.metadata)
     edges = np.array(tree.edges, dtype=object).reshape(-1, 2)
     group.create_dataset("edges", data=edges, dtype=h5py.string_dtype())
     nodes = group.create_group("nodes", track_order=True)
@@ -78,41 +83,53 @@ def _write_tree(group: Any, tree: Tree, path: str, shapes: Mapping[str, tuple[Sh
 def _write_node(group: Any, node: Node, shapes: tuple[Shape, Shape] | None) -> None:
     fields = dict(node.fields)
     if node.kind in ("Conv1d", "Conv2d"):  # nir's own reader asks for all fields
-        weight = node.array("weight")
-        fields.setdefault("bias", np.zeros(weight.shape[0], weight.dtype))
+        weight = node.array("weight") if "weight" in fields else np.zeros(())
+        if weight.ndim:
+            fields.setdefault("bias", np.zeros(len(weight), weight.dtype))
         if shapes is not None:
             space = shapes[0][1:]
             fields.setdefault("input_shape", np.array(space).squeeze() if len(space) == 1 else np.array(space))
     absent = [name for name in fields if name not in node.fields]
-    _write_dictionary(group, "metadata", dict(node.metadata) | ({ABSENT: ",".join(absent)} if absent else {}))
+    metadata = {key: value for key, value in node.metadata.items() if key != ABSENT}
+    metadata |= {ABSENT: ",".join(absent)} if absent else {}
+    if metadata:
+        _write_dictionary(group, "metadata", metadata)
     for name, value in fields.items():
         _write_value(group, name, value)
     _write_value(group, "type", node.kind)
 
 
-def _write_dictionary(group: Any, name: str, values: Mapping[str, Any]) -> None:
-    if not values:
-        return
+def _write_dictionary(group: Any, name: str, values: Mapping[str, Any], depth: int = 0) -> None:
     inner = group.create_group(name, track_order=True)
+    if depth > MOST_NESTED:
+        raise NIRError(f"{inner.name} is nested more than {MOST_NESTED} deep; no reader takes that.")
     for key, value in values.items():
+        if not is_name(key):
+            raise NIRError(
+                f"{inner.name} has the key {key!r}; expected a text that is not empty, not '.', and has no '/'."
+            )
         if isinstance(value, Mapping):
-            _write_dictionary(inner, str(key), value)
+            _write_dictionary(inner, key, value, depth + 1)
         else:
-            _write_value(inner, str(key), value)
+            _write_value(inner, key, value)
 
 
 def _write_value(group: Any, name: str, value: Any) -> None:
     import h5py
 
-    if isinstance(value, (str, bytes)):
-        group.create_dataset(name, data=value, dtype=h5py.string_dtype())
-        return
-    array = np.asarray(value)
-    if array.dtype.kind not in "fiubUS":
-        raise NIRError(f"{group.name}/{name} is {value!r}, which no file can hold; expected numbers or a text.")
-    if array.dtype.kind == "U":
-        group.create_dataset(name, data=array.astype(object), dtype=h5py.string_dtype())
-    elif array.ndim and array.size:
+    where = f"{group.name}/{name}"
+    try:
+        array = np.asarray(value)
+        if array.dtype.kind in "US" or (
+            array.dtype.kind == "O" and all(isinstance(v, (str, bytes)) for v in array.flat)
+        ):
+            group.create_dataset(name, data=array.astype(object)[()], dtype=h5py.string_dtype())
+            return
+    except ValueError as error:  # lists of several lengths; texts with zeros or halves of letters
+        raise NIRError(f"{where} is {describe(value)}, which no file can hold: {error}.") from error
+    if array.dtype.kind not in "fiub":
+        raise NIRError(f"{where} is {describe(value)}, which no file can hold; expected numbers or a text.")
+    if array.ndim and array.size:
         group.create_dataset(name, data=array, compression="gzip")
     else:
         group.create_dataset(name, data=array)
@@ -127,17 +144,21 @@ def read_tree(path: Path) -> Tree:
 
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}.")
-    try:
-        with path.open("rb") as content, h5py.File(path, "r") as file:
-            if "node" not in file:
-                raise NIRError(f"{path} has no group 'node', but {', '.join(file) or 'nothing'}; NIR's files have one.")
-            size = os.path.getsize(path)
-            reader = _Reader(path, size, Texts(content, size, file.userblock_size, SMALL))
-            found = reader.node(reader.group(file, "node", ""), "", 0)
-    except NIRError:
-        raise
-    except Exception as error:  # a damaged file makes the library raise nearly anything
-        raise NIRError(f"{path} is no whole NIR file (HDF5): {error}.") from error
+    size = os.path.getsize(path)
+    with path.open("rb") as content:
+        try:
+            check_superblock(content, size)
+            with h5py.File(path, "r") as file:
+                if "node" not in file:
+                    raise NIRError(
+                        f"{path} has no group 'node', but {', '.join(file) or 'nothing'}; NIR's files have one."
+                    )
+                reader = _Reader(path, size, Texts(content, size, file.userblock_size, SMALL))
+                found = reader.node(reader.group(file, "node", ""), "", 0)
+        except NIRError:
+            raise
+        except Exception as error:  # a damaged file makes the library raise nearly anything
+            raise NIRError(f"{path} is no whole NIR file (HDF5): {error}.") from error
     if isinstance(found, Node):
         raise NIRError(f"{path} holds a single {found.kind}; expected a NIRGraph.")
     return found
@@ -147,21 +168,20 @@ class _Reader:
     """Reads a file, and keeps count of what it has asked for."""
 
     def __init__(self, path: Path, size: int, texts: Texts):
-        self.path, self.size, self.texts, self.count = path, size, texts, 0
+        self.path, self.size, self.texts = path, size, texts
+        self.count = self.declared = self.there = self.pieces = 0
 
     def node(self, group: Any, path: str, depth: int) -> "Node | Tree":
         self.count += 1
-        if depth > MOST_NESTED or self.count > MOST_NODES:
-            raise NIRError(
-                f"{self.path} nests graphs more than {MOST_NESTED} deep, or has more than {MOST_NODES} nodes."
-            )
+        if self.count > MOST_NODES:
+            raise NIRError(f"{self.path} has more than {MOST_NODES:,} nodes, or graphs that contain themselves.")
         kind = self.text(group, "type", path)
         if kind == "NIRGraph":
             return self.tree(group, path, depth)
         if kind not in KINDS:
             raise NIRError(f"{self.path}: node {path!r} is a {kind!r}; NIR 1.0.8 has {', '.join(KINDS)}, NIRGraph.")
         metadata = self.metadata(group, path, depth)
-        absent = str(metadata.pop(ABSENT, "")).split(",")
+        absent = {*str(metadata.pop(ABSENT, "")).split(",")} & {"bias", "input_shape"}
         known = {*KINDS[kind].arrays, *KINDS[kind].settings, "type", "metadata"}
         more = sorted(set(self.names(group)) - known)
         if more:
@@ -171,9 +191,13 @@ class _Reader:
         fields = {
             name: self.value(group, name, path) for name in self.names(group) if name in known - {"type", "metadata"}
         }
+        if "bias" in fields and np.any(fields["bias"]):  # given one since, by a program that does not know of this
+            absent.discard("bias")
         return Node(kind, {name: value for name, value in fields.items() if name not in absent}, metadata)
 
     def tree(self, group: Any, path: str, depth: int) -> Tree:
+        if depth > MOST_NESTED:
+            raise NIRError(f"{self.path} nests graphs more than {MOST_NESTED} deep, or one that contains itself.")
         nodes = self.group(group, "nodes", path)
         found = {}
         for name in self.names(nodes):
@@ -236,21 +260,38 @@ class _Reader:
             raise NIRError(f"{self.path}: {name!r} of node {path!r} is a group; expected numbers or a text.")
         if data.shape is None:
             raise NIRError(f"{self.path}: {name!r} of node {path!r} is empty.")
-        if data.external or data.is_virtual:
-            raise NIRError(f"{self.path}: {name!r} of node {path!r} is kept in other files, which are not looked at.")
-        declared, there = data.nbytes, data.id.get_storage_size()
-        chunk = math.prod(data.chunks or ()) * data.dtype.itemsize
-        if max(declared, chunk) > SMALL + DENSEST * min(there, self.size):
-            raise NIRError(
-                f"{self.path}: {name!r} of node {path!r} is declared to have {declared:,} bytes, shape {list(data.shape)}, but"
-                f" the file has {there:,} bytes for it."
-            )
+        self.check_storage(data, name, path)
         if data.dtype.kind == "O":
             return self.texts_of(data, name, path)
         if data.dtype.kind not in "fiubcS":
             raise NIRError(f"{self.path}: {name!r} of node {path!r} holds {data.dtype}; expected numbers or a text.")
         content = data[()]
         return content.decode("utf8") if isinstance(content, bytes) else content
+
+    def check_storage(self, data: Any, name: str, path: str) -> None:
+        """Refuse what would take more memory or time than there are bytes for, or stand in another file."""
+        what, plan = f"{self.path}: {name!r} of node {path!r}", data.id.get_create_plist()
+        if data.external or data.is_virtual:
+            raise NIRError(f"{what} is kept in other files, which are not looked at.")
+        filters = [plan.get_filter(i)[0] for i in range(plan.get_nfilters())]
+        if len({*filters}) < len(filters) or not {*filters} <= FILTERS:
+            raise NIRError(f"{what} has the filters {filters}; expected gzip, lzf or szip, once each.")
+        chunks = data.chunks or data.shape
+        if len(chunks) != data.ndim or (0 in chunks and data.size):
+            raise NIRError(f"{what} has shape {list(data.shape)}, but is cut into pieces of {list(chunks)}.")
+        self.pieces += math.prod(-(-n // m) for n, m in zip(data.shape, chunks, strict=True) if m)
+        declared = max(data.nbytes, math.prod(chunks) * data.dtype.itemsize)
+        self.declared += declared
+        self.there += data.id.get_storage_size()
+        if (
+            self.there > SMALL + self.size  # the same bytes for several
+            or self.declared > SMALL + DENSEST * self.there
+            or self.pieces * 8 > SMALL + self.size
+        ):
+            raise NIRError(
+                f"{what} is declared to have {declared:,} bytes, shape {list(data.shape)}, but the file has"
+                f" {data.id.get_storage_size():,} bytes for it."
+            )
 
     def texts_of(self, data: Any, name: str, path: str) -> "str | np.ndarray":
         """A text, or an array of them."""

@@ -51,8 +51,6 @@ def _edges(tree: Tree, path: str, inner: Tree) -> Iterator[Edge]:
     check_names(path, inner)
     seen: set[Edge] = set()
     for edge in inner.edges:
-        if len(edge) != 2 or not all(isinstance(end, str) for end in edge):
-            raise NIRError(f"{where} has the edge {edge!r}; expected a pair of names.")
         if edge in seen:
             raise NIRError(f"{where} has the edge from {edge[0]!r} to {edge[1]!r} twice; leave one out.")
         seen.add(edge)
@@ -64,9 +62,15 @@ def _edges(tree: Tree, path: str, inner: Tree) -> Iterator[Edge]:
                 )
         source, target = inner.nodes[edge[0]], inner.nodes[edge[1]]
         if isinstance(source, Node) and source.kind == "Output":
-            raise NIRError(f"{where} has an edge from the Output {edge[0]!r}, from which nothing comes.")
+            raise NIRError(
+                f"{where} has an edge from the Output {edge[0]!r} to {edge[1]!r}, but nothing comes from an Output; let the"
+                f" edge come from what leads to {edge[0]!r}."
+            )
         if isinstance(target, Node) and target.kind == "Input":
-            raise NIRError(f"{where} has an edge to the Input {edge[1]!r}, which takes none.")
+            raise NIRError(
+                f"{where} has an edge from {edge[0]!r} to the Input {edge[1]!r}, but an Input takes none; let the edge lead to"
+                f" what comes after {edge[1]!r}."
+            )
         prefix = f"{path}/" if path else ""
         yield _end(prefix + edge[0], source, "Output"), _end(prefix + edge[1], target, "Input")
 
@@ -76,12 +80,19 @@ def check_names(path: str, tree: Tree) -> None:
 
     **Raises:** `NIRError`.
     """
+    where = f"the nested graph {path!r}" if path else "the graph"
     for name in tree.nodes:
-        if not isinstance(name, str) or name in ("", ".", "..") or "/" in name or "\0" in name:
-            where = f"the nested graph {path!r}" if path else "the graph"
+        if not is_name(name):
             raise NIRError(
                 f"{where} has a node called {name!r}; expected a text that is not empty, not '.', and has no '/'."
             )
+
+
+def is_name(name: object) -> bool:
+    """Whether HDF5 can hold a name, and takes it for one."""
+    if not isinstance(name, str) or name in ("", ".", "..") or "/" in name or "\0" in name:
+        return False
+    return not any("\ud800" <= letter <= "\udfff" for letter in name)  # halves of letters, which UTF-8 does not have
 
 
 def _end(path: str, node: "Node | Tree", kind: str) -> str:

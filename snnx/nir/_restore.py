@@ -40,12 +40,12 @@ def _tree(new: Tree, old: Tree, origin: Origin, path: str, dt: float) -> Tree:
             nodes[name] = _tree(now, then, origin, f"{inner}/", dt) if isinstance(then, Tree) else now
         else:
             nodes[name] = _node(now, then, origin, inner, dt) if isinstance(then, Node) else now
-    return Tree(nodes, new.edges, old.metadata)
+    edges = [edge for edge in old.edges if edge in set(new.edges)]
+    edges += [edge for edge in new.edges if edge not in set(old.edges)]
+    return Tree(nodes, tuple(edges), old.metadata)
 
 
 def _node(new: Node, old: Node, origin: Origin, path: str, dt: float) -> Node:
-    if old.kind in ("Input", "Output") and new.kind == "Scale":  # of a nested graph: it hands on what it gets
-        return old
     if new.kind != old.kind:
         return new
     kind, fields = KINDS[new.kind], dict(old.fields)
@@ -54,13 +54,15 @@ def _node(new: Node, old: Node, origin: Origin, path: str, dt: float) -> Node:
             kept = _array(new.array(field), old, field, origin.casts.get((path, field)), dt)
             if kept is not None:
                 fields[field] = kept
-    if not _settings_agree(new, old):
+    agree = _settings_agree(new, old)
+    if not agree:
         fields |= {field: new.fields[field] for field in kind.settings if field in new.fields}
     metadata = {key: value for key, value in old.metadata.items() if key != RESET} | dict(new.metadata)
     if old.metadata.get(RESET) == "value" and RESET not in new.metadata:
         metadata[RESET] = "value"
     order = [key for key in old.metadata if key in metadata] + [key for key in metadata if key not in old.metadata]
-    return dataclasses.replace(old, fields=fields, metadata={key: metadata[key] for key in order})
+    types = old.types if agree else None
+    return dataclasses.replace(old, fields=fields, metadata={key: metadata[key] for key in order}, types=types)
 
 
 _MISSING = {"v_reset": 0.0, "w_in": 1.0, "bias": 0.0}
@@ -81,8 +83,10 @@ def _array(new: np.ndarray, old: Node, field: str, cast: np.ndarray | None, dt: 
         whole_ = np.where(np.isinf(whole_) & (new == np.finfo(new.dtype).max), new, whole_)
     if _same_bits(whole_, new) or any(_same_bits(kept, new) for kept in _constrained(field, whole_, dt)):
         return given
+    if then.ndim == 0 and (new == new.flat[0]).all():  # one number for all, as it came
+        new = new.flat[0].reshape(())
     dtype = np.asarray(given).dtype
-    return new.astype(dtype) if dtype.kind == "f" else new
+    return np.asarray(new.astype(dtype) if dtype.kind == "f" else new)
 
 
 def _constrained(field: str, array: np.ndarray, dt: float) -> Iterator[np.ndarray]:

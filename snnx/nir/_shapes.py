@@ -180,15 +180,22 @@ def margins(node: Node) -> list[tuple[int, int]]:
 
 def whole(name: str, value: Any) -> int:
     """A field that is one whole number."""
-    array = np.asarray(value)
+    array = _numbers(name, value)
     if array.size != 1 or array.dtype.kind not in "iu":
         raise NIRError(f"{name} is {value!r}; expected a whole number")
     return int(array.reshape(()))
 
 
+def _numbers(name: str, value: Any) -> np.ndarray:
+    try:
+        return np.asarray(value)
+    except ValueError:
+        raise NIRError(f"{name} is {value!r}; expected whole numbers") from None
+
+
 def sizes(name: str, value: Any, kind: str = "") -> Shape:
     """A field of whole numbers: a shape, or one number for each of the axes that a kind of node works on."""
-    array = np.asarray(value)
+    array = _numbers(name, value)
     axes = {"Conv1d": 1, "Conv2d": 2, "SumPool2d": 2, "AvgPool2d": 2}.get(kind)
     if array.dtype.kind not in "iu" and not (array.size == 0 and kind == ""):
         raise NIRError(f"{name} is {value!r}; expected whole numbers")

@@ -1,3 +1,4 @@
+import dataclasses
 import math
 import warnings
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ from snnx.nir._export_nodes import NO_JOIN, Exporting, dtype_of, export, is_iden
 from snnx.nir._import_nodes import DT, RESET
 from snnx.nir._origin import Origin
 from snnx.nir._restore import restored
+from snnx.nir._shapes import shapes_of
 from snnx.nir._tree import Edge, Node, Tree, graph_of, nodes_of
 from snnx.nir._validate import check
 
@@ -67,6 +69,8 @@ def to_nir(
     origin = model.source if isinstance(model, Graph) and isinstance(model.source, Origin) else None
     tree = _noted(tree, float(dt)) if origin is None else restored(tree, origin, float(dt))
     graph, _ = check(tree, "to_nir", float(dt))
+    if origin is None:
+        tree = _typed(tree, shapes_of(graph))
     if graph.lagging != lagging:
         _refuse_lags(graph.lagging, lagging)
     _warn_of_resets(tree, strict)
@@ -208,9 +212,14 @@ class _Drawing:
         before, outs = len(self.edges), dict(values)
         for name in graph.names:
             stand_in = _Value((f"\0{prefix}{name}",), jax.ShapeDtypeStruct(given[name][0], self.like))
-            part = graph.nodes[name]
-            drawn = self.junction if is_identity(part) else None
-            outs[name] = drawn(prefix + name, stand_in) if drawn else self.part(part, prefix + name, stand_in)
+            part, border = graph.nodes[name], _border(graph, name)
+            if border is not None:
+                self.add(prefix + name, Node(border, {"shape": np.array(given[name][0], np.int64)}))
+                self.edges.append((stand_in.sources[0], prefix + name))
+                outs[name] = stand_in._replace(sources=(prefix + name,))
+            else:
+                draw = self.junction if is_identity(part) else lambda path, x, part=part: self.part(part, path, x)
+                outs[name] = draw(prefix + name, stand_in)
         inner, self.edges = self.edges[before:], self.edges[:before]
         entries: _Ends = {}
         for source, target in inner:
@@ -229,6 +238,23 @@ class _Drawing:
             )
         sources = graph.wiring().sources
         return {name: self.sum(prefix + name, *(outs[source] for source in sources[name])) for name in graph.outputs}
+
+
+def _border(graph: Graph, name: str) -> str | None:
+    """Whether a node is the `Input` or `Output` of a nested graph: it was, or it hands on what comes from or goes outside."""
+    parent, slash, _ = name.rpartition("/")
+    if not slash or not is_identity(graph.nodes[name]):
+        return None
+    if isinstance(graph.source, Origin):
+        node = dict(nodes_of(graph.source.tree)).get(name)
+        if node is not None:
+            return node.kind if node.kind in ("Input", "Output") else None
+    came = [source for source, target in graph.edges if target == name]
+    went = [target for source, target in graph.edges if source == name]
+    for kind, others in (("Input", came), ("Output", went)):
+        if others and not any(other.startswith(f"{parent}/") for other in others):
+            return kind
+    return None
 
 
 def _put_out(part: PyTree, x: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
@@ -253,13 +279,30 @@ def _nested(nodes: Mapping[str, Node], edges: list[Edge]) -> Tree:
     within: dict[str, list[Edge]] = {}
     for source, target in edges:
         (a, _, rest_a), (b, _, rest_b) = source.partition("/"), target.partition("/")
-        if a == b and rest_a and rest_b:
+        around = a == b and nodes[source].kind == "Output" and nodes[target].kind == "Input"
+        around = around and "/" not in rest_a + rest_b  # from the nested graph's end to its beginning
+        if a == b and rest_a and rest_b and not around:
             within.setdefault(a, []).append((rest_a, rest_b))
         else:
             at_top.append((a, b))
     for name, part in inner.items():
         own[name] = _nested(part, within.get(name, []))
     return Tree(own, tuple(at_top))
+
+
+def _typed(tree: Tree, shapes: Mapping[str, tuple[Shape, Shape]], path: str = "") -> Tree:
+    """The graph with the shapes that nir's objects carry, where nir itself leaves them open."""
+    nodes: dict[str, Any] = {}
+    for name, node in tree.nodes.items():
+        if isinstance(node, Tree):
+            nodes[name] = _typed(node, shapes, f"{path}{name}/")
+        elif node.kind in ("SumPool2d", "AvgPool2d", "Conv1d", "Conv2d", "Flatten"):
+            given, put_out = (np.array(shape, np.int64) for shape in shapes[path + name])
+            types = {"input_type": {"input": given}, "output_type": {"output": put_out}}
+            nodes[name] = dataclasses.replace(node, types=types)
+        else:
+            nodes[name] = node
+    return dataclasses.replace(tree, nodes=nodes)
 
 
 def _noted(tree: Tree, dt: float) -> Tree:

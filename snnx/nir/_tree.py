@@ -60,11 +60,15 @@ KINDS = {
 
 @dataclasses.dataclass(frozen=True)
 class Node:
-    """A node: its kind, its fields, and its metadata, as they were given. A field that is missing is not in `fields`."""
+    """A node: its kind, its fields, and its metadata, as they were given. A field that is missing is not in `fields`.
+
+    `types`: the shapes of what goes in and comes out that an object of `nir` carries besides; files have none.
+    """
 
     kind: str
     fields: Mapping[str, Any]
     metadata: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    types: Mapping[str, Any] | None = None
 
     def array(self, name: str) -> np.ndarray:
         """A field of numbers."""
@@ -125,7 +129,9 @@ def _record(name: str, node: Any) -> Node:
             value = value.get("input")
         if value is not None:
             fields[field] = _copied(value)
-    return Node(kind, fields, _copied(node.metadata if isinstance(node.metadata, Mapping) else {}))
+    metadata = node.metadata if isinstance(node.metadata, Mapping) else {}
+    types = {name: _copied(getattr(node, name)) for name in ("input_type", "output_type") if hasattr(node, name)}
+    return Node(kind, fields, _copied(metadata), types)
 
 
 def _shape(node: Any) -> Any:
@@ -172,4 +178,6 @@ def _object(name: str, node: Node) -> Any:
     for field, value in node.fields.items():  # as they are: constructors turn numbers into pairs, and broadcast
         if field not in ("shape", "input_type"):
             setattr(made, field, _copied(value))
+    for name, types in (node.types or {}).items():
+        setattr(made, name, _copied(types))
     return made

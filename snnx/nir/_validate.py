@@ -1,15 +1,17 @@
 """What is wrong, or odd, with a graph."""
 
+import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from snnx._errors import NIRError
+from snnx._errors import NIRError, describe
 from snnx.nir._flat import Flat, flat
-from snnx.nir._shapes import shapes_of, sizes, whole
+from snnx.nir._import_nodes import DT
+from snnx.nir._shapes import MOST, shapes_of, sizes, whole
 from snnx.nir._tree import KINDS, Node, Tree, nodes_of
 
 TAUS = ("tau", "tau_syn", "tau_mem")
@@ -58,13 +60,12 @@ def validate(graph: "Any | str | os.PathLike", *, dt: float | None = None) -> li
 
 def findings(tree: Tree, dt: float | None = None) -> list[Finding]:
     """As `validate`, of records."""
-    found = [f for path, node in nodes_of(tree) for f in _of_node(path, node, dt)]
+    found = [*_of_metadata(tree), *(f for path, node in nodes_of(tree) for f in _of_node(path, node, dt))]
     errors = [f for f in found if f.level == "error"]
     if not errors:
         try:
             graph = flat(tree)
-            shapes_of(graph)
-            odd = list(_of_graph(graph))
+            odd = [*_of_graph(graph), *_of_buffers(graph, dt)]
             found, errors = found + odd, [f for f in odd if f.level == "error"]
         except NIRError as error:
             errors.append(Finding("error", "", str(error)))
@@ -77,25 +78,45 @@ def check(tree: Tree, where: str, dt: float | None = None) -> tuple[Flat, list[s
     **Raises:** `NIRError` with all that is wrong.
     """
     found = findings(tree, dt)
+    _refuse(where, found)
+    return flat(tree), [str(f).removeprefix("warning: ") for f in found]
+
+
+def check_nodes(tree: Tree, where: str) -> None:
+    """Only what each node says by itself, e.g. before it is translated.
+
+    **Raises:** `NIRError` with all that is wrong.
+    """
+    _refuse(where, [f for path, node in nodes_of(tree) for f in _of_node(path, node, None)])
+
+
+def _refuse(where: str, found: Iterable[Finding]) -> None:
     errors = [str(f).removeprefix("error: ") for f in found if f.level == "error"]
     if errors:
         more = f" ({len(errors) - 3} more; snnx.nir.validate lists all)" if len(errors) > 3 else ""
         raise NIRError(f"{where}: {' '.join(errors[:3])}{more}")
-    return flat(tree), [str(f).removeprefix("warning: ") for f in found]
+
+
+def _of_metadata(tree: Tree) -> Iterator[Finding]:
+    noted = tree.metadata.get(DT)
+    if noted is not None and not (isinstance(noted, (int, float, np.number)) and 0 < noted < math.inf):
+        yield Finding(
+            "error", "", f"the metadata's {DT} is {describe(noted)}; expected seconds per step, or leave it out."
+        )
 
 
 def _of_node(path: str, node: Node, dt: float | None) -> Iterator[Finding]:
     kind = KINDS[node.kind]
     for field in (*kind.arrays, *kind.settings):
         if field not in node.fields and field not in kind.optional:
-            yield Finding("error", path, f"a {node.kind} has a field {field}, which is missing.")
-    wrong = False
+            yield Finding("error", path, f"the field {field} is missing, which every {node.kind} has; add it.")
+    wrong = not {*kind.arrays, *kind.settings} <= {*node.fields, *kind.optional}
     for field in kind.arrays:
         if field in node.fields:
-            for text in _of_array(field, node.array(field)):
+            for text in _of_array(field, node):
                 wrong = True
                 yield Finding("error", path, text)
-    if not wrong and set(kind.arrays) <= {*node.fields, *kind.optional}:
+    if not wrong:
         try:
             _special(node.kind)(node)
         except NIRError as error:
@@ -104,7 +125,12 @@ def _of_node(path: str, node: Node, dt: float | None) -> Iterator[Finding]:
             yield Finding("warning", path, text)
 
 
-def _of_array(field: str, array: np.ndarray) -> Iterator[str]:
+def _of_array(field: str, node: Node) -> Iterator[str]:
+    try:
+        array = node.array(field)
+    except ValueError:
+        yield f"{field} is a list of lists that differ in length; expected an array of numbers."
+        return
     if array.dtype.kind not in "fiub":
         yield f"{field} holds {array.dtype}; expected real numbers."
         return
@@ -194,6 +220,22 @@ def _conv(node: Node) -> None:
 def _pool(node: Node) -> None:
     for name in KINDS[node.kind].settings:
         sizes(name, node.fields[name], node.kind)
+
+
+def _of_buffers(graph: Flat, dt: float | None) -> Iterator[Finding]:
+    """Delays that no memory holds. Shapes that do not fit raise `NIRError`."""
+    shapes = shapes_of(graph)
+    if dt is None:
+        return
+    for name, node in graph.nodes.items():
+        if node.kind == "Delay" and node.array("delay").size:
+            seconds, elements = float(node.array("delay").max()), math.prod(shapes[name][0])
+            if not seconds / dt * elements <= MOST:
+                text = (
+                    f"delay is {seconds:g} s, {seconds / dt:g} steps of {dt:g} s, for each of which {elements:,} elements are"
+                    f" kept; the most is {MOST:,} numbers. Is it in seconds? Else take a larger dt, or a shorter delay."
+                )
+                yield Finding("error", name, text)
 
 
 def _of_graph(graph: Flat) -> Iterator[Finding]:
