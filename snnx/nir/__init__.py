@@ -1,6 +1,8 @@
 """NIR, the Neuromorphic Intermediate Representation: graphs in, models out."""
 
 from snnx.nir._constrain import constrain as constrain
+from snnx.nir._data import from_nir_data as from_nir_data
+from snnx.nir._data import to_nir_data as to_nir_data
 from snnx.nir._file import read as read
 from snnx.nir._file import write as write
 from snnx.nir._fold import fold_batch_norm as fold_batch_norm
@@ -17,9 +19,11 @@ __all__ = [
     "constrain",
     "fold_batch_norm",
     "from_nir",
+    "from_nir_data",
     "read",
     "summary",
     "to_nir",
+    "to_nir_data",
     "validate",
     "write",
 ]

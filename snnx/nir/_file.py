@@ -15,9 +15,8 @@ from snnx.nir._flat import check_names, flat, is_name
 from snnx.nir._shapes import Shape, shapes_of
 from snnx.nir._superblock import check_superblock
 from snnx.nir._texts import Texts
-from snnx.nir._tree import KINDS, Node, Tree, graph_of, tree_of, trees_of
+from snnx.nir._tree import KINDS, MOST_NESTED, Node, Tree, graph_of, tree_of, trees_of
 
-MOST_NESTED = 32
 MOST_NODES = 100_000
 SMALL = 2**20  # bytes that may be declared without being there: HDF5 fills up with zeros
 DENSEST = 1100  # times that deflate makes something smaller at most
@@ -43,8 +42,6 @@ def write(graph: Any, path: "str | os.PathLike") -> None:
     tree = tree_of(graph)
     for where, inner in trees_of(tree):
         check_names(where, inner)
-        if where.count("/") >= MOST_NESTED:
-            raise NIRError(f"the graph {where!r} is nested more than {MOST_NESTED} deep, which no reader takes.")
     import h5py
     import nir
 

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from snnx._errors import unknown_name
+from snnx._errors import NIRError, unknown_name
 from snnx.layers import Graph
 from snnx.neurons import METHODS, Method
 from snnx.nir._dialects import DIALECTS, in_nir
@@ -16,7 +16,7 @@ from snnx.nir._import_nodes import DT, RESETS, Choices, build, noted_dt
 from snnx.nir._origin import Origin
 from snnx.nir._shapes import shapes_of
 from snnx.nir._tree import Tree, tree_of
-from snnx.nir._validate import check
+from snnx.nir._validate import check, check_nodes
 from snnx.surrogates import AbstractSurrogate, ATan
 
 
@@ -68,7 +68,7 @@ def from_nir(
             raise ValueError(unknown_name("from_nir", name, str(given), known))
     tree = read_tree(Path(graph)) if isinstance(graph, (str, os.PathLike)) else tree_of(graph)
     if dialect is not None:
-        tree, reset = in_nir(tree, dialect, dt, reset)
+        tree, reset = _translated(tree, dialect, dt, reset)
     flat, odd = check(tree, "from_nir", dt)
     for text in (*odd, *_other_dt(tree, dt)):
         warnings.warn(f"from_nir: {text}", stacklevel=2)
@@ -87,6 +87,17 @@ def from_nir(
         shapes={name: shapes[name][0] for name in nodes},
         source=Origin(tree, casts),
     )
+
+
+def _translated(tree: Tree, dialect: str, dt: float, reset: str | None) -> tuple[Tree, str | None]:
+    check_nodes(tree, "from_nir")
+    try:
+        return in_nir(tree, dialect, dt, reset)
+    except NIRError:
+        raise
+    except (KeyError, ValueError) as error:
+        check(tree, "from_nir", dt)  # which says what is wrong with the graph
+        raise NIRError(f"from_nir: this is no graph of the dialect {dialect!r}: {error!r}.") from error
 
 
 def _dtype(dtype: Any) -> Any:

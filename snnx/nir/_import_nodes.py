@@ -73,6 +73,11 @@ class _Making(NamedTuple):
                 f"from_nir: node {self.path!r} ({self.node.kind}): {field} is {array[lost].flat[0]:g}, too large for"
                 f" {np.dtype(self.choices.dtype).name}; take dtype='float64' (and jax_enable_x64)."
             )
+        if field.startswith("tau") and (cast < jnp.finfo(cast.dtype).tiny).any():
+            raise NIRError(
+                f"from_nir: node {self.path!r} ({self.node.kind}): {field} is {array.min():g}, too small for"
+                f" {np.dtype(self.choices.dtype).name}; is it in seconds?"
+            )
         self.casts[field] = cast
         return jnp.asarray(cast)
 

@@ -48,7 +48,9 @@ def _add(digest: Any, value: Any) -> None:
         digest.update(b"[%d" % len(value))
         for inner in value:
             _add(digest, inner)
-    elif isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind != "O":
+    elif isinstance(value, np.ndarray) and value.dtype.kind == "O":
+        _add(digest, [str(value.shape), value.ravel().tolist()])
+    elif isinstance(value, (np.ndarray, np.generic)):
         digest.update(f"{type(value).__name__} {value.dtype} {value.shape}".encode())
         digest.update(np.ascontiguousarray(value).tobytes())
     else:

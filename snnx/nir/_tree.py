@@ -14,6 +14,7 @@ import numpy as np
 from snnx._errors import NIRError
 
 Edge: TypeAlias = tuple[str, str]
+MOST_NESTED = 32  # graphs in graphs
 
 
 class Kind(NamedTuple):
@@ -104,18 +105,39 @@ def trees_of(tree: Tree, path: str = "") -> Iterator[tuple[str, Tree]]:
 def tree_of(graph: Any) -> Tree:
     """The records of a `nir.NIRGraph`, which is not changed and shares no array with them.
 
-    **Raises:** `NIRError` for what is no graph, or has nodes of unknown kinds.
+    **Raises:** `NIRError` for what is no graph, has nodes of unknown kinds, nodes or edges without names, or contains itself.
     """
+    return graph if isinstance(graph, Tree) else _tree_of(graph, "the graph", 0)
+
+
+def _tree_of(graph: Any, where: str, depth: int) -> Tree:
     import nir
 
-    if isinstance(graph, Tree):
-        return graph
     if not isinstance(graph, nir.NIRGraph):
         raise NIRError(f"expected a nir.NIRGraph or the path of a file, got {type(graph).__name__}.")
-    nodes = {}
-    for name, node in graph.nodes.items():
-        nodes[name] = tree_of(node) if isinstance(node, nir.NIRGraph) else _record(name, node)
-    return Tree(nodes, tuple((a, b) for a, b in graph.edges), _copied(graph.metadata))
+    if depth > MOST_NESTED:
+        raise NIRError(f"graphs are nested more than {MOST_NESTED} deep, or one contains itself.")
+    if not isinstance(graph.nodes, Mapping) or not all(isinstance(name, str) for name in graph.nodes):
+        given = list(graph.nodes) if isinstance(graph.nodes, Mapping) else graph.nodes
+        raise NIRError(f"{where} has the nodes {given!r}; expected a dict from name, a text, to node.")
+    nodes = {
+        name: _tree_of(node, f"the nested graph {name!r}", depth + 1)
+        if isinstance(node, nir.NIRGraph)
+        else _record(name, node)
+        for name, node in graph.nodes.items()
+    }
+    return Tree(
+        nodes, _edges(graph.edges, where), _copied(graph.metadata if isinstance(graph.metadata, Mapping) else {})
+    )
+
+
+def _edges(edges: Any, where: str) -> tuple[Edge, ...]:
+    if not isinstance(edges, (list, tuple)):
+        raise NIRError(f"{where} has the edges {edges!r}; expected a list of pairs of names.")
+    for edge in edges:
+        if not isinstance(edge, (list, tuple)) or len(edge) != 2 or not all(isinstance(end, str) for end in edge):
+            raise NIRError(f"{where} has the edge {edge!r}; expected a pair of names.")
+    return tuple((source, target) for source, target in edges)
 
 
 def _record(name: str, node: Any) -> Node:
