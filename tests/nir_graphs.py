@@ -485,6 +485,7 @@ ODD = {
     "Delay": ["0.5 steps"],
     "tau under dt": ["shorter than the step"],
     "threshold at infinity": ["never fires"],
+    "threshold below rest": ["v_reset is above v_threshold"],
     "an input that goes nowhere": ["no edge leads away from this Input"],
     "nothing comes in": ["no edge leads to this LIF", "no edge leads to this Affine"],
     "going nowhere": ["from this LIF", "no edge leads to this CubaLI", "no edge leads away from this CubaLI"],

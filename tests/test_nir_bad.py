@@ -551,7 +551,7 @@ def test_a_delay_that_is_a_multiple_is_not_odd():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"dt": 0}, r"dt is 0, expected seconds per step, such as 1e-3"),
+        ({"dt": 0}, r"dt is 0, expected seconds per step, a number such as 1e-3"),
         ({"dt": -1e-3}, r"dt is -0\.001, expected"),
         ({"dt": NAN}, r"dt is nan, expected"),
         ({"dt": INF}, r"dt is inf, expected"),

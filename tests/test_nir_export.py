@@ -145,6 +145,28 @@ MODELS = {
         ),
         (5,),
     ),
+    "a graph in a graph, and residuals": (
+        lambda: snnx.Graph(
+            {
+                "inner": snnx.Graph(
+                    {"w": linear(5, 6, 0), "n": snnx.LIF(tau=2.0, threshold=0.5), "r": snnx.Residual(linear(6, 6, 1))},
+                    [("input", "w"), ("w", "n"), ("n", "r"), ("r", "output"), ("n", "output")],
+                ),
+                "more": snnx.Residual(snnx.LIF(tau=4.0)),
+                "twice": snnx.Residual(snnx.Residual(linear(6, 6, 2))),
+                "last": snnx.LIF(tau=3.0),
+            },
+            [
+                ("input", "inner"),
+                ("inner", "more"),
+                ("more", "twice"),
+                ("twice", "last"),
+                ("more", "last"),
+                ("last", "output"),
+            ],
+        ),
+        (5,),
+    ),
 }
 DRIVE = {"convolutions": 2.0, "recurrence": 5.0, "a neuron alone": 0.7}
 
@@ -223,7 +245,11 @@ def test_reset_by_subtraction_is_said_and_kept():
         (lambda: snnx.Sequential([snnx.ThresholdNorm(4), snnx.LIF()]), (4,), "normalisation depends on the input"),
         (lambda: snnx.Sequential([eqx.nn.MaxPool2d(2), snnx.LIF()]), (1, 4, 4), "NIR has no maximum"),
         (lambda: snnx.Parallel([snnx.LIF(), snnx.LIF()], join=snnx.Concat()), (4,), "cannot put it side by side"),
-        (lambda: snnx.Sequential([jnp.tanh, snnx.LIF()]), (4,), "NIR has no node for it; what can be exported is"),
+        (
+            lambda: snnx.Sequential([jnp.tanh, snnx.LIF()]),
+            (4,),
+            "NIR has no functions such as tanh; what can be exported is",
+        ),
         (lambda: snnx.Sequential([snnx.LIF(dt=0.01, tau=0.1)]), (4,), r"its dt is 0.01.*snnx.with_dt\(model, 0.001\)"),
         (
             lambda: snnx.Recurrent(snnx.Sequential([snnx.LIF(), linear(4, 4, 0)]), linear(4, 4, 1)),
@@ -326,3 +352,35 @@ def test_a_trained_model_leaves_and_comes_back():
     ).model  # an imported graph is trained as any other
     out = quietly(tuned, None)
     assert (out.nodes["0"].weight != quietly(trained, (6,)).nodes["0"].weight).any()
+
+
+def test_what_comes_around_a_neuron_of_the_step_before_is_refused():
+    model, shape = MODELS["a graph of containers"][0](), MODELS["a graph of containers"][1]
+    with pytest.raises(snnx.NIRError, match="to_nir: .*(back|more)"):
+        quietly(model, shape)
+    half = nir.NIRGraph(
+        {
+            "input": nir.Input(np.array([2])),
+            "lif": nir.LIF(
+                tau=np.array([0.0101, 0.02], np.float32),
+                r=np.ones(2, np.float32),
+                v_leak=np.zeros(2, np.float32),
+                v_threshold=np.ones(2, np.float32),
+            ),
+            "output": nir.Output(np.array([2])),
+        },
+        [("input", "lif"), ("lif", "output")],
+    )
+    for dtype in ("bfloat16", "float16"):
+        again = to_nir(from_nir(half, dt=DT, dtype=dtype), dt=DT)
+        np.testing.assert_array_equal(again.nodes["lif"].tau, half.nodes["lif"].tau)
+
+
+def test_detached_graphs_of_two_files_can_be_averaged():
+    first, second = (
+        quietly(snnx.Sequential([linear(3, 2, number), snnx.LIF(tau=4.0, reset=VALUE)]), (3,)) for number in (1, 2)
+    )
+    models = [snnx.nir.detach(from_nir(graph, dt=DT)) for graph in (first, second)]
+    mean = jax.tree.map(lambda a, b: (a + b) / 2, *models)
+    expected = (first.nodes["0"].weight + second.nodes["0"].weight) / 2
+    np.testing.assert_allclose(quietly(mean, (3,)).nodes["0"].weight, expected, rtol=1e-6)

@@ -34,7 +34,8 @@ class Graph(AbstractCell):
     ```
 
     **Arguments:**
-    - `nodes`: cells and plain callables by name. A `/` in a name stands for nested graphs when it is exported. Where
+    - `nodes`: cells and plain callables by name. A `/` in a name stands for nested graphs when it is exported:
+        `"sub/input"` and `"sub/output"`, each an `eqx.nn.Identity()`, are where edges from and to outside have to lead. Where
         `record` finds that a path is both a node, `"a.v"`, and a field of another's state, it takes the node.
     - `edges`: pairs of names, the source first. What several edges bring to a node, or to an output, adds up.
     - `inputs`, `outputs`: names that edges begin or end with and that are no nodes; one each as a text. With one, `x`, its

@@ -3,6 +3,7 @@
 from snnx.nir._constrain import constrain as constrain
 from snnx.nir._data import from_nir_data as from_nir_data
 from snnx.nir._data import to_nir_data as to_nir_data
+from snnx.nir._detach import detach as detach
 from snnx.nir._file import read as read
 from snnx.nir._file import write as write
 from snnx.nir._fold import fold_batch_norm as fold_batch_norm
@@ -17,6 +18,7 @@ __all__ = [
     "Finding",
     "Summary",
     "constrain",
+    "detach",
     "fold_batch_norm",
     "from_nir",
     "from_nir_data",

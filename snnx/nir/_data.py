@@ -16,7 +16,7 @@ from snnx.nir._file import read_tree
 from snnx.nir._origin import Origin
 from snnx.nir._shapes import MOST, Shape, shapes_of
 from snnx.nir._tree import tree_of
-from snnx.nir._validate import check
+from snnx.nir._validate import check, seconds_per_step
 
 FIRING = ("IF", "LIF", "CubaLIF", "Threshold")
 HANDING_ON = ("Input", "Output", "Delay", "Flatten")
@@ -49,7 +49,7 @@ def to_nir_data(
 
     **Raises:** `NIRError` for a path that the graph does not have, another shape, spikes other than 0 and 1.
     """
-    _check_dt("to_nir_data", dt)
+    dt = seconds_per_step("to_nir_data", dt)
     nodes = _nodes("to_nir_data", graph)
     found: dict[str, Any] = {}
     for path, values in recorded.items():
@@ -84,7 +84,7 @@ def from_nir_data(data: Any, graph: "Any | str | os.PathLike", *, dt: float) -> 
     """
     import nir
 
-    _check_dt("from_nir_data", dt)
+    dt = seconds_per_step("from_nir_data", dt)
     if not isinstance(data, nir.NIRGraphData):
         raise NIRError(f"from_nir_data: data is {describe(data)}; expected a nir.NIRGraphData.")
     nodes, found = _nodes("from_nir_data", graph), {}
@@ -98,11 +98,6 @@ def from_nir_data(data: Any, graph: "Any | str | os.PathLike", *, dt: float) -> 
         gridded = _gridded(f"from_nir_data: {path!r}", values, float(dt), math.prod(shape))
         found[path] = gridded.reshape(*gridded.shape[:2], *shape)
     return found
-
-
-def _check_dt(where: str, dt: Any) -> None:
-    if isinstance(dt, bool) or not isinstance(dt, (int, float)) or not 0 < dt < math.inf:
-        raise ValueError(f"{where}: dt is {dt!r}, expected seconds per step, such as 1e-3.")
 
 
 def _nodes(where: str, graph: Any) -> dict[str, tuple[str, Shape]]:

@@ -129,7 +129,10 @@ def _reason(part: PyTree) -> str:
         return "its normalisation depends on the input, so that no weights say it; NIR has none"
     if "MaxPool" in name:
         return "NIR has no maximum; SumPool2d and AvgPool2d it has"
-    known = ", ".join(sorted(kind.__name__ for kind in _EXPORTERS))
+    known = ", ".join(sorted({kind.__name__ for kind in _EXPORTERS}))
+    if not isinstance(part, eqx.Module) or name == "Lambda":
+        function = getattr(part, "__name__", None) or getattr(getattr(part, "fn", None), "__name__", name)
+        return f"NIR has no functions such as {function}; what can be exported is {known} (snnx.Flatten for a ravel)"
     return f"NIR has no node for it; what can be exported is {known}, and containers of those"
 
 

@@ -1,5 +1,6 @@
 import equinox as eqx
 import jax.numpy as jnp
+from jax.core import Tracer
 from jaxtyping import Array, Float, PyTree
 
 from snnx._errors import ShapeError, describe
@@ -40,8 +41,12 @@ def fold_batch_norm(
     dtype = layer.weight.dtype
     given = {"mean": mean, "variance": variance, "scale": scale, "shift": shift}
     for name, numbers in given.items():
-        if numbers is not None and numbers.shape != (channels,):
+        if numbers is not None and not hasattr(numbers, "dtype"):
+            raise TypeError(f"fold_batch_norm: {name} is {describe(numbers)}; expected an array.")
+        if numbers is not None and jnp.shape(numbers) != (channels,):
             raise ShapeError(f"fold_batch_norm: {name} is {describe(numbers)}, expected [{channels}], one a channel.")
+    if not isinstance(variance, Tracer) and not bool(jnp.all(variance + eps > 0)):
+        raise ValueError(f"fold_batch_norm: variance holds {jnp.min(variance):g}; expected numbers >= 0.")
     mean, variance = at_least_float32(mean), at_least_float32(variance)
     factor = (1.0 if scale is None else at_least_float32(scale)) / jnp.sqrt(variance + eps)
     before = jnp.zeros(channels) if layer.bias is None else layer.bias.reshape(channels)

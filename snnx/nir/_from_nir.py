@@ -7,16 +7,16 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from snnx._errors import NIRError, unknown_name
+from snnx._errors import NIRError, describe, unknown_name
 from snnx.layers import Graph
 from snnx.neurons import METHODS, Method
 from snnx.nir._dialects import DIALECTS, in_nir
 from snnx.nir._file import read_tree
-from snnx.nir._import_nodes import DT, RESETS, Choices, build, noted_dt
+from snnx.nir._import_nodes import DT, RESETS, VERSION, Choices, build, noted_dt
 from snnx.nir._origin import Origin
 from snnx.nir._shapes import shapes_of
 from snnx.nir._tree import Tree, tree_of
-from snnx.nir._validate import check, check_nodes
+from snnx.nir._validate import check, check_nodes, seconds_per_step
 from snnx.surrogates import AbstractSurrogate, ATan
 
 
@@ -61,18 +61,24 @@ def from_nir(
     **Raises:** `NIRError` for a graph that is not valid, or asks for what cannot be done, naming the node; `ValueError` for
     arguments that are none. Warns of what is odd, and run as written: see `validate`.
     """
-    if isinstance(dt, bool) or not isinstance(dt, (int, float)) or not 0 < dt < math.inf:
-        raise ValueError(f"from_nir: dt is {dt!r}, expected seconds per step, such as 1e-3.")
+    dt = seconds_per_step("from_nir", dt)
+    if surrogate is not None and not isinstance(surrogate, AbstractSurrogate):
+        raise TypeError(f"from_nir: surrogate is {describe(surrogate)}; expected an object such as snnx.ATan().")
     for name, given, known in (("reset", reset, RESETS), ("method", method, METHODS), ("dialect", dialect, DIALECTS)):
         if given not in known and not (given is None and name != "method"):
             raise ValueError(unknown_name("from_nir", name, str(given), known))
     tree = read_tree(Path(graph)) if isinstance(graph, (str, os.PathLike)) else tree_of(graph)
     if dialect is not None:
+        if VERSION in tree.metadata:
+            warnings.warn(
+                f"from_nir: snnx wrote this file, which is in the format's own meaning, and is now read as one of {dialect}.",
+                stacklevel=2,
+            )
         tree, reset = _translated(tree, dialect, dt, reset)
     flat, odd = check(tree, "from_nir", dt)
     for text in (*odd, *_other_dt(tree, dt)):
         warnings.warn(f"from_nir: {text}", stacklevel=2)
-    choices = Choices(float(dt), method, reset, surrogate or ATan(), _dtype(dtype))
+    choices = Choices(dt, method, reset, surrogate or ATan(), _dtype(dtype))
     shapes = shapes_of(flat)
     nodes, casts = {}, {}
     for path, node in flat.nodes.items():

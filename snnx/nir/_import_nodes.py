@@ -20,6 +20,7 @@ from snnx.nir._tree import Node
 from snnx.surrogates import AbstractSurrogate
 
 DT = "snnx_dt"  # in a graph's metadata
+VERSION = "snnx_version"
 RESET = "snnx_reset"  # in a node's metadata
 RESETS = ("value", "subtract")
 

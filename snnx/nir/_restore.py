@@ -74,6 +74,9 @@ def _array(new: np.ndarray, old: Node, field: str, cast: np.ndarray | None, dt: 
         return None if (new == _MISSING[field]).all() else new
     given = old.fields[field]
     then = cast if cast is not None else old.array(field)
+    then = (
+        then.astype(new.dtype) if then.dtype == jnp.bfloat16 else then
+    )  # as which it leaves: NumPy has no such floats
     if field == "delay":
         then = then.astype(np.float64)
     if field == "v_reset" and cast is None:  # a neuron that is reset by subtraction: its value is not the model's

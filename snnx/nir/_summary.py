@@ -10,9 +10,8 @@ from snnx._errors import NIRError
 from snnx._table import bytes_in_words, table
 from snnx.nir._file import read_tree
 from snnx.nir._flat import flat
-from snnx.nir._import_nodes import RESET, noted_dt
+from snnx.nir._import_nodes import RESET, VERSION, noted_dt
 from snnx.nir._shapes import Shape, shapes_of
-from snnx.nir._to_nir import VERSION
 from snnx.nir._tree import KINDS, Edge, Node, Tree, nodes_of, tree_of, trees_of
 from snnx.nir._validate import findings
 

@@ -1,8 +1,7 @@
 import dataclasses
-import math
 import warnings
 from collections.abc import Mapping
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -14,14 +13,12 @@ from snnx._version import __version__
 from snnx.cells import AbstractCell, Shape, cell_dtype
 from snnx.layers import AbstractContainer, Add, Graph, Recurrent, apply_step
 from snnx.nir._export_nodes import NO_JOIN, Exporting, dtype_of, export, is_identity, ones
-from snnx.nir._import_nodes import DT, RESET
+from snnx.nir._import_nodes import DT, RESET, VERSION
 from snnx.nir._origin import Origin
 from snnx.nir._restore import restored
 from snnx.nir._shapes import shapes_of
 from snnx.nir._tree import Edge, Node, Tree, graph_of, nodes_of
-from snnx.nir._validate import check
-
-VERSION = "snnx_version"
+from snnx.nir._validate import check, seconds_per_step
 
 
 def to_nir(
@@ -58,17 +55,16 @@ def to_nir(
     """
     if not isinstance(model, AbstractCell):
         raise TypeError(f"to_nir: model is {describe(model)}; expected a cell. Wrap callables: snnx.Sequential([...]).")
-    if isinstance(dt, bool) or not isinstance(dt, (int, float)) or not 0 < dt < math.inf:
-        raise ValueError(f"to_nir: dt is {dt!r}, expected seconds per step, such as 1e-3.")
+    dt = seconds_per_step("to_nir", dt)
     shapes = _input_shapes(model, input_shape)
-    drawing = _Drawing(model, float(dt))
+    drawing = _Drawing(model, dt)
     for name, shape in shapes.items():
-        drawing.add(name, Node("Input", {"shape": np.array(shape, np.int64)}))
+        drawing.add(name, Node("Input", {"shape": np.array(shape, np.int64)}), shape)
     outs = drawing.draw(model, shapes)
     tree, lagging = drawing.finish(outs)
     origin = model.source if isinstance(model, Graph) and isinstance(model.source, Origin) else None
-    tree = _noted(tree, float(dt)) if origin is None else restored(tree, origin, float(dt))
-    graph, _ = check(tree, "to_nir", float(dt))
+    tree = _noted(tree, dt) if origin is None else restored(tree, origin, dt)
+    graph, _ = check(tree, "to_nir", dt)
     if origin is None:
         tree = _typed(tree, shapes_of(graph))
     if graph.lagging != lagging:
@@ -108,22 +104,20 @@ class _Value(NamedTuple):
     like: jax.ShapeDtypeStruct
 
 
-_Ends: TypeAlias = dict[str, tuple[str, ...]]
-
-
 class _Drawing:
     """A graph under way: nodes, edges, and which of those have to lag."""
 
     def __init__(self, model: AbstractCell, dt: float):
         self.dt, self.dtype, self.like = dt, dtype_of(model), cell_dtype(model)
         self.nodes: dict[str, Node] = {}
+        self.put_out: dict[str, Shape] = {}
         self.edges: list[Edge] = []
         self.lagging: set[Edge] = set()
 
-    def add(self, path: str, node: Node) -> None:
+    def add(self, path: str, node: Node, put_out: Shape) -> None:
         if path in self.nodes:
             raise NIRError(f"to_nir: two parts would be called {path!r}; rename one.")
-        self.nodes[path] = node
+        self.nodes[path], self.put_out[path] = node, put_out
 
     def draw(self, model: AbstractCell, shapes: Mapping[str, Shape]) -> dict[str, _Value]:
         """The whole model: what comes out, by output."""
@@ -134,7 +128,8 @@ class _Drawing:
 
     def finish(self, outs: Mapping[str, _Value]) -> tuple[Tree, frozenset[Edge]]:
         for name, out in outs.items():
-            self.add(name, Node("Output", {"shape": np.array(out.like.shape, np.int64)}))
+            shape = tuple(out.like.shape)
+            self.add(name, Node("Output", {"shape": np.array(shape, np.int64)}), shape)
             self.edges += [(source, name) for source in out.sources if (source, name) not in self.edges]
         return _nested(self.nodes, self.edges), frozenset(self.lagging)
 
@@ -170,14 +165,15 @@ class _Drawing:
     def leaf(self, part: PyTree, path: str, x: _Value) -> _Value:
         """A part that is one node."""
         like = _put_out(part, x.like)
-        self.add(path, export(part, path, tuple(x.like.shape), tuple(like.shape), self.dt, self.dtype))
+        node = export(part, path, tuple(x.like.shape), tuple(like.shape), self.dt, self.dtype)
+        self.add(path, node, tuple(like.shape))
         self.edges += [(source, path) for source in x.sources]
         return _Value((path,), like)
 
     def junction(self, path: str, x: _Value) -> _Value:
         """A node that hands on what it gets."""
         shape = tuple(x.like.shape)
-        self.add(path, ones(Exporting(path, None, shape, shape, self.dt, self.dtype)))
+        self.add(path, ones(Exporting(path, None, shape, shape, self.dt, self.dtype)), shape)
         self.edges += [(source, path) for source in x.sources]
         return _Value((path,), x.like)
 
@@ -212,32 +208,52 @@ class _Drawing:
         before, outs = len(self.edges), dict(values)
         for name in graph.names:
             stand_in = _Value((f"\0{prefix}{name}",), jax.ShapeDtypeStruct(given[name][0], self.like))
+            self.put_out[stand_in.sources[0]] = given[name][0]
             part, border = graph.nodes[name], _border(graph, name)
             if border is not None:
-                self.add(prefix + name, Node(border, {"shape": np.array(given[name][0], np.int64)}))
+                self.add(prefix + name, Node(border, {"shape": np.array(given[name][0], np.int64)}), given[name][0])
                 self.edges.append((stand_in.sources[0], prefix + name))
                 outs[name] = stand_in._replace(sources=(prefix + name,))
             else:
                 draw = self.junction if is_identity(part) else lambda path, x, part=part: self.part(part, path, x)
                 outs[name] = draw(prefix + name, stand_in)
         inner, self.edges = self.edges[before:], self.edges[:before]
-        entries: _Ends = {}
+        entries: dict[str, list[str]] = {}
         for source, target in inner:
-            if source.startswith("\0"):
-                entries[source] = (*entries.get(source, ()), target)
-        lagging = graph.wiring().lagging
+            entries.setdefault(source, []).append(target)
+        lagging, fed = graph.wiring().lagging, graph.wiring().sources
+        own = {f"\0{prefix}{name}": name for name in graph.names}
+
+        def sources_of(name: str) -> tuple[str, ...]:
+            """The nodes that put out what a part puts out; what it hands on comes from those that feed it."""
+            found: tuple[str, ...] = ()
+            for source in outs[name].sources:
+                through = own.get(source)
+                if any((feeding, through) in lagging for feeding in fed.get(through or "", ())):
+                    raise NIRError(
+                        f"to_nir: part {prefix + (through or '')!r} hands on what comes back to it of the step before, which no"
+                        " node of NIR does; put the way around it into the graph as a node of its own."
+                    )
+                found += (source,) if through is None else tuple(x for f in fed[through] for x in sources_of(f))
+            return found
+
         for source, target in graph.edges:
             if target not in graph.outputs:
-                ways = [(a, b) for a in outs[source].sources for b in entries.get(f"\0{prefix}{target}", ())]
-                self.edges += ways
+                ways = [(a, b) for a in sources_of(source) for b in entries.get(f"\0{prefix}{target}", ())]
                 self.lagging |= set(ways) if (source, target) in lagging else set()
-        self.edges += [edge for edge in inner if not edge[0].startswith("\0")]
-        if any(source.startswith("\0") for out in outs.values() for source in out.sources):
-            raise NIRError(
-                f"to_nir: {path or 'the graph'!r} has a container that only hands on what it gets; leave it out."
-            )
-        sources = graph.wiring().sources
-        return {name: self.sum(prefix + name, *(outs[source] for source in sources[name])) for name in graph.outputs}
+                for way in ways:
+                    self.edges.append(way if way not in self.edges else self.detour(*way))
+        self.edges += [edge for edge in inner if edge[0] not in own]
+        drawn = {name: value._replace(sources=sources_of(name)) for name, value in outs.items()}
+        return {name: self.sum(prefix + name, *(drawn[source] for source in fed[name])) for name in graph.outputs}
+
+    def detour(self, source: str, target: str) -> Edge:
+        """A second way between two nodes, over one of its own: an edge can be there but once."""
+        path = f"{target}.again{len(self.nodes)}"
+        shape = self.put_out[source]
+        self.add(path, ones(Exporting(path, None, shape, shape, self.dt, self.dtype)), shape)
+        self.edges.append((source, path))
+        return path, target
 
 
 def _border(graph: Graph, name: str) -> str | None:

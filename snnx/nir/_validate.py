@@ -47,7 +47,9 @@ def validate(graph: "Any | str | os.PathLike", *, dt: float | None = None) -> li
     - `dt`: seconds per step; with it, what depends on it is looked at as well.
 
     **Returns:** the findings, errors first; an empty list where there is nothing to say.
+    **Raises:** `ValueError` for a `dt` that is no number > 0.
     """
+    dt = None if dt is None else seconds_per_step("validate", dt)
     from snnx.nir._file import read_tree
     from snnx.nir._tree import tree_of
 
@@ -56,6 +58,13 @@ def validate(graph: "Any | str | os.PathLike", *, dt: float | None = None) -> li
     except NIRError as error:
         return [Finding("error", "", str(error))]
     return findings(tree, dt)
+
+
+def seconds_per_step(where: str, dt: Any) -> float:
+    """`dt` as a number of Python, if it is one > 0."""
+    if isinstance(dt, bool) or not isinstance(dt, (int, float, np.number)) or not 0 < dt < math.inf:
+        raise ValueError(f"{where}: dt is {dt!r}, expected seconds per step, a number such as 1e-3.")
+    return float(dt)
 
 
 def findings(tree: Tree, dt: float | None = None) -> list[Finding]:
@@ -143,7 +152,10 @@ def _of_array(field: str, node: Node) -> Iterator[str]:
     if endless.any():
         yield f"{field} is infinite at {_where(endless)}; expected finite numbers."
     if field in TAUS and (array <= 0).any():
-        yield f"{field} is {array[array <= 0].flat[0]:g} at {_where(array <= 0)}; a time constant is > 0."
+        least = array[array <= 0].flat[0]
+        yield (
+            f"{field} is {least:g} at {_where(array <= 0)}; a time constant is > 0 (snnx.nir.constrain keeps it so in training)."
+        )
     if field == "delay" and (array < 0).any():
         yield f"delay is {array[array < 0].flat[0]:g} at {_where(array < 0)}; expected seconds >= 0."
 
@@ -158,6 +170,10 @@ def _odd(node: Node, dt: float | None) -> Iterator[str]:
     for field in THRESHOLDS:
         if field in node.fields and np.isinf(node.array(field)).any():
             yield f"{field} is infinite at {_where(np.isinf(node.array(field)))}: there it never fires."
+    if {"v_reset", "v_threshold"} <= set(node.fields):
+        above = np.asarray(node.array("v_reset") > node.array("v_threshold"))
+        if above.any():
+            yield f"v_reset is above v_threshold at {_where(above)}: once it has fired, it fires again and again."
     if dt is None:
         return
     for field in TAUS:
