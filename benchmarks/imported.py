@@ -1,6 +1,6 @@
 """An imported network beside the `Sequential` that it was exported from: a training step, and a forward pass.
 
-    python benchmarks/nir.py [--rounds 7]
+    python benchmarks/imported.py [--rounds 7]
 
 One `Sequential` has constants, the other an array for every parameter, as files have them: the one to compare with. A training
 step is forward, backward and Adam, as `fit` runs it; rounds are interleaved.
