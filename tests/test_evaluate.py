@@ -28,6 +28,8 @@ import snnx
 from snnx._errors import DtypeError, ShapeError
 from snnx.train import TRACES
 
+pytestmark = pytest.mark.slow  # left to the older Python, that the newer one's tests stay short
+
 # A batch size that does not divide, one that does, one larger than the data set, and single examples.
 SIZES = (5, 23, 256, 1)
 

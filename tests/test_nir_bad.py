@@ -16,6 +16,8 @@ from snnx import NIRError
 from snnx.nir import from_nir, validate
 from snnx.nir._dialects import DIALECTS
 
+pytestmark = pytest.mark.slow  # left to the older Python, that the newer one's tests stay short
+
 DT = 1e-3
 INF, NAN = np.inf, np.nan
 

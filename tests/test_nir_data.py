@@ -18,6 +18,8 @@ import snnx
 from snnx import NIRError
 from snnx.nir._data import from_nir_data, to_nir_data
 
+pytestmark = pytest.mark.slow  # left to the older Python, that the newer one's tests stay short
+
 DT = 1e-3
 # Names with a dot, a map, a nested graph, a node of no shape.
 GRAPH = net(

@@ -15,6 +15,8 @@ from snnx import MissingExtraError, plot
 from snnx.plot._arrange import acyclic, cut, in_order
 from snnx.plot._layout import Graph, lay_out
 
+pytestmark = pytest.mark.slow  # left to the older Python, that the newer one's tests stay short
+
 SIZE = (1.0, 0.5)
 
 
