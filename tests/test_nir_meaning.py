@@ -204,6 +204,27 @@ def test_single_neuron_of_the_paper_fires_when_the_closed_form_says():
     np.testing.assert_allclose(seen["lif.v"][99, 0], left, rtol=1e-5)
 
 
+def test_single_neuron_of_the_paper_does_what_the_paper_recorded():
+    # Input and membrane as recorded with Norse for the NIR paper (paper/01_lif in its repository): a thousand steps of 0.1 ms,
+    # every tenth of which may have a spike.
+    fed = [6, 22, 27, 31, 32, 35, 37, 40, 41, *range(43, 54), *range(67, 79), 84, 85]
+    recorded = {
+        59: 0.0, 60: 0.04, 61: 0.038399998, 219: 6.069961e-05, 220: 0.04005827, 270: 0.045202997, 310: 0.048831135,
+        320: 0.072464526, 350: 0.061294258, 370: 0.06709221, 400: 0.059715554, 410: 0.07970084, 430: 0.07522796,
+        440: 0.090013996, 450: 0.09984423, 459: 0.06914552, 460: 0.0, 470: 0.04, 500: 0.09602771, 510: 0.0, 530: 0.066593304,
+        669: 0.00022862932, 670: 0.040219482, 700: 0.09609221, 710: 0.0, 760: 0.0, 780: 0.066593304,
+    }  # fmt: skip
+    xs = np.zeros((1000, 1), np.float32)
+    xs[10 * np.array(fed)] = 1.0
+    p = {name: np.array([x]) for name, x in dict(tau=2.5e-3, r=1.0, v_leak=0.0, v_threshold=0.1).items()}
+    nodes = {"input": nir.Input(np.array([1])), "0": nir.Affine(np.ones((1, 1)), np.zeros(1)), "1": nir.LIF(**p)}
+    nodes |= {"output": nir.Output(np.array([1]))}
+    graph = nir.NIRGraph(nodes, [("input", "0"), ("0", "1"), ("1", "output")])
+    ys, _, seen = run(snnx.nir.from_nir(graph, dt=1e-4), jnp.asarray(xs), ["1.v"])
+    assert np.flatnonzero(ys[:, 0]).tolist() == [460, 510, 710, 760]
+    np.testing.assert_allclose(seen["1.v"][list(recorded), 0], list(recorded.values()), rtol=1e-5, atol=1e-8)
+
+
 def test_a_membrane_at_its_threshold_does_not_fire():
     # All numbers are sums of powers of two, so that 0.5 is met exactly.
     dt, half = 2.0**-10, np.full(1, 0.5)
