@@ -102,10 +102,6 @@ def _defaults() -> str:
 
 def make_parser() -> Parser:
     """The parser of the command line."""
-    from snnx.cli._networks import NEURONS, SURROGATES
-    from snnx.cli._recipes import RECIPES
-    from snnx.data import ENCODINGS
-
     parser = Parser(
         prog="snnx",
         description="Spiking neural networks in JAX: train, evaluate, look.",
@@ -114,6 +110,17 @@ def make_parser() -> Parser:
     )
     parser.add_argument("--version", action="version", version=f"snnx {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="command")
+
+    _add_train(commands)
+    _add_evaluate(commands)
+    _add_export(commands)
+    _add_nir(commands)
+    commands.add_parser("info", help="versions, devices, extras")
+    return parser
+
+
+def _add_train(commands: Any) -> None:
+    from snnx.cli._recipes import RECIPES
 
     train = commands.add_parser(
         "train",
@@ -142,6 +149,23 @@ def make_parser() -> Parser:
         metavar="FOLDER",
         help="the run folder; by default runs/<dataset>-<date>-<time>-seed<seed>",
     )
+    _add_settings(train)
+    train.set_defaults(parser=train)
+    train.add_argument("--export", type=_file, metavar="FILE.nir", help="write the model as a NIR graph, too")
+    train.add_argument(
+        "--export-dt",
+        type=_positive_float,
+        metavar="S",
+        help="its seconds per step; by default --dt, where there is one",
+    )
+    train.add_argument("--no-pictures", action="store_true", help="draw nothing; needs no matplotlib")
+    train.add_argument("--quiet", action="store_true", help="show no progress")
+
+
+def _add_settings(train: Parser) -> None:
+    from snnx.cli._networks import NEURONS, SURROGATES
+    from snnx.data import ENCODINGS
+
     settings = train.add_argument_group("settings", "Which of them a data set takes, and their defaults: see below.")
     settings.add_argument("--neuron", type=_one_of("neuron", NEURONS), help=", ".join(NEURONS))
     settings.add_argument(
@@ -181,26 +205,18 @@ def make_parser() -> Parser:
     settings.add_argument("--batch-size", type=_positive_int, metavar="N", help="examples per step of training")
     settings.add_argument("--learning-rate", type=_positive_float, metavar="X", help="of AdamW, falling to 0")
     settings.add_argument("--seed", type=_seed, metavar="N", help="of split, initial weights and order")
-    train.set_defaults(parser=train)
-    train.add_argument("--export", type=_file, metavar="FILE.nir", help="write the model as a NIR graph, too")
-    train.add_argument(
-        "--export-dt",
-        type=_positive_float,
-        metavar="S",
-        help="its seconds per step; by default --dt, where there is one",
-    )
-    train.add_argument("--no-pictures", action="store_true", help="draw nothing; needs no matplotlib")
-    train.add_argument("--quiet", action="store_true", help="show no progress")
 
+
+def _add_evaluate(commands: Any) -> None:
     evaluate = commands.add_parser("evaluate", help="score the model of a run on its test split")
     evaluate.add_argument("run", type=_folder, metavar="RUN", help="the run folder")
-    evaluate.add_argument(
+    _add_root(evaluate)
+
+
+def _add_root(command: Parser) -> None:
+    command.add_argument(
         "--root", type=_folder, metavar="FOLDER", help="where the recordings are now; else they are where they were"
     )
-    _add_export(commands)
-    _add_nir(commands)
-    commands.add_parser("info", help="versions, devices, extras")
-    return parser
 
 
 def _add_export(commands: Any) -> None:
@@ -211,9 +227,7 @@ def _add_export(commands: Any) -> None:
         " spikes and outputs are those of the model is said.",
     )
     export.add_argument("run", type=_folder, metavar="RUN", help="the run folder")
-    export.add_argument(
-        "--root", type=_folder, metavar="FOLDER", help="where the recordings are now; else they are where they were"
-    )
+    _add_root(export)
     export.add_argument(
         "--dt", type=_positive_float, metavar="S", help="seconds per step; by default the run's, where it has one"
     )
@@ -230,14 +244,16 @@ def _add_nir(commands: Any) -> None:
     nir = commands.add_parser("nir", help="look at, run and compare NIR graphs")
     nir.set_defaults(parser=nir)
     actions = nir.add_subparsers(dest="action", metavar="action")
-    info = actions.add_parser("info", help="what is in a file, and what is wrong or odd with it; 1 if it cannot run")
-    info.add_argument("file", type=_file, metavar="FILE")
+    said = "what is in a file, and what is wrong or odd with it; 1 if it cannot run"
+    info = actions.add_parser("info", help=said, description=f"Tell {said}.")
+    info.add_argument("file", type=_file, metavar="FILE", help="a NIR file")
     info.add_argument("--picture", type=_file, metavar="FILE.png", help="draw the graph")
-    run = actions.add_parser("run", help="run a file on given inputs")
-    run.add_argument("file", type=_file, metavar="FILE")
-    check = actions.add_parser("check", help="whether two files put out the same; 0 if they do, else 1")
-    check.add_argument("first", type=_file, metavar="A")
-    check.add_argument("second", type=_file, metavar="B")
+    run = actions.add_parser("run", help="run a file on given inputs", description="Run a file on given inputs.")
+    run.add_argument("file", type=_file, metavar="FILE", help="a NIR file")
+    said = "whether two files put out the same; 0 if they do, else 1"
+    check = actions.add_parser("check", help=said, description=f"Tell {said}.")
+    check.add_argument("first", type=_file, metavar="A", help="a NIR file")
+    check.add_argument("second", type=_file, metavar="B", help="another")
     for action in (run, check):
         action.add_argument(
             "--input",
