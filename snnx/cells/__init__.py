@@ -21,6 +21,7 @@ from snnx.cells._paths import taps_of_child as taps_of_child
 from snnx.cells._paths import walk as walk
 from snnx.cells._paths import with_prefix as with_prefix
 from snnx.cells._transform import cast as cast
+from snnx.cells._transform import exchange as exchange
 from snnx.cells._transform import refused_parameters as refused_parameters
 from snnx.cells._transform import replace as replace
 from snnx.cells._transform import with_dt as with_dt

@@ -23,14 +23,14 @@ def replace(module: _Model, **changes: object) -> _Model:
     return new
 
 
-def _change(node: PyTree, field: str, value: object, *, check: bool = False) -> PyTree:
+def exchange(node: PyTree, field: str, value: object, *, check: bool = False) -> PyTree:
     """`value` for `field` in every cell that has one, cells within cells too; with `check`, as checked as a new one."""
 
     def is_inner(part: PyTree) -> bool:
         return part is not node and isinstance(part, AbstractCell)
 
     def change_inner(part: PyTree) -> PyTree:
-        return _change(part, field, value, check=check) if is_inner(part) else part
+        return exchange(part, field, value, check=check) if is_inner(part) else part
 
     node = jax.tree.map(change_inner, node, is_leaf=is_inner)
     if isinstance(node, AbstractCell) and any(f.name == field for f in dataclasses.fields(node)):
@@ -70,7 +70,7 @@ def with_dt(model: _Model, dt: float) -> _Model:
     """
     if not (isinstance(dt, (int, float)) and math.isfinite(dt) and dt > 0):
         raise ValueError(f"with_dt: dt must be a positive number, got {dt!r}.")
-    return _change(model, "dt", float(dt), check=True)
+    return exchange(model, "dt", float(dt), check=True)
 
 
 def cast(model: _Model, dtype: "str | jnp.dtype | type") -> _Model:
@@ -91,4 +91,4 @@ def cast(model: _Model, dtype: "str | jnp.dtype | type") -> _Model:
     if jnp.zeros((), jax.dtypes.canonicalize_dtype(dtype)).dtype != dtype:
         raise ValueError(f"cast: {dtype.name} needs jax.config.update('jax_enable_x64', True).")
     model = jax.tree.map(lambda x: x.astype(dtype) if eqx.is_inexact_array(x) else x, model)
-    return _change(model, "dtype", dtype)
+    return exchange(model, "dtype", dtype)

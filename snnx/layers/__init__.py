@@ -28,6 +28,8 @@ from snnx.layers._summary import Summary as Summary
 from snnx.layers._summary import summary as summary
 from snnx.layers._wiring import CycleError as CycleError
 from snnx.layers._wiring import lagging_edges as lagging_edges
+from snnx.layers._with_gradient import check_gradients as check_gradients
+from snnx.layers._with_gradient import with_gradient as with_gradient
 
 __all__ = [
     "AbstractContainer",
@@ -53,5 +55,6 @@ __all__ = [
     "he",
     "scaled_normal",
     "summary",
+    "with_gradient",
     "xavier",
 ]

@@ -10,6 +10,7 @@ from snnx.neurons._cuba import CubaLIFState as CubaLIFState
 from snnx.neurons._cuba import CubaLIState as CubaLIState
 from snnx.neurons._discretise import METHODS as METHODS
 from snnx.neurons._discretise import Method as Method
+from snnx.neurons._eventprop import EventProp as EventProp
 from snnx.neurons._fire import Clock as Clock
 from snnx.neurons._fire import Spiking as Spiking
 from snnx.neurons._fire import fire as fire
@@ -36,6 +37,7 @@ __all__ = [
     "AdLIF",
     "CubaLI",
     "CubaLIF",
+    "EventProp",
     "Integrator",
     "NoReset",
     "Spiking",

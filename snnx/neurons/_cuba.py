@@ -6,7 +6,9 @@ from jaxtyping import Array, Float, Key
 
 from snnx.cells import Shape
 from snnx.neurons._discretise import Method, exact_pair_gain, gain, relaxation
-from snnx.neurons._fire import Clock, fire, init_clock
+from snnx.neurons._eventprop import EventProp, check_gradient
+from snnx.neurons._fire import Clock, Moved, fire, init_clock
+from snnx.neurons._fire_exactly import fire_exactly
 from snnx.neurons._neuron import AbstractNeuron, check_common, check_euler, check_numbers
 from snnx.neurons._reset import AbstractReset, SubtractReset
 from snnx.parameters import Parameter
@@ -60,11 +62,13 @@ class CubaLIF(AbstractNeuron):
     The current starts at 0, the membrane at `v_leak`. A refractory membrane stands still; its current does not.
 
     **Arguments:** `tau_mem`, `tau_syn`: time constants, in the unit of `dt`; > 0. `w_in`: input weight, or None.
+    `gradient`: None for that of the surrogate, `EventProp()` for the exact one; with `method="exact"`.
     All others as for `LIF`.
 
     **Returns** (`__call__`): spikes in {0, 1}, `*shape`, and the new `CubaLIFState`.
 
-    **Raises:** `ValueError` for time constants <= 0, `dt <= 0`, an unknown `method`, Euler steps with `tau <= dt/2`.
+    **Raises:** `ValueError` for time constants <= 0, `dt <= 0`, an unknown `method`, Euler steps with `tau <= dt/2`, and
+    another method than `"exact"` with `EventProp()`.
 
     Source: NIR (Pedersen et al., Nature Communications 2024) for the equations; Rotter & Diesmann, Biol. Cybern. 81
     (1999) for the exact step.
@@ -80,6 +84,7 @@ class CubaLIF(AbstractNeuron):
     v_leak: Parameter = 0.0
     reset: AbstractReset = SubtractReset()
     surrogate: AbstractSurrogate = ATan()
+    gradient: EventProp | None = eqx.field(default=None, kw_only=True)
     refractory: int = eqx.field(static=True, default=0, kw_only=True)
     method: Method = eqx.field(static=True, default="exponential", kw_only=True)
     dt: float = eqx.field(static=True, default=1.0, kw_only=True)
@@ -89,12 +94,19 @@ class CubaLIF(AbstractNeuron):
         check_common(self)
         check_euler(self, tau_mem=self.tau_mem, tau_syn=self.tau_syn)
         check_numbers(self, v_leak=self.v_leak, r=self.r, w_in=self.w_in)
+        check_gradient(self, self.gradient)
 
     def parameters(self) -> dict[str, Parameter]:
         return _pair_parameters(self) | {"threshold": self.threshold}
 
     def init_state(self, shape: Shape) -> CubaLIFState:
-        return CubaLIFState(v=self.zeros(shape, self.v_leak), i=self.zeros(shape), clock=init_clock(self, shape))
+        v, i = self.zeros(shape, self.v_leak), self.zeros(shape)
+        moved = None if self.gradient is None else Moved(i, i, i if self.refractory else None)
+        return CubaLIFState(v, i, clock=init_clock(self, shape, moved))
+
+    def counted(self, y: Array, state: CubaLIFState) -> Array:
+        moved = state.clock.moved
+        return y if moved is None else moved.counted
 
     def coefficients(self) -> tuple:
         return _pair_coefficients(self)
@@ -105,7 +117,14 @@ class CubaLIF(AbstractNeuron):
         lam_syn, g_syn, lam_mem, g_mem = coefficients
         i = state.i - lam_syn * state.i + g_syn * x
         v = state.v + lam_mem * (self.read(self.v_leak) - state.v) + g_mem * i
-        spikes, v, clock = fire(self, v, state.v, state.clock, key)
+        if self.gradient is None:
+            spikes, v, clock = fire(self, v, state.v, state.clock, key)
+        else:
+
+            def drift(v: Array) -> Array:
+                return lam_mem * (self.read(self.v_leak) - v) + g_mem * (i - lam_syn * i)
+
+            spikes, v, clock = fire_exactly(self, self.gradient, v, state.v, state.clock, lam_mem, drift)
         return spikes, CubaLIFState(v, i, clock)
 
 

@@ -5,7 +5,7 @@ from typing import Protocol, runtime_checkable
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Int, Key
+from jaxtyping import Array, Float, Int, Key
 
 from snnx.cells import Shape, mark_kept
 from snnx.neurons._reset import AbstractReset
@@ -42,20 +42,34 @@ class Spiking(Protocol):
         ...
 
 
+class Moved(eqx.Module):
+    """What the exact gradient carries from step to step: values that tell nothing, with tangents that do.
+
+    `shift`: 0, by how many steps the spike of the step before is moved; `last`: the same of the last spike, where there is a
+    refractory time; `counted`: the spikes, with the gradient of their number.
+    """
+
+    shift: Float[Array, "*shape"]
+    counted: Float[Array, "*shape"]
+    last: Float[Array, "*shape"] | None
+
+
 class Clock(eqx.Module):
-    """Counters that some neurons keep: steps taken (for fresh noise), and steps of refractoriness left."""
+    """What some neurons keep besides: steps taken (for fresh noise), steps of refractoriness left, spikes that are moved."""
 
     step: Int[Array, ""] | None
     refractory: Int[Array, "*shape"] | None
+    moved: Moved | None = None
 
 
-def init_clock(neuron: Spiking, shape: Shape) -> Clock:
-    """The counters before the first step, only those that the neuron needs, after checking the reset's shapes."""
+def init_clock(neuron: Spiking, shape: Shape, moved: Moved | None = None) -> Clock:
+    """What is kept before the first step, only what the neuron needs, after checking the reset's shapes."""
     for name, parameter in neuron.reset.parameters().items():
         check_parameter_shape(f"{type(neuron).__name__}: {type(neuron.reset).__name__}", name, parameter, shape)
     return Clock(
         step=jnp.zeros((), jnp.int32) if neuron.surrogate.needs_key else None,
         refractory=jnp.zeros(shape, jnp.int32) if neuron.refractory else None,
+        moved=moved,
     )
 
 
@@ -95,11 +109,12 @@ def fire(
         spikes = neuron.surrogate(distance, key=jax.random.fold_in(key, clock.step))
     if resting is not None:
         spikes = jnp.where(resting, jnp.zeros_like(spikes), spikes)
-    return spikes, neuron.reset(v, spikes, own), _tick(neuron, clock, spikes)
+    return spikes, neuron.reset(v, spikes, own), tick(neuron, clock, spikes)
 
 
-def _tick(neuron: Spiking, clock: Clock, spikes: Array) -> Clock:
+def tick(neuron: Spiking, clock: Clock, spikes: Array, moved: Moved | None = None) -> Clock:
+    """The clock after a step."""
     step, refractory = clock.step, clock.refractory
     if refractory is not None:
         refractory = jnp.where(spikes > 0, neuron.refractory, jnp.maximum(refractory - 1, 0))
-    return Clock(None if step is None else step + 1, refractory)
+    return Clock(None if step is None else step + 1, refractory, moved)

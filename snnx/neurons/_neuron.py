@@ -10,6 +10,7 @@ from jax.core import Tracer
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Key, PyTree
 
+from snnx._default import default
 from snnx._errors import ShapeError, check_float, describe
 from snnx.cells import (
     AbstractCell,
@@ -51,6 +52,11 @@ class AbstractNeuron(AbstractCell):
     def step(self, x: Array, state: State, coefficients: PyTree, key: Key[Array, ""] | None) -> tuple[Array, State]:
         """One time step."""
 
+    @default
+    def counted(self, y: Array, state: State) -> Array:
+        """What is recorded as the neuron's output, from the output and the state of the same step."""
+        return y
+
     def __call__(self, x: Array, state: State, *, key: Key[Array, ""] | None = None) -> tuple[Array, State]:
         self._check_input(x, state)
         return self.step(x, state, self.coefficients(), key)
@@ -66,7 +72,7 @@ class AbstractNeuron(AbstractCell):
     ) -> tuple[Array, State, dict[str, Array]]:
         self._check_input(jax.ShapeDtypeStruct(xs.shape[1:], xs.dtype), state)
         coefficients = self.coefficients()
-        if fuses(state, mask, taps):
+        if fuses(state, mask, taps) and getattr(self, "gradient", None) is None:
             ys, state = self._in_one_kernel(xs, state, coefficients)
             return ys, state, {"": ys} if taps else {}
 
@@ -74,7 +80,7 @@ class AbstractNeuron(AbstractCell):
             x, live = inputs
             y, new = self.step(x, state, coefficients, key)
             y, new = zero_where_masked(live, y), keep_where(live, new, state)
-            return new, (y, read_taps(taps, y, new))
+            return new, (y, read_taps(taps, zero_where_masked(live, self.counted(y, new)), new))
 
         state, (ys, tapped) = scan_steps(step, state, (xs, mask))
         return ys, state, tapped

@@ -10,6 +10,7 @@ from jaxtyping import Array, Bool, Key, PyTree
 from snnx._errors import ShapeError, UnknownNameError, check_float, check_key, describe, unknown_name
 from snnx.cells import KEEPS, AbstractCell, Keep, State, Taps, cell_dtype, check_state, keep_marked, walk
 from snnx.inputs import AbstractInputs
+from snnx.layers import check_gradients
 from snnx.reductions import AbstractReduction, Stack
 from snnx.simulation._schedule import chunk_size, default_keep
 
@@ -70,6 +71,7 @@ def simulate(
     """
     if not isinstance(cell, AbstractCell):
         raise TypeError(f"simulate: cell is {describe(cell)}; expected a cell. Wrap callables: snnx.Sequential([...]).")
+    check_gradients("simulate", cell)
     steps, shape = _check_inputs(cell, xs, mask)
     if key is not None:
         check_key("simulate", key)
