@@ -54,11 +54,7 @@ class EventProp(eqx.Module):
 
 def check_gradient(neuron: object, gradient: EventProp | None) -> None:
     """Refuse a gradient of another kind, and the exact one for steps that are not."""
-    where, method, surrogate = (
-        type(neuron).__name__,
-        getattr(neuron, "method", None),
-        getattr(neuron, "surrogate", None),
-    )
+    where, method = type(neuron).__name__, getattr(neuron, "method", None)
     if not (gradient is None or isinstance(gradient, EventProp)):
         raise TypeError(f"{where}: gradient is {gradient!r}; expected None (the surrogate's) or snnx.EventProp().")
     if gradient is not None and method != "exact":
@@ -66,5 +62,9 @@ def check_gradient(neuron: object, gradient: EventProp | None) -> None:
             f"{where}: gradient=EventProp() is for method='exact', where the membrane follows its equation within a step;"
             f" this one has method={method!r}."
         )
-    if gradient is not None and neuron.surrogate.needs_key:
-        raise ValueError(f"{where}: gradient=EventProp() needs spikes that are not random; surrogate has a key.")
+    surrogate = getattr(neuron, "surrogate", None)
+    if gradient is not None and getattr(surrogate, "needs_key", False):
+        raise ValueError(
+            f"{where}: gradient=EventProp() needs spikes that follow from the membrane; those of surrogate,"
+            f" {type(surrogate).__name__}, are random."
+        )
