@@ -68,11 +68,13 @@ from snnx.layers import ThresholdNorm as ThresholdNorm
 from snnx.layers import fluctuation_driven as fluctuation_driven
 from snnx.layers import he as he
 from snnx.layers import summary as summary
+from snnx.layers import with_gradient as with_gradient
 from snnx.layers import xavier as xavier
 from snnx.losses import MSE as MSE
 from snnx.losses import CountMSE as CountMSE
 from snnx.losses import CrossEntropy as CrossEntropy
 from snnx.losses import FirstSpikeCrossEntropy as FirstSpikeCrossEntropy
+from snnx.losses import FirstSpikeMSE as FirstSpikeMSE
 from snnx.losses import LowerRate as LowerRate
 from snnx.losses import PopulationRate as PopulationRate
 from snnx.losses import PopulationUpperRate as PopulationUpperRate
@@ -80,9 +82,11 @@ from snnx.losses import RateL1 as RateL1
 from snnx.losses import RateL2 as RateL2
 from snnx.losses import RateMSE as RateMSE
 from snnx.losses import StepCrossEntropy as StepCrossEntropy
+from snnx.losses import TargetRate as TargetRate
 from snnx.losses import TraceMSE as TraceMSE
 from snnx.losses import UpperRate as UpperRate
 from snnx.losses import VanRossum as VanRossum
+from snnx.losses import WakeSilent as WakeSilent
 from snnx.neurons import ALIF as ALIF
 from snnx.neurons import IF as IF
 from snnx.neurons import LI as LI
@@ -90,6 +94,7 @@ from snnx.neurons import LIF as LIF
 from snnx.neurons import AdLIF as AdLIF
 from snnx.neurons import CubaLI as CubaLI
 from snnx.neurons import CubaLIF as CubaLIF
+from snnx.neurons import EventProp as EventProp
 from snnx.neurons import Integrator as Integrator
 from snnx.neurons import NoReset as NoReset
 from snnx.neurons import SubtractReset as SubtractReset
@@ -176,11 +181,13 @@ __all__ = [
     "DtypeError",
     "EarlyStopping",
     "Evaluation",
+    "EventProp",
     "EventTable",
     "Events",
     "FastSigmoid",
     "FirstSpike",
     "FirstSpikeCrossEntropy",
+    "FirstSpikeMSE",
     "FitResult",
     "Flatten",
     "Frozen",
@@ -226,6 +233,7 @@ __all__ = [
     "SumPool2d",
     "SuperSpike",
     "Tanh",
+    "TargetRate",
     "TensorBoard",
     "Threshold",
     "ThresholdNorm",
@@ -235,6 +243,7 @@ __all__ = [
     "UpperRate",
     "ValueReset",
     "VanRossum",
+    "WakeSilent",
     "Weighted",
     "__version__",
     "audio",
@@ -269,5 +278,6 @@ __all__ = [
     "use_cores",
     "value",
     "with_dt",
+    "with_gradient",
     "xavier",
 ]

@@ -23,6 +23,7 @@ from snnx.losses import (
     CountMSE,
     CrossEntropy,
     FirstSpikeCrossEntropy,
+    FirstSpikeMSE,
     LowerRate,
     PopulationRate,
     PopulationUpperRate,
@@ -30,11 +31,13 @@ from snnx.losses import (
     RateL2,
     RateMSE,
     StepCrossEntropy,
+    TargetRate,
     TraceMSE,
     UpperRate,
     VanRossum,
+    WakeSilent,
 )
-from snnx.neurons import LI, LIF
+from snnx.neurons import LI, LIF, NoReset
 from snnx.reductions import FirstSpike, Last, Max, Mean, Stack, Sum, Weighted
 from snnx.simulation import simulate
 from snnx.surrogates import Boxcar
@@ -75,10 +78,6 @@ def wanted(correct, incorrect):
     return np.where(np.arange(CLASSES) == LABEL, correct, incorrect)
 
 
-def first_spike(xs):
-    return sum(np.prod(1 - xs[: k + 1], axis=0) for k in range(len(xs)))
-
-
 def pairwise_van_rossum(xs, ys, tau):
     """The distance of two trains of weighted spikes from all pairs of spike times, in closed form."""
     total = 0.0
@@ -104,7 +103,6 @@ REGISTRY = {
     "StepCrossEntropy(smoothing)": (StepCrossEntropy(0.3), LABEL, lambda xs, z: entropy(xs, 0.3).mean()),
     "CountMSE": (CountMSE(5, 1), LABEL, lambda xs, z: np.mean((xs.sum(0) - wanted(5, 1)) ** 2)),
     "RateMSE": (RateMSE(0.8, 0.1), LABEL, lambda xs, z: np.mean((xs.mean(0) - wanted(0.8, 0.1)) ** 2)),
-    "FirstSpikeCrossEntropy": (FirstSpikeCrossEntropy(2.0), LABEL, lambda xs, z: entropy(-first_spike(xs) / 2.0)),
     "MSE": (MSE(), VALUES, lambda xs, z: np.mean((xs.mean(0) - z) ** 2)),
     "MSE(Last)": (MSE(Last()), VALUES, lambda xs, z: np.mean((xs[-1] - z) ** 2)),
     "TraceMSE": (TraceMSE(), WANTED, lambda xs, z: np.mean((xs - z[: len(xs)]) ** 2)),
@@ -112,7 +110,18 @@ REGISTRY = {
 }
 READS_OUTPUTS = tuple(loss for loss, _, _ in REGISTRY.values())
 TARGETS = tuple(target for _, target, _ in REGISTRY.values())
-REGULARISERS = (UpperRate(0.1), LowerRate(0.05), RateL1(), RateL2(), PopulationRate(0.2), PopulationUpperRate(0.3))
+FIRST_SPIKES = (FirstSpikeCrossEntropy(2.0), FirstSpikeCrossEntropy(2.0, 0.1, 5.0), FirstSpikeMSE(1, 5))
+REGULARISERS = (
+    UpperRate(0.1),
+    LowerRate(0.05),
+    RateL1(),
+    RateL2(),
+    TargetRate(0.2),
+    PopulationRate(0.2),
+    PopulationUpperRate(0.3),
+    WakeSilent(0.1),
+)
+EVERY_LOSS = READS_OUTPUTS + FIRST_SPIKES + REGULARISERS  # those of first spikes: test_losses_times.py
 
 
 def all_losses(xs, mask, chunk):
@@ -174,7 +183,7 @@ def test_no_mask_is_a_mask_of_all_steps():
         np.testing.assert_allclose(value, reference(TRACE, target), rtol=1e-12, err_msg=name)
 
 
-@pytest.mark.parametrize("loss", READS_OUTPUTS + REGULARISERS, ids=lambda loss: type(loss).__name__)
+@pytest.mark.parametrize("loss", EVERY_LOSS, ids=lambda loss: type(loss).__name__)
 def test_losses_can_be_pickled_and_copied(loss):
     for one in (loss, 0.5 * loss):
         for again in (pickle.loads(pickle.dumps(one)), copy.deepcopy(one)):
@@ -182,8 +191,9 @@ def test_losses_can_be_pickled_and_copied(loss):
 
 
 def test_every_public_loss_is_in_a_registry():
-    classes = {getattr(losses, name) for name in losses.__all__}
-    tested = {type(loss) for loss in READS_OUTPUTS + REGULARISERS}
+    names = (getattr(losses, name) for name in losses.__all__)
+    classes = {name for name in names if isinstance(name, type)}
+    tested = {type(loss) for loss in EVERY_LOSS}
     assert classes - tested == {AbstractLoss, losses.AbstractRateRegulariser, losses.WeightedSum}
 
 
@@ -210,9 +220,7 @@ def test_cross_entropy_is_optax_s(smoothing):
 
 
 @pytest.mark.parametrize("label", [-1, CLASSES])
-@pytest.mark.parametrize(
-    "loss", [CrossEntropy(), StepCrossEntropy(), CountMSE(3), RateMSE(), FirstSpikeCrossEntropy(1.0)]
-)
+@pytest.mark.parametrize("loss", [CrossEntropy(), StepCrossEntropy(), CountMSE(3), RateMSE(), *FIRST_SPIKES])
 def test_a_label_that_is_no_class_gives_nan(loss, label):
     assert jnp.isnan(loss(jnp.zeros(CLASSES), jnp.asarray(label), record={}))
 
@@ -233,6 +241,7 @@ def test_a_class_ruled_out_by_an_infinite_logit_leaves_the_loss_finite():
         (CountMSE(3), [4.0, 0.0, 1.0], [4, 0, 1]),
         (RateMSE(), [0.4, 0.0, 0.1], [0.4, 0, 0.1]),
         (FirstSpikeCrossEntropy(1.0), [4.0, 0.0, 1.0], [-4, 0, -1]),
+        (FirstSpikeMSE(0, 4), [4.0, 0.0, 1.0], [-4, 0, -1]),
     ],
 )
 def test_scores_are_larger_for_what_is_more_likely(loss, reduced, scores):
@@ -389,6 +398,7 @@ PENALTIES = [
     (LowerRate(0.3, power=1), lambda r: hinge(0.3 - r, 1).mean()),
     (RateL1(), lambda r: r.mean()),
     (RateL2(), lambda r: (r**2).mean()),
+    (TargetRate(0.5), lambda r: ((r - 0.5) ** 2).mean()),
     (PopulationRate(0.5), lambda r: (r.mean() - 0.5) ** 2),
     (PopulationUpperRate(0.1), lambda r: hinge(r.mean() - 0.1, 2)),
     (PopulationUpperRate(0.1, power=1), lambda r: hinge(r.mean() - 0.1, 1)),
@@ -461,6 +471,8 @@ def test_a_model_that_does_not_spike_is_refused():
         (RateL1(), 0.3, 1.0),
         (RateL1(), 0.0, 1.0),
         (RateL2(), 0.3, 0.6),
+        (TargetRate(0.5), 0.7, 0.4),
+        (TargetRate(0.5), 0.3, -0.4),
         (PopulationRate(0.5), 0.7, 0.4),
         (PopulationUpperRate(0.5, power=1), 0.7, 1.0),
     ],
@@ -483,6 +495,103 @@ def test_a_lower_rate_wakes_a_silent_layer_up():
     for _ in range(30):
         weight = weight - 0.02 * jnp.sign(objective(weight)[1])
     assert objective(weight)[0] < 0.02
+
+
+# --- silent neurons
+
+
+def membranes_below(spikes, v, threshold, margin):
+    """The penalty of one layer, neuron by neuron."""
+    total = 0.0
+    for i in range(spikes.shape[1]):
+        if not spikes[:, i].any():
+            total += max(threshold + margin - max(v[:, i]), 0.0)
+    return total / spikes.shape[1]
+
+
+@pytest.mark.parametrize("chunk", [1, STEPS])
+def test_silent_neurons_are_drawn_to_their_threshold_and_those_that_fire_are_not(chunk):
+    seen = jax.jit(lambda xs: simulate(MODEL, xs, record=["1.neuron", "1.neuron.v", "3", "3.v"])[2])(XS)
+    seen = {path: np.asarray(trace, float) for path, trace in seen.items()}
+    fired = [seen[path].any(0) for path in ("1.neuron", "3")]
+    assert all({True, False} == set(layer) for layer in fired)
+    masked = jnp.concatenate([XS, jnp.full_like(XS, 100.0)])
+    live = jnp.arange(2 * STEPS) < STEPS
+    each = [
+        membranes_below(seen["1.neuron"], seen["1.neuron.v"], 0.4, 0.1),
+        membranes_below(seen["3"], seen["3.v"], 0.2, 0.1),
+    ]
+    run = jax.jit(lambda loss: penalty(loss, xs=masked, mask=live, chunk=chunk), static_argnums=0)
+    assert run(WakeSilent(0.1)) == pytest.approx(sum(each), rel=1e-5)
+    assert run(WakeSilent(0.1, paths="3")) == pytest.approx(each[1], rel=1e-5)
+    together = run(0.5 * WakeSilent(0.1) + UpperRate(0.3) + 2 * WakeSilent(0.1, paths="3"))
+    assert together == pytest.approx(0.5 * sum(each) + 2 * each[1] + float(run(UpperRate(0.3))), rel=1e-5)
+
+
+@pytest.mark.usefixtures("x64")
+def test_the_gradient_of_a_silent_neuron_is_that_of_its_membrane_and_its_threshold():
+    xs = np.random.default_rng(1).normal(size=(6, 3)) * [0.2, 3.0, 0.1]
+
+    def reference(weight, threshold):
+        v, lam, highest, fired = np.zeros(3), 1 - np.exp(-1 / 5.0), np.full(3, -np.inf), np.zeros(3, bool)
+        for x in xs:
+            v = v + lam * (0.0 - v) + weight * x
+            highest, fired = np.maximum(highest, v), fired | (v >= threshold)
+        return np.where(fired, 0.0, np.maximum(threshold + 0.1 - highest, 0.0)).mean()
+
+    @jax.jit
+    @functools.partial(jax.grad, argnums=(0, 1))
+    def gradients(weight, threshold):
+        model = LIF(tau=5.0, threshold=threshold, reset=NoReset())
+        return penalty(WakeSilent(0.1), model, weight[None] * xs, chunk=2)
+
+    at = np.array([1.0, 1.0, 1.0]), np.array([1.0, 1.0, 0.8])
+    found = gradients(*map(jnp.asarray, at))
+    for i in range(2):
+        expected = np.zeros(3)
+        for j in range(3):
+            up, down = [a.copy() for a in at], [a.copy() for a in at]
+            up[i][j] += 1e-6
+            down[i][j] -= 1e-6
+            expected[j] = (reference(*up) - reference(*down)) / 2e-6
+        np.testing.assert_allclose(found[i], expected, rtol=1e-7, atol=1e-9)
+    assert found[0][0] < 0 == found[0][1]
+
+
+def test_a_neuron_out_of_its_surrogate_s_reach_wakes_up():
+    xs = jnp.ones((10, 2))
+    cell = LIF(tau=5.0, surrogate=Boxcar(0.2))
+
+    def slope_of(loss):
+        return jax.jit(jax.value_and_grad(lambda weight: penalty(loss, cell, weight * xs)))
+
+    weight = jnp.asarray(0.02)
+    assert slope_of(LowerRate(0.2))(weight)[1] == 0
+    objective = slope_of(WakeSilent(0.1))
+    for _ in range(100):
+        weight = weight - 0.01 * objective(weight)[1]
+    assert objective(weight)[0] == 0
+    assert penalty(RateL1(), cell, weight * xs) > 0
+
+
+def test_one_spike_is_enough_not_to_be_drawn():
+    xs = jnp.zeros((6, 2)).at[2].set(jnp.array([1.2, 0.7]))  # the first fires, and is reset to 0.2
+    assert penalty(WakeSilent(0.5), LIF(tau=5.0), xs) == pytest.approx((0 + (1 + 0.5 - 0.7)) / 2, rel=1e-5)
+
+
+def test_parts_that_cannot_be_woken_are_refused_by_name():
+    assert set(WakeSilent(0.1).taps(MODEL)) == {"1.neuron", "1.neuron.v", "3", "3.v"}
+    assert set(WakeSilent(0.1).taps(LIF())) == {"", "v"}
+    with pytest.raises(
+        ValueError, match=r"part '1', a Recurrent, has no threshold; name the neurons .* Its parts: neuron"
+    ):
+        WakeSilent(0.1, paths="1").taps(MODEL)
+    with pytest.raises(ValueError, match="WakeSilent: paths names part '0', a Linear, which puts out no spikes"):
+        WakeSilent(0.1, paths="0").taps(MODEL)
+    with pytest.raises(ValueError, match=r"WakeSilent: no part of the model \(LI\) puts out spikes"):
+        WakeSilent(0.1).taps(LI())
+    with pytest.raises(ValueError, match="WakeSilent: record is empty"):
+        WakeSilent(0.1)((), None, record={})
 
 
 # --- sums
@@ -595,6 +704,20 @@ def test_a_loss_and_a_number_do_not_add_up():
         (lambda: UpperRate(20.0), "UpperRate: limit is 20.0, expected a number from 0 to 1"),
         (lambda: UpperRate(0.1, power=3), "UpperRate: power is 3, expected 1 or 2"),
         (lambda: LowerRate(-0.1), "LowerRate: limit is -0.1, expected a number from 0 to 1"),
+        (lambda: FirstSpikeCrossEntropy(1.0, 0.1), "alpha is 0.1, but tau_early is None; expected the time constant"),
+        (
+            lambda: FirstSpikeCrossEntropy(1.0, -0.1, 5.0),
+            "FirstSpikeCrossEntropy: alpha is -0.1, expected a number >= 0",
+        ),
+        (lambda: FirstSpikeCrossEntropy(1.0, 0.1, 0.0), "tau_early is 0.0, expected a number > 0"),
+        (
+            lambda: FirstSpikeMSE(5, 5),
+            "FirstSpikeMSE: correct is 5 and incorrect is int 5, expected correct < incorrect",
+        ),
+        (lambda: FirstSpikeMSE(-1, 5), "FirstSpikeMSE: correct is -1, expected a number >= 0"),
+        (lambda: FirstSpikeMSE(1, math.inf), "FirstSpikeMSE: incorrect is float inf, expected a finite number"),
+        (lambda: TargetRate(-0.1), "TargetRate: target is -0.1, expected a number from 0 to 1"),
+        (lambda: WakeSilent(-0.1), "WakeSilent: margin is -0.1, expected a number >= 0"),
         (lambda: PopulationRate(2.0), "PopulationRate: target is 2.0, expected a number from 0 to 1"),
         (lambda: PopulationUpperRate(0.1, power=0), "PopulationUpperRate: power is 0, expected 1 or 2"),
     ],
@@ -626,7 +749,14 @@ def test_a_feature_map_has_no_cross_entropy_per_step():
         apply(StepCrossEntropy(), np.ones((4, 2, 3)), 0)
 
 
-CLASSIFIERS = [CrossEntropy(), StepCrossEntropy(), CountMSE(3), RateMSE(), FirstSpikeCrossEntropy(1.0)]
+CLASSIFIERS = [
+    CrossEntropy(),
+    StepCrossEntropy(),
+    CountMSE(3),
+    RateMSE(),
+    FirstSpikeCrossEntropy(1.0),
+    FirstSpikeMSE(1, 5),
+]
 
 
 @pytest.mark.parametrize("loss", CLASSIFIERS, ids=lambda loss: type(loss).__name__)

@@ -37,17 +37,18 @@ def weighted(xs, weights):
     return (xs * weights[: len(xs), None]).sum(0)
 
 
-def falling(xs):
+def falling(xs, scale=1.0):
     steps = np.arange(len(xs))
-    return weighted(xs, np.exp(-steps / max(len(xs), 1)))
+    return weighted(xs, np.exp(-steps / (scale * len(xs))))
 
 
 def rising(xs):
     return weighted(xs, 1.0 + np.arange(len(xs)) ** 2 / max(len(xs), 1))
 
 
-def first_spike(xs):
-    return sum(np.prod(1 - xs[: k + 1], axis=0) for k in range(len(xs)))
+def sigmoid(xs, centre, width):
+    steps = np.arange(len(xs)) / len(xs)
+    return weighted(xs, 1 / (1 + np.exp((steps - centre) / width)))
 
 
 REGISTRY = {
@@ -56,10 +57,17 @@ REGISTRY = {
     "Max": (Max(), lambda xs: xs.max(0)),
     "Last": (Last(), lambda xs: xs[-1]),
     "Weighted.exponential": (Weighted.exponential(), falling),
+    "Weighted.exponential(scale)": (Weighted.exponential(0.3), lambda xs: falling(xs, 0.3)),
+    "Weighted.exponential(mean)": (Weighted.exponential(mean=True), lambda xs: falling(xs) / len(xs)),
     "Weighted.linear": (Weighted.linear(), lambda xs: weighted(xs, 1 - np.arange(len(xs)) / len(xs))),
+    "Weighted.sigmoid": (Weighted.sigmoid(), lambda xs: sigmoid(xs, 0.5, 0.2)),
+    "Weighted.sigmoid(centre, width)": (
+        Weighted.sigmoid(0.3, 0.05, mean=True),
+        lambda xs: sigmoid(xs, 0.3, 0.05) / len(xs),
+    ),
     "Weighted(array)": (Weighted(WEIGHTS), lambda xs: weighted(xs, WEIGHTS)),
+    "Weighted(array, mean)": (Weighted(WEIGHTS, mean=True), lambda xs: weighted(xs, WEIGHTS) / len(xs)),
     "Weighted(function)": (Weighted(lambda t, steps: 1.0 + t**2 / steps), rising),
-    "FirstSpike": (FirstSpike(), first_spike),
 }
 REDUCTIONS = tuple(reduction for reduction, _ in REGISTRY.values())
 MASKS = {
@@ -175,7 +183,7 @@ TRAINS = np.array(
     np.float32,
 ).T
 FIRST = [2, 6, 0, 5]
-SLOPES = np.array([[-2, -1, -2, 0, 0, 0], [-6, -5, -4, -3, -2, -1], [-1, 0, 0, 0, 0, 0], [-5, -4, -3, -2, -1, -1]]).T
+SLOPES = np.array([[-2, -1, -1, 0, 0, 0], [-6, -5, -4, -3, -2, -1], [-1, 0, 0, 0, 0, 0], [-5, -4, -3, -2, -1, -1]]).T
 
 
 @pytest.mark.parametrize("chunk", [1, 4, 6])
@@ -186,16 +194,51 @@ def test_first_spike_and_its_gradient_by_hand(chunk):
 
 
 @pytest.mark.parametrize("neuron", range(4))
-def test_the_gradient_of_the_first_spike_is_the_effect_of_flipping_a_spike(neuron):
+def test_the_gradient_of_the_first_spike_is_the_effect_of_one_more_spike_or_of_moving_the_first(neuron):
     def first(train):
         return np.argmax(train) if train.any() else len(train)
 
     effects = []
     for step in range(6):
-        without, with_one = TRAINS[:, neuron].copy(), TRAINS[:, neuron].copy()
-        without[step], with_one[step] = 0, 1
-        effects.append(first(with_one) - first(without))
+        train = TRAINS[:, neuron].copy()
+        with_one, later = train.copy(), train.copy()
+        with_one[step] = 1
+        if step == first(train):  # here rather than one step later
+            later[step] = 0
+            later[step + 1 :][:1] = 1
+        effects.append(first(with_one) - first(later))
     np.testing.assert_array_equal(SLOPES[:, neuron], effects)
+
+
+def first_spike_by_steps(train, live):
+    """The first spike of one neuron, and its gradient, step by step; masked steps are not there."""
+    kept = np.flatnonzero(live)
+    fired = [i for i, step in enumerate(kept) if train[step]]
+    time, slopes = (fired or [len(kept)])[0], np.zeros(len(train))
+    for i, step in enumerate(kept):
+        slopes[step] = i - time if i < time else -1 if i == time else 0
+    return time, slopes
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize("chunk", [1, 3, STEPS])
+@pytest.mark.parametrize("mask", MASKS)
+def test_first_spike_and_its_gradient_do_not_depend_on_chunks_nor_on_masked_steps(mask, chunk):
+    rng = np.random.default_rng(3)
+    live = MASKS[mask]
+    trains = (rng.random((STEPS, 40)) < rng.uniform(0, 0.6, 40)).astype(float)
+    times, slopes = zip(*(first_spike_by_steps(train, live) for train in trains.T), strict=True)
+    padded = jnp.asarray(np.where(live[:, None], trains, np.nan))
+
+    def run(xs):
+        return reduce(FirstSpike(), xs, chunk, live)
+
+    value, pull = jax.vjp(run, padded)
+    np.testing.assert_array_equal(value, times)
+    np.testing.assert_array_equal(pull(jnp.ones(40))[0], np.transpose(slopes))
+    direction = rng.normal(size=trains.shape)
+    forward = jax.jvp(run, (padded,), (jnp.asarray(direction),))[1]
+    np.testing.assert_allclose(forward, np.sum(np.transpose(slopes) * direction, axis=0), rtol=1e-12, atol=1e-12)
 
 
 def test_masked_steps_do_not_pass_before_the_first_spike():
@@ -218,6 +261,30 @@ def test_a_sequence_longer_than_its_weights_gives_nan_unless_the_rest_is_masked(
     assert reduce(weights, xs, 2, masked) == 21
     slope = jax.grad(lambda xs: reduce(weights, xs, 2, masked))(jnp.asarray(xs))
     np.testing.assert_array_equal(slope, [1, 10, 0])
+
+
+def test_a_weighted_mean_of_ones_is_the_mean_and_a_narrow_sigmoid_cuts_the_trace_off():
+    xs = np.float32(trace())
+    np.testing.assert_allclose(reduce(Weighted(np.ones(STEPS), mean=True), xs, 3), xs.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(reduce(Weighted.sigmoid(0.5, 1e-3), xs, 3), xs[:4].sum(0), rtol=1e-5)
+
+
+def test_weights_made_alike_are_equal():
+    assert Weighted.exponential(0.5) == Weighted.exponential(0.5) != Weighted.exponential(0.6)
+    assert Weighted.sigmoid(mean=True) == Weighted.sigmoid(0.5, 0.2, mean=True) != Weighted.sigmoid()
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Weighted.exponential(0.0), "Weighted.exponential: scale is float 0.0, expected a number > 0"),
+        (lambda: Weighted.sigmoid(0.5, -1), "Weighted.sigmoid: width is int -1, expected a number > 0"),
+        (lambda: Weighted.sigmoid(np.inf), "Weighted.sigmoid: centre is float inf, expected a finite number"),
+    ],
+)
+def test_shapes_of_weights_out_of_range_are_refused(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
 
 
 def test_weights_that_are_no_vector_are_refused():
@@ -245,7 +312,10 @@ def test_half_precision_is_summed_up_in_float32(dtype, chunk):
     assert highest.dtype == last.dtype == dtype
 
 
-@pytest.mark.parametrize("reduction", [*REDUCTIONS[:7], FirstSpike(), Stack()], ids=lambda r: type(r).__name__)
+PICKLED = [reduction for name, (reduction, _) in REGISTRY.items() if name != "Weighted(function)"]
+
+
+@pytest.mark.parametrize("reduction", [*PICKLED, FirstSpike(), Stack()], ids=lambda r: type(r).__name__)
 def test_reductions_can_be_pickled_and_copied(reduction):
     for again in (pickle.loads(pickle.dumps(reduction)), copy.deepcopy(reduction)):
         assert eqx.tree_equal(again, reduction)
@@ -255,5 +325,5 @@ def test_every_public_reduction_is_in_the_registry():
     import snnx.reductions
 
     classes = {getattr(snnx.reductions, name) for name in snnx.reductions.__all__}
-    tested = {type(reduction) for reduction in REDUCTIONS} | {Stack, snnx.reductions.AbstractReduction}
+    tested = {type(reduction) for reduction in REDUCTIONS} | {FirstSpike, Stack, snnx.reductions.AbstractReduction}
     assert classes == tested

@@ -1,7 +1,7 @@
 """Regularisers on firing rates, in spikes per neuron and step."""
 
 import abc
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import equinox as eqx
@@ -9,13 +9,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
-from snnx.cells import AbstractCell, find, spiking_paths
 from snnx.losses._loss import AbstractLoss, check_number
+from snnx.losses._spiking import as_paths, parts_that_spike
 from snnx.reductions import AbstractReduction, Mean
-
-
-def _as_paths(paths: "str | Iterable[str] | None") -> tuple[str, ...] | None:
-    return paths if paths is None else (paths,) if isinstance(paths, str) else tuple(paths)
 
 
 class AbstractRateRegulariser(AbstractLoss):
@@ -46,21 +42,7 @@ class AbstractRateRegulariser(AbstractLoss):
 
         **Raises:** `ValueError` for a model without any part that spikes.
         """
-        paths = spiking_paths(model) if self.paths is None else self.paths
-        if not paths:
-            what = type(model).__name__ if isinstance(model, AbstractCell) else repr(model)
-            raise ValueError(
-                f"{type(self).__name__}: no part of the model ({what}) puts out spikes; name the parts whose outputs"
-                " are meant, e.g. paths=('1',), or leave the regulariser out."
-            )
-        for path in paths:
-            part = find(model, path)
-            if not isinstance(part, AbstractCell) or not (part.spikes or part.children()):
-                raise ValueError(
-                    f"{type(self).__name__}: paths names part {path!r}, a {type(part).__name__}, which puts out no"
-                    f" spikes; those that do: {', '.join(map(repr, spiking_paths(model))) or 'none'}."
-                )
-        return {path: Mean() for path in paths}
+        return {path: Mean() for path in parts_that_spike(type(self).__name__, model, self.paths)}
 
 
 class UpperRate(AbstractRateRegulariser):
@@ -76,7 +58,7 @@ class UpperRate(AbstractRateRegulariser):
 
     limit: float
     power: int = eqx.field(static=True, default=2)
-    paths: tuple[str, ...] | None = eqx.field(static=True, default=None, converter=_as_paths, kw_only=True)
+    paths: tuple[str, ...] | None = eqx.field(static=True, default=None, converter=as_paths, kw_only=True)
     readout: tuple[AbstractReduction, ...] = eqx.field(default=(), init=False)
 
     def __check_init__(self):
@@ -100,7 +82,7 @@ class LowerRate(AbstractRateRegulariser):
 
     limit: float
     power: int = eqx.field(static=True, default=2)
-    paths: tuple[str, ...] | None = eqx.field(static=True, default=None, converter=_as_paths, kw_only=True)
+    paths: tuple[str, ...] | None = eqx.field(static=True, default=None, converter=as_paths, kw_only=True)
     readout: tuple[AbstractReduction, ...] = eqx.field(default=(), init=False)
 
     def __check_init__(self):
@@ -117,7 +99,7 @@ class RateL1(AbstractRateRegulariser):
     **Arguments:** `paths`, as for `UpperRate`.
     """
 
-    paths: tuple[str, ...] | None = eqx.field(static=True, default=None, converter=_as_paths, kw_only=True)
+    paths: tuple[str, ...] | None = eqx.field(static=True, default=None, converter=as_paths, kw_only=True)
     readout: tuple[AbstractReduction, ...] = eqx.field(default=(), init=False)
 
     def penalty(self, rates: Float[Array, "*shape"]) -> Float[Array, ""]:
@@ -130,11 +112,34 @@ class RateL2(AbstractRateRegulariser):
     **Arguments:** `paths`, as for `UpperRate`.
     """
 
-    paths: tuple[str, ...] | None = eqx.field(static=True, default=None, converter=_as_paths, kw_only=True)
+    paths: tuple[str, ...] | None = eqx.field(static=True, default=None, converter=as_paths, kw_only=True)
     readout: tuple[AbstractReduction, ...] = eqx.field(default=(), init=False)
 
     def penalty(self, rates: Float[Array, "*shape"]) -> Float[Array, ""]:
         return jnp.mean(jnp.square(rates))
+
+
+class TargetRate(AbstractRateRegulariser):
+    r"""Draws the rate of each neuron to a target: $\frac{1}{M} \sum_{i=1}^{M} (r_i - \texttt{target})^2$.
+
+    For a wanted number of spikes in an example of $T$ steps, the target is that number over $T$.
+
+    **Arguments:** `target`: spikes per neuron and step, from 0 to 1. `paths`, as for `UpperRate`.
+    **Raises:** `ValueError` for a target outside [0, 1].
+
+    Source: Nowotny, Turner & Knight, Loss shaping enhances exact gradient learning with Eventprop in spiking neural
+    networks (2025), there for counts.
+    """
+
+    target: float
+    paths: tuple[str, ...] | None = eqx.field(static=True, default=None, converter=as_paths, kw_only=True)
+    readout: tuple[AbstractReduction, ...] = eqx.field(default=(), init=False)
+
+    def __check_init__(self):
+        check_number("TargetRate", "target", self.target, 0.0, 1.0)
+
+    def penalty(self, rates: Float[Array, "*shape"]) -> Float[Array, ""]:
+        return jnp.mean(jnp.square(rates - self.target))
 
 
 class PopulationRate(AbstractRateRegulariser):
@@ -147,7 +152,7 @@ class PopulationRate(AbstractRateRegulariser):
     """
 
     target: float
-    paths: tuple[str, ...] | None = eqx.field(static=True, default=None, converter=_as_paths, kw_only=True)
+    paths: tuple[str, ...] | None = eqx.field(static=True, default=None, converter=as_paths, kw_only=True)
     readout: tuple[AbstractReduction, ...] = eqx.field(default=(), init=False)
 
     def __check_init__(self):
@@ -168,7 +173,7 @@ class PopulationUpperRate(AbstractRateRegulariser):
 
     limit: float
     power: int = eqx.field(static=True, default=2)
-    paths: tuple[str, ...] | None = eqx.field(static=True, default=None, converter=_as_paths, kw_only=True)
+    paths: tuple[str, ...] | None = eqx.field(static=True, default=None, converter=as_paths, kw_only=True)
     readout: tuple[AbstractReduction, ...] = eqx.field(default=(), init=False)
 
     def __check_init__(self):

@@ -1,6 +1,8 @@
+from collections.abc import Iterable
+
 from jaxtyping import PyTree
 
-from snnx.cells import AbstractCell, walk
+from snnx.cells import AbstractCell, find, spiking_paths, walk
 
 
 def check_spiking(where: str, model: PyTree) -> None:
@@ -13,3 +15,30 @@ def check_spiking(where: str, model: PyTree) -> None:
             f" ({type(last).__name__}), puts out none; end with a neuron that fires (one of your own says so by"
             " spikes = True), or take snnx.CrossEntropy or snnx.MSE."
         )
+
+
+def as_paths(paths: "str | Iterable[str] | None") -> tuple[str, ...] | None:
+    """The paths of a regulariser's layers as a tuple; None stands for all parts that spike."""
+    return paths if paths is None else (paths,) if isinstance(paths, str) else tuple(paths)
+
+
+def parts_that_spike(where: str, model: PyTree, paths: tuple[str, ...] | None) -> tuple[str, ...]:
+    """The paths given, or those of all parts that spike, each of a part that puts out spikes.
+
+    **Raises:** `ValueError` for another path, and for a model without any part that spikes.
+    """
+    paths = spiking_paths(model) if paths is None else paths
+    if not paths:
+        what = type(model).__name__ if isinstance(model, AbstractCell) else repr(model)
+        raise ValueError(
+            f"{where}: no part of the model ({what}) puts out spikes; name the parts whose outputs are meant, e.g."
+            " paths=('1',), or leave the regulariser out."
+        )
+    for path in paths:
+        part = find(model, path)
+        if not isinstance(part, AbstractCell) or not (part.spikes or part.children()):
+            raise ValueError(
+                f"{where}: paths names part {path!r}, a {type(part).__name__}, which puts out no spikes; those that do:"
+                f" {', '.join(map(repr, spiking_paths(model))) or 'none'}."
+            )
+    return paths

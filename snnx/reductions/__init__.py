@@ -7,6 +7,6 @@ from snnx.reductions._reduction import Max as Max
 from snnx.reductions._reduction import Mean as Mean
 from snnx.reductions._reduction import Stack as Stack
 from snnx.reductions._reduction import Sum as Sum
-from snnx.reductions._reduction import Weighted as Weighted
+from snnx.reductions._weighted import Weighted as Weighted
 
 __all__ = ["AbstractReduction", "FirstSpike", "Last", "Max", "Mean", "Stack", "Sum", "Weighted"]

@@ -1,16 +1,14 @@
 """Reductions over time: small objects that see one stretch of a trace after the other."""
 
 import abc
-from collections.abc import Callable, Sequence
 from typing import ClassVar, TypeAlias
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Bool, Float, Int, PyTree
+from jaxtyping import Array, Bool, Int, PyTree
 
 from snnx._default import default
-from snnx._errors import ShapeError, describe
 
 Mask: TypeAlias = "Bool[Array, 'time'] | None"
 
@@ -123,68 +121,3 @@ class Last(AbstractReduction):
             return xs[-1]
         index = xs.shape[0] - 1 - jnp.argmax(mask[::-1])
         return jnp.where(jnp.any(mask), xs[index], carry)
-
-
-def _as_weights(weights: "ArrayLike | Sequence[float] | Callable") -> "Array | Callable":
-    if callable(weights):
-        return weights
-    array = jnp.asarray(weights)
-    if array.ndim != 1:
-        raise ShapeError(f"Weighted: weights is {describe(array)}, expected [time]: one weight for each step.")
-    return array if jnp.issubdtype(array.dtype, jnp.floating) else array.astype(jnp.zeros(()).dtype)
-
-
-class Weighted(AbstractReduction):
-    r"""A weighted sum over time, $\sum_t w_t x_t$.
-
-    $$ w_t = e^{-t/T}\ (\texttt{exponential}), \qquad w_t = 1 - t/T\ (\texttt{linear}), \qquad t = 0 \ldots T-1 $$
-
-    Both prefer what happens early. They are made by `Weighted.exponential()` and `Weighted.linear()`;
-    `Weighted(weights)` takes any weights. Both $t$ and $T$ count only the steps that are not masked.
-
-    **Arguments:**
-    - `weights`: `[time]`, or a function `(t, T) -> w_t`, of an array of steps `[time]` and the number of steps.
-
-    **Raises:** `ShapeError` unless weights are one-dimensional. Where a sequence is longer than its weights, the result
-    is NaN.
-
-    Source: Nowotny, Turner & Knight, Loss shaping enhances exact gradient learning with Eventprop in spiking neural
-    networks (2025), for the exponential weight.
-    """
-
-    weights: Float[Array, "time"] | Callable[[Array, Array], Array] = eqx.field(converter=_as_weights)
-
-    @staticmethod
-    def exponential() -> "Weighted":
-        """Weights that fall as $e^{-t/T}$."""
-        return Weighted(_exponential)
-
-    @staticmethod
-    def linear() -> "Weighted":
-        """Weights that fall as $1 - t/T$."""
-        return Weighted(_linear)
-
-    def init(self, like: jax.ShapeDtypeStruct, steps: Int[Array, ""]) -> tuple[Array, Array, Array]:
-        return accumulator(like), jnp.zeros_like(steps), jnp.maximum(steps, 1)
-
-    def step(self, carry: tuple[Array, Array, Array], xs: Array, times: Int[Array, "time"], mask: Mask) -> PyTree:
-        total, done, steps = carry
-        live = jnp.ones(times.shape, bool) if mask is None else mask
-        clock = done + jnp.cumsum(live, dtype=done.dtype) - 1
-        if callable(self.weights):
-            weights = self.weights(clock.astype(total.dtype), steps.astype(total.dtype))
-        else:
-            weights = self.weights.astype(total.dtype).at[clock].get(mode="fill", fill_value=jnp.nan)
-        weighted = masked(xs, mask, 0.0) * along(masked(weights, mask, 0.0), xs)
-        return total + jnp.sum(weighted, axis=0, dtype=total.dtype), clock[-1] + 1, steps
-
-    def finish(self, carry: tuple[Array, Array, Array]) -> Array:
-        return carry[0]
-
-
-def _exponential(t: Array, steps: Array) -> Array:
-    return jnp.exp(-t / steps)
-
-
-def _linear(t: Array, steps: Array) -> Array:
-    return 1.0 - t / steps

@@ -10,6 +10,7 @@ from snnx.train._checkpoint import load_checkpoint as load_checkpoint
 from snnx.train._checkpoint import read_meta as read_meta
 from snnx.train._checkpoint import save_checkpoint as save_checkpoint
 from snnx.train._devices import use_cores as use_cores
+from snnx.train._ease_in import ease_in as ease_in
 from snnx.train._evaluate import Evaluation as Evaluation
 from snnx.train._evaluate import evaluate as evaluate
 from snnx.train._fit import FitResult as FitResult
@@ -17,6 +18,7 @@ from snnx.train._fit import fit as fit
 from snnx.train._program import TRACES as TRACES
 from snnx.train._progress import duration as duration
 from snnx.train._state import TrainState as TrainState
+from snnx.train._wake_silent import wake_silent_weights as wake_silent_weights
 
 __all__ = [
     "AbstractCallback",
@@ -28,10 +30,12 @@ __all__ = [
     "Run",
     "TensorBoard",
     "TrainState",
+    "ease_in",
     "evaluate",
     "fit",
     "load_checkpoint",
     "read_meta",
     "save_checkpoint",
     "use_cores",
+    "wake_silent_weights",
 ]
