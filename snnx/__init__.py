@@ -20,6 +20,7 @@ from snnx import audio as audio
 from snnx import augment as augment
 from snnx import data as data
 from snnx import encoding as encoding
+from snnx import event as event
 from snnx import losses as losses
 from snnx import metrics as metrics
 from snnx import neurons as neurons
@@ -254,6 +255,7 @@ __all__ = [
     "default_keep",
     "encoding",
     "evaluate",
+    "event",
     "fit",
     "fluctuation_driven",
     "gamma",

@@ -29,6 +29,7 @@ from snnx.layers._summary import summary as summary
 from snnx.layers._wiring import CycleError as CycleError
 from snnx.layers._wiring import lagging_edges as lagging_edges
 from snnx.layers._with_gradient import check_gradients as check_gradients
+from snnx.layers._with_gradient import is_linear as is_linear
 from snnx.layers._with_gradient import with_gradient as with_gradient
 
 __all__ = [

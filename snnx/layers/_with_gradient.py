@@ -21,6 +21,11 @@ _LINEAR = (
 )
 
 
+def is_linear(layer: PyTree) -> bool:
+    """Whether a plain callable is known to be linear, up to a constant."""
+    return isinstance(layer, _LINEAR)
+
+
 def with_gradient(model: _Model, gradient: EventProp | None) -> _Model:
     """The same network with another gradient: exact with `EventProp()`, that of the surrogates with None.
 
@@ -74,7 +79,7 @@ def check_gradients(where: str, model: PyTree, exact: bool = False) -> None:
                 )
             if not part.children():
                 source = path if part.spikes else ""
-        elif source and not isinstance(part, _LINEAR):
+        elif source and not is_linear(part):
             raise ValueError(
                 f"{where}: {name} is given the spikes of part {source}, but is not known to be linear; exact gradients"
                 " pass linear layers, delays and readouts. Take one (average or sum pooling, snnx.Flatten, snnx.Scale), or"

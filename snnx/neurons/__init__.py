@@ -10,6 +10,8 @@ from snnx.neurons._cuba import CubaLIFState as CubaLIFState
 from snnx.neurons._cuba import CubaLIState as CubaLIState
 from snnx.neurons._discretise import METHODS as METHODS
 from snnx.neurons._discretise import Method as Method
+from snnx.neurons._discretise import gain as gain
+from snnx.neurons._discretise import relaxation as relaxation
 from snnx.neurons._eventprop import EventProp as EventProp
 from snnx.neurons._fire import Clock as Clock
 from snnx.neurons._fire import Spiking as Spiking

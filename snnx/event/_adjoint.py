@@ -1,0 +1,167 @@
+r"""EventProp: the gradient of spikes by their adjoint, from the events alone.
+
+With $p = \partial L / \partial v(t)$ and $q = \partial L / \partial j(t)$, backwards in time over a span $\Delta$ without spikes
+
+$$ p \leftarrow p\, e^{-\Delta/\tau_m}, \qquad q \leftarrow q\, e^{-\Delta/\tau_s} + p R K(\Delta) $$
+
+and at a spike, where $\sigma$ is the loss's derivative with respect to its time, $\dot v^-$ the membrane's slope before it and
+$\dot v^+$ where it starts again,
+
+$$ p \leftarrow \frac{p\, \dot v^+ - \sigma}{\dot v^-} $$
+
+The weight of an event gets $q$ (without synapses $p$) at its time, the time of an event $\sum w\,(q/\tau_s - p R/\tau_m)$, the
+threshold $-p$ behind that rule, the value of the reset $p$ before it. All other parameters act on the membranes that are at their
+threshold at known times: their gradient is that of these membranes, each weighted with its $p$.
+
+Source: Wunderlich & Pehle, Event-based backpropagation can compute exact gradients for spiking neural networks (2021), there as
+$\lambda_V = \tau_m p$, $\lambda_I = \tau_s q$.
+"""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from snnx.event._dynamics import Dynamics
+from snnx.event._flow import response
+from snnx.event._layer import Spikes, spikes_by_search
+from snnx.event._trajectory import jumps_of, trajectory
+
+
+@eqx.filter_custom_vjp
+def _spikes(vjp_arg: tuple, *, duration: float, most: int) -> Spikes:
+    dynamics, times, indices, weights = vjp_arg
+    jumps = jumps_of(weights, times, indices)
+    return spikes_by_search(dynamics, jnp.minimum(times, duration), jumps, duration, most, differentiable=False)
+
+
+def spikes_by_eventprop(
+    dynamics: Dynamics,
+    times: Float[Array, "events"],
+    indices: Int[Array, "events"],
+    weights: Float[Array, "sources size"],
+    duration: float,
+    most: int,
+) -> Spikes:
+    """The spikes of `spikes_by_search`, with a gradient for their times whose residuals are the events."""
+    return _spikes((dynamics, times, indices, weights), duration=duration, most=most)
+
+
+class Backward(eqx.Module):
+    """Of each spike $p$ and $q$ right before it, and $p$ where the membrane starts again behind it."""
+
+    p: Float[Array, "most size"]
+    q: Float[Array, "most size"]
+    p_after: Float[Array, "most size"]
+
+
+def backward(dynamics: Dynamics, spikes: Spikes, sigma: Array) -> Backward:
+    """From the last spike to the first."""
+
+    def step(later: tuple, row: tuple) -> tuple[tuple, Backward]:
+        p, q, until = later
+        time, slope, slope_after, pinned, sigma = row
+        there = time < jnp.inf
+        start = jnp.where(there, time, 0.0) + dynamics.refractory
+        span = jnp.maximum(until - start, 0.0)
+        p_after = p * jnp.exp(-span / dynamics.tau_mem)
+        crossing = (p_after * slope_after - sigma) / jnp.where(there & ~pinned, slope, 1.0)
+        lifted = p_after if dynamics.reset == "subtract" else jnp.zeros_like(p_after)
+        p_before = jnp.where(pinned, lifted, crossing)
+        if dynamics.tau_syn is None:
+            q_before = q
+        else:
+            q_after = q * jnp.exp(-span / dynamics.tau_syn)
+            q_after = q_after + p * dynamics.resistance * response(span, dynamics.tau_mem, dynamics.tau_syn)
+            q_before = q_after * jnp.exp(-dynamics.refractory / dynamics.tau_syn)
+        new = tuple(jnp.where(there, n, o) for n, o in zip((p_before, q_before, time), later, strict=True))
+        zero = jnp.zeros_like(p)
+        return new, Backward(*(jnp.where(there, x, zero) for x in (p_before, q_before, p_after)))
+
+    zero = jnp.zeros(dynamics.size, dynamics.dtype)
+    rows = (spikes.times, spikes.slope, spikes.slope_after, spikes.pinned, sigma)
+    return jax.lax.scan(step, (zero, zero, zero), rows, reverse=True)[1]
+
+
+def of_events(dynamics: Dynamics, spikes: Spikes, back: Backward, times: Array) -> tuple[Array, Array]:
+    """$p$ and $q$ of all neurons behind each event, `[events, size]`."""
+    fired, when = spikes.times < jnp.inf, times[:, None]
+    ends = [jnp.where(there, time, jnp.inf) for there, time in zip(fired, spikes.times, strict=True)]
+    done = (lambda end: end < when) if dynamics.tau_syn is None else (lambda end: end <= when)
+    shape = (times.shape[0], dynamics.size)
+    p, q, until = (jnp.zeros(shape, dynamics.dtype) for _ in range(3))
+    since = jnp.full(shape, -jnp.inf, dynamics.dtype)
+    for row in reversed(range(len(ends))):  # the first spike that is not done, by overwriting later ones
+        coming = fired[row] & ~done(ends[row])
+        p, q = jnp.where(coming, back.p[row], p), jnp.where(coming, back.q[row], q)
+        until = jnp.where(coming, spikes.times[row], until)
+    span = jnp.maximum(until - when, 0.0)
+    if dynamics.refractory:
+        for end in ends:
+            since = jnp.where(done(end), end + dynamics.refractory, since)
+        start = jnp.maximum(when, since)
+        rest = jnp.minimum(start - when, span)
+        span = span - rest
+    else:
+        rest = jnp.zeros_like(span)
+    away = jnp.exp(-span / dynamics.tau_mem)
+    if dynamics.tau_syn is None:
+        return jnp.where(rest > 0.0, 0.0, p * away), q
+    q = q * jnp.exp(-span / dynamics.tau_syn) + p * dynamics.resistance * response(
+        span, dynamics.tau_mem, dynamics.tau_syn
+    )
+    return jnp.where(rest > 0.0, 0.0, p * away), q * jnp.exp(-rest / dynamics.tau_syn)
+
+
+@_spikes.def_fwd
+def _forward(perturbed: object, vjp_arg: tuple, *, duration: float, most: int) -> tuple[Spikes, Spikes]:
+    spikes = _spikes(vjp_arg, duration=duration, most=most)
+    return spikes, spikes
+
+
+@_spikes.def_bwd
+def _backward(
+    spikes: Spikes, cotangent: Spikes, perturbed: tuple, vjp_arg: tuple, *, duration: float, most: int
+) -> tuple:
+    dynamics, times, indices, weights = vjp_arg
+    valid = times < jnp.inf
+    jumps, times = jumps_of(weights, times, indices), jnp.minimum(times, duration)
+    there = spikes.times < jnp.inf
+    sigma = jnp.zeros_like(spikes.times) if cotangent.times is None else cotangent.times
+    sigma = jnp.where(there, sigma, 0.0)
+    back = backward(dynamics, spikes, sigma)
+    p, q = of_events(dynamics, spikes, back, times)
+    if dynamics.tau_syn is None:
+        d_jumps, d_times = p, jnp.sum(jumps * p / dynamics.tau_mem, axis=1)
+    else:
+        d_jumps = q
+        d_times = jnp.sum(jumps * (q / dynamics.tau_syn - p * dynamics.resistance / dynamics.tau_mem), axis=1)
+    at_events = spikes.pinned & there & (spikes.event > 0)
+    moved = jnp.where(at_events, back.p * spikes.slope - back.p_after * spikes.slope_after + sigma, 0.0)
+    if dynamics.tau_syn is None:
+        d_times = d_times + jnp.zeros_like(d_times).at[spikes.event - 1].add(moved, mode="drop")
+    crossed, zero = there & ~spikes.pinned, jnp.zeros_like(back.p)
+    lifted = there & spikes.pinned if dynamics.reset == "subtract" else zero > 0.0
+    d_threshold = -jnp.sum(jnp.where(crossed, back.p, zero) + jnp.where(lifted, back.p_after, zero), axis=0)
+    d_after = jnp.sum(jnp.where(there, back.p_after, zero), axis=0) if dynamics.reset == "value" else zero[0]
+    d_dynamics = jax.tree.map(jnp.zeros_like, dynamics)
+    others = eqx.tree_at(lambda d: (d.threshold, d.after), perturbed[0], (False, False))
+    if any(jax.tree.leaves(others)):
+        _, pull = jax.vjp(lambda d: _before_spikes(d, spikes, times, jumps), dynamics)
+        (d_dynamics,) = pull(jnp.where(there, back.p, zero))
+    d_dynamics = eqx.tree_at(
+        lambda d: (d.threshold, d.after), d_dynamics, (d_dynamics.threshold + d_threshold, d_dynamics.after + d_after)
+    )
+    d_weights = jnp.zeros_like(weights).at[indices].add(jnp.where(valid[:, None], d_jumps, 0.0))
+    return d_dynamics, jnp.where(valid, d_times, 0.0), None, d_weights
+
+
+def _before_spikes(dynamics: Dynamics, spikes: Spikes, times: Array, jumps: Array) -> Array:
+    """The membranes right before known spikes, `[most, size]`: what the parameters do from where it starts to the next one."""
+    path = trajectory(dynamics, times, jumps)
+    when = jnp.where(spikes.times < jnp.inf, spikes.times, 0.0)
+    v, _ = path.read(dynamics, when)
+    since = when[:-1] + dynamics.refractory
+    free, _ = path.read(dynamics, since)
+    fading = (spikes.back[:-1] - free) * jnp.exp(-jnp.maximum(when[1:] - since, 0.0) / dynamics.tau_mem)
+    return v + jnp.concatenate([jnp.zeros_like(v[:1]), fading])

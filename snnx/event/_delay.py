@@ -1,0 +1,35 @@
+import jax.numpy as jnp
+from jaxtyping import Array, Key
+
+from snnx.cells import AbstractCell, Shape, State
+from snnx.parameters import Parameter, check_number, value
+
+
+class Delay(AbstractCell):
+    r"""Hands spikes on later: a delay that is learned, in continuous time.
+
+    $$ t \leftarrow t + d $$
+
+    For event-driven simulation alone. On the clock a delay is a number of steps: `snnx.Delay`, which is taken here too, as a
+    constant.
+
+    **Arguments:** `delay`: >= 0, one for all or one for each element; in the unit of the neurons' time constants. An array is
+    learned, `Positive(...)` within its bounds.
+    """
+
+    delay: Parameter
+
+    def __check_init__(self):
+        check_number("event.Delay", "delay", self.delay)
+
+    def times(self) -> Array:
+        """The delays."""
+        return jnp.asarray(value(self.delay))
+
+    def init_state(self, shape: Shape) -> State:
+        raise TypeError(
+            "event.Delay: runs in snnx.event.simulate alone; on the clock take snnx.Delay, whose delays are whole steps."
+        )
+
+    def __call__(self, x: Array, state: State, *, key: Key[Array, ""] | None = None) -> tuple[Array, State]:
+        return self.init_state(x.shape)

@@ -1,0 +1,87 @@
+"""The neurons of one layer in continuous time: what the solvers know of them."""
+
+from typing import Literal
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from snnx.event._flow import crossing, response, time_to_level
+
+Reset = Literal["subtract", "value"]
+
+
+class Dynamics(eqx.Module):
+    r"""Membranes, with synapses that decay or without.
+
+    $$ \tau_m \dot v = E - v + R j, \qquad \tau_s \dot j = -j $$
+
+    An event adds its weight to $j$, the current beyond the constant one that is in $E$ already; without synapses (`tau_syn` is
+    None) to $v$. At the threshold the membrane is set to `after`, or loses the threshold, and stands still for `refractory`.
+    """
+
+    tau_mem: Float[Array, "size"]
+    tau_syn: Float[Array, "size"] | None
+    rest: Float[Array, "size"]  # E, constant currents included
+    resistance: Float[Array, "size"]  # R
+    start_v: Float[Array, "size"]
+    start_j: Float[Array, "size"]
+    threshold: Float[Array, "size"]
+    after: Float[Array, "size"]
+    reset: Reset = eqx.field(static=True)
+    refractory: float = eqx.field(static=True)
+
+    @property
+    def size(self) -> int:
+        """How many neurons."""
+        return self.tau_mem.shape[-1]
+
+    @property
+    def dtype(self) -> jnp.dtype:
+        """Of state and times."""
+        return self.tau_mem.dtype
+
+    def flow(self, v: Array, j: Array, span: Array) -> tuple[Array, Array]:
+        """Membrane and current after `span` without events."""
+        u = (v - self.rest) * jnp.exp(-span / self.tau_mem)
+        if self.tau_syn is None:
+            return self.rest + u, j
+        return self.rest + u + self.drive(j) * response(span, self.tau_mem, self.tau_syn), self.fade(j, span)
+
+    def fade(self, j: Array, span: Array) -> Array:
+        """The current after `span`."""
+        return j if self.tau_syn is None else j * jnp.exp(-span / self.tau_syn)
+
+    def drive(self, j: Array) -> Array:
+        """What a current raises the membrane to if it lasts."""
+        return self.resistance * j
+
+    def add(self, v: Array, j: Array, jump: Array) -> tuple[Array, Array]:
+        """Membrane and current behind an event."""
+        return (v + jump, j) if self.tau_syn is None else (v, j + jump)
+
+    def slope(self, v: Array, j: Array) -> Array:
+        r"""$\dot v$."""
+        drive = 0.0 if self.tau_syn is None else self.drive(j)
+        return (self.rest - v + drive) / self.tau_mem
+
+    def set_back(self, v: Array) -> Array:
+        """The membrane behind a spike."""
+        return v - self.threshold if self.reset == "subtract" else jnp.broadcast_to(self.after, v.shape)
+
+    def reaches(self, v: Array, j: Array, span: Array) -> tuple[Array, Array, Array]:
+        """Whether a membrane not above its threshold gets there within `span`; between which times to look for it."""
+        u, level = v - self.rest, self.threshold - self.rest
+        if self.tau_syn is None:
+            rises = (level < 0.0) & (u * jnp.exp(-span / self.tau_mem) > level)
+            return rises, jnp.zeros_like(span), span
+        return crossing(u, self.drive(j), level, span, self.tau_mem, self.tau_syn)
+
+    def time_to_threshold(self, v: Array, j: Array, after: Array, until: Array) -> Array:
+        """When it gets there. Has no gradient."""
+        u, level = v - self.rest, self.threshold - self.rest
+        if self.tau_syn is None:
+            low = level < 0.0
+            safe = jnp.where(low & (u < level), u / jnp.where(low, level, 1.0), 1.0)
+            return self.tau_mem * jnp.log(safe)
+        return time_to_level(u, self.drive(j), level, after, until, self.tau_mem, self.tau_syn)

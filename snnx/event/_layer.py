@@ -1,0 +1,148 @@
+"""The spikes of neurons that are not connected to each other, spike after spike, all neurons at once."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from snnx.event._dynamics import Dynamics
+from snnx.event._trajectory import Trajectory, trajectory
+
+
+class Spikes(eqx.Module):
+    """The spikes of each neuron in their order, and what the adjoint needs of them. Neurons without one have a time `inf`.
+
+    **Fields:** `times`; `slope`: of the membrane before the spike; `back`, `slope_after`: membrane and slope where it starts
+    again; `pinned`: no crossing, but at the time of an event (or of the beginning) that lifts the membrane over the threshold;
+    `event`: which, counted from 1, 0 being the beginning; `more`: whether a neuron would have fired more often.
+    """
+
+    times: Float[Array, "most size"]
+    slope: Float[Array, "most size"]
+    back: Float[Array, "most size"]
+    slope_after: Float[Array, "most size"]
+    pinned: Bool[Array, "most size"]
+    event: Int[Array, "most size"]
+    more: Bool[Array, ""]
+
+
+class _Search(eqx.Module):
+    """Between two spikes: since when the membrane runs freely, from where, and how far that is from the trajectory."""
+
+    since: Array
+    back: Array
+    offset: Array
+    event: Array  # the one that the last spike came from
+
+
+def first_search(dynamics: Dynamics) -> _Search:
+    """At the beginning."""
+    zero = jnp.zeros_like(dynamics.start_v)
+    return _Search(zero, dynamics.start_v, zero, jnp.zeros(zero.shape, jnp.int32))
+
+
+def next_spikes(
+    dynamics: Dynamics, path: Trajectory, search: _Search, duration: float, *, differentiable: bool
+) -> tuple[Array, _Search, tuple]:
+    """Of every neuron the next spike: whether there is one, where to search on, and (time, slopes, pinned, event).
+
+    With `differentiable` times have the gradient that the implicit function theorem gives them: that of one step of
+    Newton's method at the solution.
+    """
+    starts = path.starts[:, None]
+    ends = jnp.append(path.starts[1:], jnp.asarray(duration, dynamics.dtype))[:, None]
+    begin = jnp.maximum(starts, search.since)
+    span = ends - begin
+    behind = starts >= search.since
+    lag = jnp.where(behind, starts - search.since, 0.0)
+    v = jnp.where(behind, path.v + search.offset * jnp.exp(-lag / dynamics.tau_mem), search.back)
+    j = dynamics.fade(path.j, begin - starts)
+    above = v > dynamics.threshold
+    crosses, after, until = dynamics.reaches(v, j, jnp.maximum(span, 0.0))
+    hit = (span > 0.0) & (above | crosses)
+    event, fires = jnp.argmax(hit, axis=0).astype(jnp.int32), jnp.any(hit, axis=0)
+
+    def there(x: Array) -> Array:
+        return jnp.take_along_axis(x, event[None], axis=0)[0]
+
+    v, j, begin, after, until, above, behind = map(there, (v, j, begin, after, until, above, behind))
+    # An event without a synapse, or the beginning, may lift the membrane; else only rounding puts it above at a start.
+    pinned = above & ((event == 0) | ~behind) if dynamics.tau_syn is not None else above
+    wait = jax.lax.stop_gradient(jnp.where(above | ~fires, 0.0, dynamics.time_to_threshold(v, j, after, until)))
+    arrived, current = dynamics.flow(v, j, wait)
+    slope = dynamics.slope(jnp.where(pinned, v, dynamics.threshold), current)
+    if differentiable:
+        steep = jax.lax.stop_gradient(jnp.where(fires & ~pinned, slope, 1.0))
+        wait = wait - jnp.where(pinned | ~fires, 0.0, (arrived - dynamics.threshold) / steep)
+        wait = jnp.where(above, wait - jax.lax.stop_gradient(wait), wait)
+    time = begin + wait
+    since = time + dynamics.refractory
+    membrane = jnp.where(pinned, v, dynamics.threshold)
+    back = dynamics.set_back(membrane)
+    if dynamics.refractory:
+        free, current = path.read(dynamics, since)
+    else:
+        first = jnp.take_along_axis(path.v, event[None], axis=0)[0], jnp.take_along_axis(path.j, event[None], axis=0)[0]
+        free, current = dynamics.flow(*first, time - path.starts[event])
+    event = jnp.where(behind, event, search.event)
+    new = _Search(since, back, back - free, event)
+    found = (jnp.where(fires, time, jnp.inf), slope, back, dynamics.slope(back, current), pinned, event)
+    return fires, jax.tree.map(lambda n, o: jnp.where(fires, n, o), new, search), found
+
+
+def spikes_by_search(
+    dynamics: Dynamics,
+    times: Float[Array, "events"],
+    jumps: Float[Array, "events size"],
+    duration: float,
+    most: int,
+    *,
+    differentiable: bool,
+) -> Spikes:
+    """At most `most` spikes of each neuron up to `duration`. Differentiable, or faster: it then stops when all are silent."""
+    path = trajectory(dynamics, times, jumps)
+    empty = Spikes(
+        jnp.full((most, dynamics.size), jnp.inf, dynamics.dtype),
+        *(jnp.ones((most, dynamics.size), dynamics.dtype) for _ in range(3)),
+        jnp.zeros((most, dynamics.size), bool),
+        jnp.zeros((most, dynamics.size), jnp.int32),
+        jnp.zeros((), bool),
+    )
+
+    def look(number: Array, search: _Search, active: Array) -> tuple[Array, _Search, tuple]:
+        fires, search, found = next_spikes(dynamics, path, search, duration, differentiable=differentiable)
+        fires = fires & active
+        return fires, search, (jnp.where(fires, found[0], jnp.inf), *found[1:])
+
+    everyone = jnp.ones(dynamics.size, bool)
+    if differentiable:
+
+        def step(carry: tuple, number: Array) -> tuple[tuple, tuple]:
+            active, search = carry
+            active, search, found = look(number, search, active)
+            return (active, search), found
+
+        (active, search), found = jax.lax.scan(step, (everyone, first_search(dynamics)), jnp.arange(most))
+        more, _, _ = jax.lax.stop_gradient(next_spikes(dynamics, path, search, duration, differentiable=False))
+        return Spikes(*found, more=jnp.any(more & active))
+
+    def go(carry: tuple) -> Array:
+        number, active, _, _ = carry
+        return (number <= most) & jnp.any(active)
+
+    def next_of_all(carry: tuple) -> tuple:
+        number, active, search, spikes = carry
+        active, search, found = look(number, search, active)
+        room = number < most
+        rows = (spikes.times, spikes.slope, spikes.back, spikes.slope_after, spikes.pinned, spikes.event)
+        place = jnp.minimum(number, most - 1)
+        new = [
+            jax.lax.dynamic_update_index_in_dim(
+                old, jnp.where(room & active, row.astype(old.dtype), old[place]), place, axis=0
+            )
+            for old, row in zip(rows, found, strict=True)
+        ]
+        return number + 1, active, search, Spikes(*new, more=~room & jnp.any(active))
+
+    carry = (jnp.zeros((), jnp.int32), everyone, first_search(dynamics), empty)
+    return jax.lax.while_loop(go, next_of_all, carry)[-1]

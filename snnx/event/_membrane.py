@@ -1,0 +1,74 @@
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from snnx._errors import describe
+from snnx.event._dynamics import Dynamics
+from snnx.event._flow import time_of_extremum
+from snnx.event._trajectory import trajectory
+
+
+class Membrane(eqx.Module):
+    """The membranes of a readout as functions of time: what `simulate` gives for a model that ends in `LI` or `CubaLI`.
+
+    They follow in closed form from the events, and so do `at`, `integral`, `mean` and `maximum`; all are differentiable.
+
+    **Fields:** `dynamics`; `times`: `[events]` of the input; `jumps`: `[events, size]`, what each event adds; `duration`.
+    """
+
+    dynamics: Dynamics
+    times: Float[Array, "events"]
+    jumps: Float[Array, "events size"]
+    duration: float = eqx.field(static=True)
+
+    def at(self, times: Float[Array, "samples"]) -> Float[Array, "samples size"]:
+        """Values at these times, from 0 to `duration`, behind events of the same time. Other times give NaN."""
+        when = jnp.asarray(times, self.dynamics.dtype)
+        if when.ndim != 1:
+            raise ValueError(f"Membrane.at: times is {describe(when)}, expected a list [samples].")
+        path = trajectory(self.dynamics, self.times, self.jumps)
+        index = jnp.searchsorted(path.starts, when, side="right") - 1
+        lag = jnp.maximum(when - path.starts[index], 0.0)[:, None]
+        v, _ = self.dynamics.flow(path.v[index], path.j[index], lag)
+        return jnp.where(((when >= 0.0) & (when <= self.duration))[:, None], v, jnp.nan)
+
+    def integral(self, decay: float = 0.0) -> Float[Array, "size"]:
+        r"""$\int_0^T e^{-\mu t}\, v\, dt$ with $\mu$ = `decay` >= 0: with $1/T$ the exponential loss shaping.
+
+        From the equation itself, integrated once:
+        $(1/\tau_m + \mu) \int e^{-\mu t} u = u(0) - e^{-\mu T} u(T) + \frac{R}{\tau_m} \int e^{-\mu t} j$, and alike for $j$.
+        """
+        if not decay >= 0.0:
+            raise ValueError(f"Membrane.integral: decay is {decay!r}, expected a number >= 0.")
+        d, end = self.dynamics, jnp.exp(-decay * self.duration)
+        path = trajectory(d, self.times, self.jumps)
+        last = jnp.asarray(self.duration, d.dtype) - path.starts[-1]
+        v, j = d.flow(path.v[-1], path.j[-1], last)
+        jumps = jnp.sum(jnp.exp(-decay * self.times)[:, None] * self.jumps, axis=0)
+        rest = d.rest * (self.duration if decay == 0.0 else (1.0 - end) / decay)
+        lost = (d.start_v - d.rest) - end * (v - d.rest)
+        if d.tau_syn is None:
+            return rest + (lost + jumps) / (1.0 / d.tau_mem + decay)
+        current = (d.start_j + jumps - end * j) / (1.0 / d.tau_syn + decay)
+        return rest + (lost + d.resistance / d.tau_mem * current) / (1.0 / d.tau_mem + decay)
+
+    def mean(self) -> Float[Array, "size"]:
+        r"""$\frac{1}{T} \int_0^T v\, dt$."""
+        return self.integral() / self.duration
+
+    def maximum(self) -> Float[Array, "size"]:
+        """The highest value that each membrane gets to; its gradient is that of the membrane at this time."""
+        d = self.dynamics
+        path = trajectory(d, self.times, self.jumps)
+        ends = jnp.append(path.starts[1:], jnp.asarray(self.duration, d.dtype))
+        span = (ends - path.starts)[:, None]
+        at_ends, _ = d.flow(path.v, path.j, span)
+        highest = jnp.maximum(jnp.max(path.v, axis=0), jnp.max(at_ends, axis=0))
+        if d.tau_syn is None:
+            return highest
+        u, drive = path.v - d.rest, d.drive(path.j)
+        peak = jax.lax.stop_gradient(time_of_extremum(u, drive, d.tau_mem, d.tau_syn))
+        inside = (drive > 0.0) & (u < drive) & (peak > 0.0) & (peak < span)
+        at_peaks, _ = d.flow(path.v, path.j, jnp.where(inside, peak, 0.0))
+        return jnp.maximum(highest, jnp.max(at_peaks, axis=0))

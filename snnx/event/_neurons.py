@@ -1,0 +1,72 @@
+"""From a neuron with a clock to its equation: the same parameters, no steps."""
+
+from typing import Any
+
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from snnx.cells import cell_dtype
+from snnx.event._dynamics import Dynamics, Reset
+from snnx.neurons import LI, LIF, CubaLI, CubaLIF, NoReset, ValueReset, gain, relaxation
+from snnx.parameters import value
+
+
+def dynamics_of(path: str, neuron: Any, shape: tuple[int, ...], constant: Array | None) -> tuple[Dynamics, Array]:
+    """The equation of a neuron, flat, and what an event of weight 1 adds: what it adds at a step of the neuron's clock.
+
+    **Arguments:** `constant`: what its input adds at every step (a bias): a constant current, or for neurons without a synapse
+    another resting value.
+    """
+    kind = type(neuron)
+    if kind not in (LI, LIF, CubaLI, CubaLIF):
+        raise ValueError(
+            f"event.simulate: part {path} ({kind.__name__}) has no solution in closed form here; those that have: LIF, CubaLIF,"
+            " and as readouts LI, CubaLI. Neurons given by an ODE: snnx.event.ode."
+        )
+    dtype = cell_dtype(neuron)
+
+    def flat(x: Any) -> Array:
+        return jnp.broadcast_to(jnp.asarray(x, dtype), shape).reshape(-1)
+
+    v_leak, spikes = value(neuron.v_leak), isinstance(neuron, (LIF, CubaLIF))
+    if isinstance(neuron, (LI, LIF)):
+        lam = relaxation(neuron.tau, neuron.dt, neuron.method)
+        per_event, tau_mem, tau_syn, resistance = gain(neuron.r, lam), flat(value(neuron.tau)), None, flat(1.0)
+        current = None if constant is None else constant * per_event / lam
+        rest = v_leak if current is None else v_leak + current
+        start_j = flat(0.0)
+    else:
+        lam = relaxation(neuron.tau_syn, neuron.dt, neuron.method)
+        per_event, tau_mem, tau_syn = gain(neuron.w_in, lam), flat(value(neuron.tau_mem)), flat(value(neuron.tau_syn))
+        leak = relaxation(neuron.tau_mem, neuron.dt, neuron.method)
+        ohm = 1.0 / leak if neuron.r is None else value(neuron.r)
+        current = None if constant is None else constant * per_event / lam
+        rest = v_leak if current is None else v_leak + ohm * current
+        start_j, resistance = flat(0.0 if current is None else -current), flat(ohm)
+    threshold = flat(value(neuron.threshold)) if spikes else flat(jnp.inf)
+    after, reset = flat(0.0), "subtract"
+    if spikes:
+        if isinstance(neuron.reset, NoReset):
+            raise ValueError(
+                f"event.simulate: part {path} ({kind.__name__}) has NoReset(): without a reset it would fire without end while"
+                " it is above its threshold. Take SubtractReset() or ValueReset(v_reset)."
+            )
+        if isinstance(neuron.reset, ValueReset):
+            after, reset = flat(value(neuron.reset.v_reset)), "value"
+    dynamics = Dynamics(
+        tau_mem,
+        tau_syn,
+        flat(rest),
+        resistance,
+        flat(v_leak),
+        start_j,
+        threshold,
+        after,
+        _as_reset(reset),
+        float(getattr(neuron, "refractory", 0) * neuron.dt),
+    )
+    return dynamics, flat(per_event)
+
+
+def _as_reset(name: str) -> Reset:
+    return "value" if name == "value" else "subtract"

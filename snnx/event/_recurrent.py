@@ -1,0 +1,191 @@
+"""Neurons that are connected to each other: one event after the other, spikes and what arrives."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from snnx.event._dynamics import Dynamics
+
+NOTHING, INPUT, BACK, SPIKE = range(4)  # what a step of the loop was
+
+
+class Inputs(eqx.Module):
+    """What a network of neurons gets: events from outside, and its own spikes, by `loops` connections with delays.
+
+    **Fields:** `times`, `indices`: `[events]`; `weights`: `[sources, size]`; `back`: `[loops, size, size]`, the row of a spike
+    being what it adds to all; `delays`: `[loops, size]`, of the neuron that fires.
+    """
+
+    times: Float[Array, "events"]
+    indices: Int[Array, "events"]
+    weights: Float[Array, "sources size"]
+    back: Float[Array, "loops size size"]
+    delays: Float[Array, "loops size"]
+
+
+class Record(eqx.Module):
+    """What happened, in order: `kind` and `which` of each step; the spikes, with what the adjoint needs of them.
+
+    `which` is the number of an event of the input, `loop * capacity + spike`, or that of a spike. `since`: when the membrane
+    of the neuron started to run freely before its spike; `since_end`: of all neurons at the end.
+    """
+
+    kind: Int[Array, "steps"]
+    which: Int[Array, "steps"]
+    times: Float[Array, "capacity"]
+    neurons: Int[Array, "capacity"]
+    slope: Float[Array, "capacity"]
+    slope_after: Float[Array, "capacity"]
+    back: Float[Array, "capacity"]
+    pinned: Bool[Array, "capacity"]
+    since: Float[Array, "capacity"]
+    since_end: Float[Array, "size"]
+    count: Int[Array, ""]
+    more: Bool[Array, ""]
+
+
+class Neurons(eqx.Module):
+    """Each neuron's state at its own time `base`; until `since` its membrane stands still."""
+
+    v: Float[Array, "size"]
+    j: Float[Array, "size"]
+    base: Float[Array, "size"]
+    since: Float[Array, "size"]
+    lifted: Bool[
+        Array, "size"
+    ]  # whether the state is one right behind a beginning, a reset or, without synapse, an event
+
+
+def at_start(dynamics: Dynamics) -> Neurons:
+    """Before anything has happened."""
+    zero = jnp.zeros_like(dynamics.start_v)
+    return Neurons(dynamics.start_v, dynamics.start_j, zero, zero, jnp.ones(zero.shape, bool))
+
+
+def arrive(dynamics: Dynamics, neurons: Neurons, time: Array, jumps: Array) -> Neurons:
+    """An event at `time` that adds `jumps` to all."""
+    resting = time < neurons.since
+    # No maximum: at a tie its gradient would be shared out.
+    free = jnp.where(resting, time, jnp.where(neurons.since > neurons.base, neurons.since, neurons.base))
+    v, j = dynamics.flow(neurons.v, dynamics.fade(neurons.j, free - neurons.base), time - free)
+    v, j = jnp.where(resting, neurons.v, v), jnp.where(resting, dynamics.fade(neurons.j, time - neurons.base), j)
+    v_new, j_new = dynamics.add(v, j, jumps)
+    lifted = resting & neurons.lifted if dynamics.tau_syn is not None else jnp.ones_like(resting)
+    return Neurons(jnp.where(resting, v, v_new), j_new, jnp.full_like(v, time), neurons.since, lifted)
+
+
+def run(dynamics: Dynamics, inputs: Inputs, duration: float, capacity: int, *, differentiable: bool) -> Record:
+    """Everything up to `duration`, at most `capacity` spikes. Differentiable in `times`, or faster."""
+    size, events, loops = dynamics.size, inputs.times.shape[0], inputs.delays.shape[0]
+    steps = events + capacity * (1 + loops)
+    infinite = jnp.asarray(jnp.inf, dynamics.dtype)
+    floats = [jnp.ones(capacity, dynamics.dtype) for _ in range(4)]
+    record = Record(
+        jnp.zeros(steps, jnp.int32),
+        jnp.zeros(steps, jnp.int32),
+        jnp.full(capacity, jnp.inf, dynamics.dtype),
+        jnp.zeros(capacity, jnp.int32),
+        *floats[:3],
+        jnp.zeros(capacity, bool),
+        floats[3],
+        jnp.zeros(size, dynamics.dtype),
+        jnp.zeros((), jnp.int32),
+        jnp.zeros((), bool),
+    )
+    times = jnp.append(inputs.times, infinite)
+
+    def step(number: Array, carry: tuple) -> tuple:
+        neurons, record, seen, waiting = carry
+        # What arrives next: from outside, or one of the spikes that are on their way back.
+        due = jnp.where(waiting, record.times + inputs.delays[:, record.neurons], jnp.inf)
+        soonest = jnp.argmin(due.ravel())
+        outside, own = times[seen], due.ravel()[soonest]
+        arrival = jnp.minimum(outside, own)
+        # The next spike before that.
+        begin = jnp.maximum(neurons.base, neurons.since)
+        j = dynamics.fade(neurons.j, begin - neurons.base)
+        until = jax.lax.stop_gradient(jnp.minimum(arrival, duration))
+        span = until - begin
+        above = neurons.v > dynamics.threshold
+        crosses, low, high = dynamics.reaches(neurons.v, j, jnp.maximum(span, 0.0))
+        hit = (span > 0.0) & (above | crosses)
+        wait = jnp.where(above, 0.0, dynamics.time_to_threshold(neurons.v, j, low, high))
+        n = jax.lax.stop_gradient(jnp.argmin(jnp.where(hit, begin + wait, jnp.inf)))
+        fires = jnp.any(hit)
+        full = record.count >= capacity
+        one = jax.tree.map(lambda x: x[n], dynamics)
+        wait, above, pinned = jax.lax.stop_gradient(wait[n]), above[n], above[n] & neurons.lifted[n]
+        v_before, current = one.flow(neurons.v[n], j[n], wait)
+        membrane = jnp.where(pinned, neurons.v[n], one.threshold)
+        slope = one.slope(membrane, current)
+        if differentiable:
+            steep = jax.lax.stop_gradient(jnp.where(fires & ~pinned, slope, 1.0))
+            newton = (v_before - one.threshold) / steep
+            wait = wait - jnp.where(
+                pinned | ~fires, 0.0, jnp.where(above, newton - jax.lax.stop_gradient(newton), newton)
+            )
+            current = one.fade(j[n], wait)  # at the time that moves
+        time = begin[n] + wait
+        back = one.set_back(membrane)
+        since, before = time + dynamics.refractory, neurons.since[n]
+        fired = Neurons(
+            neurons.v.at[n].set(back),
+            neurons.j.at[n].set(current),
+            neurons.base.at[n].set(time),
+            neurons.since.at[n].set(since),
+            neurons.lifted.at[n].set(True),
+        )
+        slope_after = one.slope(back, one.fade(current, since - time))
+        spike = fires & ~full
+        place = jnp.minimum(record.count, capacity - 1)
+
+        def write(old: Array, new: Array) -> Array:
+            return old.at[place].set(jnp.where(spike, new, old[place]).astype(old.dtype))
+
+        # The arrival, if nothing fires before.
+        comes = ~fires & (arrival <= duration)
+        from_outside = outside <= own
+        loop, source = soonest // capacity, record.neurons[soonest % capacity]
+        channel = inputs.indices[jnp.minimum(seen, events - 1)] if events else jnp.zeros((), jnp.int32)
+        jumps = jnp.where(from_outside, inputs.weights[channel], inputs.back[loop, source])
+        when = jnp.where(comes, arrival, 0.0)
+        got = arrive(dynamics, neurons, when, jumps)
+        neurons = jax.tree.map(lambda f, g, old: jnp.where(spike, f, jnp.where(comes, g, old)), fired, got, neurons)
+        kind = jnp.where(spike, SPIKE, jnp.where(comes, jnp.where(from_outside, INPUT, BACK), NOTHING))
+        which = jnp.where(spike, place, jnp.where(from_outside, seen, soonest))
+        waiting = waiting & ~(
+            comes & ~from_outside & (jnp.arange(loops * capacity) == soonest).reshape(loops, capacity)
+        )
+        waiting = waiting | (spike & (jnp.arange(capacity) == place))
+        record = Record(
+            record.kind.at[number].set(kind.astype(jnp.int32)),
+            record.which.at[number].set(which.astype(jnp.int32)),
+            write(record.times, time),
+            write(record.neurons, n),
+            write(record.slope, slope),
+            write(record.slope_after, slope_after),
+            write(record.back, back),
+            write(record.pinned, pinned),
+            write(record.since, before),
+            neurons.since,
+            record.count + spike.astype(jnp.int32),
+            record.more | (fires & full),
+        )
+        seen = seen + (comes & from_outside).astype(jnp.int32)
+        return neurons, record, seen, waiting
+
+    carry = (at_start(dynamics), record, jnp.zeros((), jnp.int32), jnp.zeros((loops, capacity), bool))
+    if differentiable:
+
+        def body(carry: tuple, number: Array) -> tuple[tuple, None]:
+            return step(number, carry), None
+
+        return jax.lax.scan(body, carry, jnp.arange(steps))[0][1]
+
+    def go(state: tuple) -> Array:
+        number, carry = state
+        last = carry[1].kind[jnp.maximum(number - 1, 0)]
+        return (number < steps) & ((number == 0) | (last != NOTHING)) & ~carry[1].more
+
+    return jax.lax.while_loop(go, lambda s: (s[0] + 1, step(*s)), (jnp.zeros((), jnp.int32), carry))[1][1]

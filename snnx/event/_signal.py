@@ -1,0 +1,114 @@
+"""What flows between the parts of a network: events, each with what it is worth there, and constant currents."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, PyTree
+
+from snnx._errors import ShapeError
+from snnx.event._events import Events, delayed, ordered
+from snnx.layers import apply_step, is_linear
+
+
+class Own(eqx.Module):
+    """The spikes of a population that are still to be found, later by `delay`: `[size]`, or None for no delay."""
+
+    delay: Array | None
+    name: str = eqx.field(static=True)
+    size: int = eqx.field(static=True)
+
+
+class Source(eqx.Module):
+    """Events, and what each of their channels adds: `weights: [size, *shape]`, or None for itself."""
+
+    events: Events | Own
+    weights: Array | None
+
+    def matrix(self, shape: tuple[int, ...], dtype: jnp.dtype) -> Array:
+        """The weights as `[size, elements]`."""
+        return self.by_shape(shape, dtype).reshape(self.events.size, -1)
+
+    def by_shape(self, shape: tuple[int, ...], dtype: jnp.dtype) -> Array:
+        """The weights as `[size, *shape]`."""
+        if self.weights is not None:
+            return self.weights
+        return jnp.eye(self.events.size, dtype=dtype).reshape(self.events.size, *shape)
+
+
+class Signal(eqx.Module):
+    """The sum of `sources`, and of a `constant` per step of the clock; both of one `shape`."""
+
+    sources: tuple[Source, ...]
+    constant: Array | None
+    shape: tuple[int, ...] = eqx.field(static=True)
+
+    def plus(self, other: "Signal") -> "Signal":
+        """Both at once."""
+        if self.shape != other.shape:
+            raise ShapeError(f"event.simulate: shapes {self.shape} and {other.shape} meet; expected the same.")
+        given = [c for c in (self.constant, other.constant) if c is not None]
+        return Signal((*self.sources, *other.sources), sum(given[1:], given[0]) if given else None, self.shape)
+
+    def through(self, layer: PyTree, dtype: jnp.dtype) -> "Signal":
+        """Behind a linear layer: what a step without and with each channel's event differ by."""
+
+        def apply(x: Array) -> Array:
+            return apply_step(layer, x, key=None)
+
+        zero = jnp.zeros(self.shape, dtype)
+        base = apply(zero)
+        plain = type(layer) is eqx.nn.Linear and layer.in_features != "scalar" and layer.out_features != "scalar"
+        sources = []
+        for source in self.sources:
+            if plain and len(self.shape) == 1:
+                weights = layer.weight.T if source.weights is None else source.weights @ layer.weight.T
+            else:
+                weights = jax.vmap(lambda w: apply(w) - base)(source.by_shape(self.shape, dtype))
+            sources.append(Source(source.events, weights))
+        constant = base if self.constant is None else apply(self.constant)
+        kept = self.constant is not None or getattr(layer, "bias", None) is not None
+        return Signal(tuple(sources), constant if kept else None, tuple(base.shape))
+
+    def delayed(self, path: str, delay: Array) -> "Signal":
+        """All events later: by one delay, or each channel by its own, where the events are still those of single channels."""
+        sources = []
+        for source in self.sources:
+            if delay.ndim and source.weights is not None:
+                raise ValueError(
+                    f"event.simulate: part {path} delays each of {delay.shape} elements by its own time, but what it is given are"
+                    " weighted sums of events; put it before the weights, or take one delay for all."
+                )
+            events, by = source.events, delay.reshape(-1) if delay.ndim else delay
+            if isinstance(events, Own):
+                before = jnp.zeros(events.size, by.dtype) if events.delay is None else events.delay
+                events = Own(before + by, events.name, events.size)
+            else:
+                events = delayed(events, by)
+            sources.append(Source(events, source.weights))
+        return Signal(tuple(sources), self.constant, self.shape)
+
+    def merged(self, dtype: jnp.dtype) -> tuple[Array, Array, Array]:
+        """All events as one list: times, indices, and `[channels, elements]` weights."""
+        rows = [source.matrix(self.shape, dtype) for source in self.sources]
+        lists = [source.events for source in self.sources if isinstance(source.events, Events)]
+        if len(lists) == 1:
+            return lists[0].times, lists[0].indices, rows[0]
+        first, times, indices = 0, [], []
+        for events in lists:
+            times.append(events.times)
+            indices.append(events.indices + first)
+            first += events.size
+        joined = jnp.concatenate(times)
+        found = ordered(joined, jnp.concatenate(indices), first, joined.shape[0])
+        return found.times, found.indices, jnp.concatenate(rows)
+
+
+def check_is_linear(path: str, layer: Any) -> None:
+    """Refuse a function of events that would need to see them all at once."""
+    if not is_linear(layer):
+        raise ValueError(
+            f"event.simulate: part {path} ({type(layer).__name__}) is not known to be linear; between neurons events pass"
+            " linear layers (eqx.nn.Linear, convolutions, average and sum pooling, snnx.Flatten, snnx.Scale) and delays."
+        )

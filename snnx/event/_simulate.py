@@ -1,0 +1,338 @@
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, PyTree
+
+from snnx._errors import DtypeError, ShapeError, describe, unknown_name
+from snnx.cells import AbstractCell, cell_dtype, walk
+from snnx.event._adjoint import spikes_by_eventprop
+from snnx.event._component import solve
+from snnx.event._delay import Delay
+from snnx.event._dynamics import Dynamics
+from snnx.event._events import Events, ordered
+from snnx.event._layer import spikes_by_search
+from snnx.event._membrane import Membrane
+from snnx.event._neurons import dynamics_of
+from snnx.event._signal import Own, Signal, Source, check_is_linear
+from snnx.event._trajectory import jumps_of, trajectory
+from snnx.layers import AbstractContainer, Add, Graph, Recurrent
+from snnx.layers import Delay as ClockDelay
+from snnx.neurons import LI, LIF, CubaLI, CubaLIF
+
+Gradient = Literal["eventprop", "autodiff"]
+Overflow = Literal["error", "report"]
+PerPart = int | Mapping[str, int]
+
+
+class Run(eqx.Module):
+    """What `simulate` returns.
+
+    **Fields:**
+    - `output`: `Events` of the last neurons, or a `Membrane` where the model ends in a readout; of a graph with several outputs
+        a dict by name.
+    - `spikes`: the `Events` of every part that fires, by its path.
+    - `overflow`: whether there were more events anywhere than there was room for.
+    """
+
+    output: Any
+    spikes: dict[str, Events]
+    overflow: Bool[Array, ""]
+
+
+class _Options(NamedTuple):
+    duration: float
+    most: PerPart
+    capacity: PerPart | None
+    exactly: bool
+    phantom: bool
+    dtype: jnp.dtype
+
+
+def simulate(
+    model: AbstractCell,
+    events: "Events | Mapping[str, Events]",
+    *,
+    duration: float,
+    most: PerPart = 8,
+    capacity: PerPart | None = None,
+    gradient: Gradient = "eventprop",
+    overflow: Overflow = "error",
+    phantom: bool = False,
+    shape: tuple[int, ...] | None = None,
+) -> Run:
+    r"""Run a network in continuous time, from spike to spike, and differentiate it exactly.
+
+    The same model as on the clock. Between events membranes follow their equation in closed form; an event adds what it adds at
+    one step of the neurons' clock (`dt` has no other meaning here). A bias is a constant current. Feedback arrives at
+    once, but for delays. Neurons that do not feed each other are solved layer by layer: only the times of spikes pass between.
+
+    ```python
+    events = snnx.event.make_events([3.0, 1.5], [0, 2], size=5)
+    run = snnx.event.simulate(model, events, duration=60.0)
+    run.output.first()                                             # first spikes, if the model ends in neurons that fire
+    run.output.mean(), run.output.maximum(), run.output.at(times)  # a readout's membranes
+    many = jax.vmap(lambda e: snnx.event.simulate(model, e, duration=60.0).output.first())(batch_of_events)
+    ```
+
+    **Arguments:**
+    - `model`: `LIF` and `CubaLIF` with `SubtractReset` or `ValueReset`, of any `method`; `LI`, `CubaLI` at the end; in
+        `Sequential`, `Recurrent`, `Graph`, `Parallel` and `Residual` with `Add`; `Delay` (of either kind) and linear layers
+        between. Spikes of a `LIF` coincide with spikes at its input, unless its `v_leak` is above its threshold: such
+        times have no gradient with respect to weights.
+    - `events`: one example's; of a graph with several inputs a dict by name.
+    - `duration`: until when; events and spikes after it do not happen.
+    - `most`: spikes of one neuron, at most; a number, or a dict by path (`""`: for the others).
+    - `capacity`: spikes of one part, at most; by default `most` times the neurons. As small as there are spikes: the next layer
+        works through all of it.
+    - `gradient`: `"eventprop"`: by the adjoint, which keeps the events alone. `"autodiff"`: by differentiating the
+        solver, which also works forwards (`jax.jvp`), and more slowly.
+    - `overflow`: `"error"` where there is no room for a spike, or `"report"` in `Run.overflow`.
+    - `phantom`: whether neurons at the output that stay silent get a spike at `duration`, which comes earlier when the membrane
+        then is higher: $dt = -\tau_m\, dv / \vartheta$. So that a loss of spike times can wake them.
+    - `shape`: of one step of the input, where its channels are no list: `(2, 34, 34)`.
+
+    **Returns:** a `Run`. **Raises:** `ValueError`, naming the part, for parts without such a solution; `ShapeError`,
+    `DtypeError` for events that do not fit.
+
+    Source: for the gradient Wunderlich & Pehle, Event-based backpropagation can compute exact gradients for spiking neural
+    networks (2021).
+    """
+    if not isinstance(model, AbstractCell):
+        raise TypeError(f"event.simulate: model is {describe(model)}; expected a cell.")
+    if not (isinstance(duration, (int, float)) and 0 < duration < float("inf")):
+        raise ValueError(f"event.simulate: duration is {duration!r}, expected a number > 0.")
+    for name, given, known in (("gradient", gradient, Gradient), ("overflow", overflow, Overflow)):
+        if given not in known.__args__:
+            raise ValueError(
+                f"event.simulate: {name} is {given!r}, expected one of {', '.join(map(repr, known.__args__))}."
+            )
+    for name, given in (("most", most), ("capacity", capacity)):
+        _check_per_part(name, given, model)
+    model = eqx.nn.inference_mode(model)
+    dtype = cell_dtype(model)
+    options = _Options(float(duration), most, capacity, gradient == "eventprop", phantom, dtype)
+    inputs = events if isinstance(events, Mapping) else {"": events}
+    for given in inputs.values():
+        if not isinstance(given, Events):
+            raise TypeError(f"event.simulate: events is {describe(given)}; expected snnx.event.Events.")
+        if given.times.dtype != dtype:
+            raise DtypeError(
+                f"event.simulate: events has times {describe(given.times)}, but the model is {dtype.name}."
+            )
+        if given.times.ndim != 1:
+            raise ShapeError(
+                f"event.simulate: events has times {describe(given.times)}; expected one example: use jax.vmap."
+            )
+    signals = {name: Signal((Source(e, None),), None, shape or (e.size,)) for name, e in inputs.items()}
+    last = next((path for path, part in reversed(list(walk(model))) if isinstance(part, (LIF, CubaLIF))), "")
+    walker = _Walker(options, last, {})
+    out = walker.run("", model, signals if isinstance(events, Mapping) else signals[""])
+    spikes = walker.spikes
+    lists = [*spikes.values(), *inputs.values()]
+    full = functools.reduce(jnp.logical_or, [e.overflow for e in lists])
+    output = {name: _result(x) for name, x in out.items()} if isinstance(out, dict) else _result(out)
+    if overflow == "error":
+        output = eqx.error_if(
+            output,
+            full,
+            "event.simulate: there are more events than there is room for; raise most= or capacity= (or that of the input), or"
+            " take overflow='report'.",
+        )
+    return Run(output, spikes, full)
+
+
+class _Walker(NamedTuple):
+    """Takes signals through the parts of a model, and notes the spikes of each."""
+
+    options: _Options
+    last: str
+    spikes: dict[str, Events]
+
+    def run(self, path: str, part: PyTree, *xs: Any) -> Any:
+        for x in xs:
+            if isinstance(x, Membrane):
+                raise ValueError(
+                    f"event.simulate: part {path} ({type(part).__name__}) is given the membrane of a readout, which has no"
+                    " events; a readout comes last."
+                )
+        (x, *more) = xs
+        if isinstance(part, Add):
+            return functools.reduce(Signal.plus, more, x)
+        if more:
+            raise ValueError(
+                f"event.simulate: part {path} ({type(part).__name__}) joins branches; expected snnx.layers.Add()."
+            )
+        if isinstance(part, AbstractContainer):
+            children = part.children()
+            return part.wire(x, lambda name, *given: self.run(_join(path, name), children[name], *given))
+        if isinstance(part, Graph):
+            return self.graph(path, part, x)
+        if isinstance(part, Recurrent):
+            return self.recurrent(path, part, x)
+        if isinstance(part, (Delay, ClockDelay)):
+            return self.delay(path, part, x)
+        if isinstance(part, (LI, CubaLI)):
+            return self.readout(path, part, x)
+        if isinstance(part, AbstractCell):
+            return self.layer(path, part, x)
+        check_is_linear(path, part)
+        return x.through(part, self.options.dtype)
+
+    def delay(self, path: str, part: "Delay | ClockDelay", x: Signal) -> Signal:
+        if isinstance(part, Delay):
+            times = part.times()
+        else:
+            times = jnp.asarray(part.delays).reshape(part.shape or ())
+        if times.shape not in ((), x.shape):
+            raise ShapeError(f"event.simulate: part {path} has delays {describe(times)}, but is given shape {x.shape}.")
+        return x.delayed(path, times.astype(self.options.dtype))
+
+    def readout(self, path: str, part: "LI | CubaLI", x: Signal) -> Membrane:
+        dynamics, gain = dynamics_of(path, part, x.shape, x.constant)
+        times, indices, weights = x.merged(self.options.dtype)
+        jumps = jumps_of(weights * gain, times, indices)
+        return Membrane(dynamics, *_until(times, jumps, self.options.duration), self.options.duration)
+
+    def layer(self, path: str, part: AbstractCell, x: Signal) -> Signal:
+        options = self.options
+        dynamics, gain = dynamics_of(path, part, x.shape, x.constant)
+        times, indices, weights = x.merged(options.dtype)
+        weights, most = weights * gain, _of(options.most, path, 8)
+        if options.exactly:
+            found = spikes_by_eventprop(dynamics, times, indices, weights, options.duration, most)
+        else:
+            jumps = jumps_of(weights, times, indices)
+            times_until = jnp.minimum(times, options.duration)
+            found = spikes_by_search(dynamics, times_until, jumps, options.duration, most, differentiable=True)
+        neurons = jnp.broadcast_to(jnp.arange(dynamics.size, dtype=jnp.int32), found.times.shape)
+        when, which = found.times.ravel(), neurons.ravel()
+        if options.phantom and path == self.last:
+            ghosts = _phantoms(dynamics, found.times[0], times, jumps_of(weights, times, indices), options.duration)
+            when, which = jnp.concatenate([when, ghosts]), jnp.concatenate([which, neurons[0]])
+        spikes = ordered(when, which, dynamics.size, _of(options.capacity, path, when.shape[0]))
+        return self.fired(path, eqx.tree_at(lambda e: e.overflow, spikes, spikes.overflow | found.more), x.shape)
+
+    def fired(self, path: str, spikes: Events, shape: tuple[int, ...]) -> Signal:
+        self.spikes[path] = spikes
+        return Signal((Source(spikes, None),), None, shape)
+
+    def recurrent(self, path: str, part: Recurrent, x: Signal) -> Signal:
+        name = _join(path, "neuron")
+        if not isinstance(part.neuron, (LIF, CubaLIF)):
+            raise ValueError(
+                f"event.simulate: part {path} is a Recurrent of {type(part.neuron).__name__}; expected LIF or CubaLIF. Other"
+                " loops: snnx.Graph."
+            )
+        check_is_linear(_join(path, "feedback"), part.feedback)
+        size = functools.reduce(lambda a, b: a * b, x.shape, 1)
+        own = Signal((Source(Own(None, name, size), None),), None, x.shape)
+        return self.loop([name], {name: part.neuron}, {name: x.plus(own.through(part.feedback, self.options.dtype))})[
+            name
+        ]
+
+    def loop(self, names: Sequence[str], parts: dict[str, Any], signals: dict[str, Signal]) -> dict[str, Signal]:
+        """Populations that feed each other."""
+        options, made = self.options, {}
+        for name in names:
+            made[name] = dynamics_of(name, parts[name], signals[name].shape, signals[name].constant)
+        room = sum(_of(options.capacity, name, _of(options.most, name, 8) * made[name][0].size) for name in names)
+        dynamics, gains = [made[name][0] for name in names], [made[name][1] for name in names]
+        given = [signals[name] for name in names]
+        found = solve(list(names), dynamics, gains, given, options.duration, room, exactly=options.exactly)
+        return {name: self.fired(name, found[name], signals[name].shape) for name in names}
+
+    def graph(self, path: str, graph: Graph, x: Any) -> Any:
+        values: dict[str, Any] = dict(x) if isinstance(x, dict) else {graph.inputs[0]: x}
+        if set(values) != set(graph.inputs):
+            raise ValueError(unknown_name("event.simulate", "input", next(iter(values)), graph.inputs))
+        wiring = graph.wiring()
+        shape = {name: signal.shape for name, signal in values.items()}
+        shapes = graph.step_shapes(shape if len(shape) > 1 else next(iter(shape.values())))
+
+        def total(name: str, found: Mapping[str, Any]) -> Any:
+            given = [found[source] for source in wiring.sources[name]]
+            if not given:
+                return Signal((), None, shapes[name][0])
+            return functools.reduce(Signal.plus, given[1:], given[0]) if len(given) > 1 else given[0]
+
+        for names, cyclic in wiring.units:
+            if not cyclic:
+                (name,) = names
+                values[name] = self.run(_join(path, name), graph.nodes[name], total(name, values))
+                continue
+            firing = [name for name in names if isinstance(graph.nodes[name], (LIF, CubaLIF))]
+            full = {name: _join(path, name) for name in firing}
+            inside = dict(values)
+            for name in firing:
+                size = functools.reduce(lambda a, b: a * b, shapes[name][1], 1)
+                inside[name] = Signal((Source(Own(None, full[name], size), None),), None, shapes[name][1])
+            waiting = [name for name in names if name not in firing]
+            while waiting:
+                ready = [name for name in waiting if all(source in inside for source in wiring.sources[name])]
+                if not ready:
+                    raise ValueError(
+                        f"event.simulate: parts {', '.join(map(repr, waiting))} of the graph feed each other without a neuron"
+                        " that fires between them; expected one in every cycle."
+                    )
+                for name in ready:
+                    inside[name] = self.run(_join(path, name), graph.nodes[name], total(name, inside))
+                waiting = [name for name in waiting if name not in ready]
+            parts = {full[name]: graph.nodes[name] for name in firing}
+            found = self.loop([full[n] for n in firing], parts, {full[n]: total(n, inside) for n in firing})
+            values |= {name: found[full[name]] for name in firing}
+            solved = dict(values)
+            for name in names:  # what leads out of the loop, now that its spikes are known
+                if name not in firing and all(source in solved for source in wiring.sources[name]):
+                    solved[name] = self.run(_join(path, name), graph.nodes[name], total(name, solved))
+            values |= solved
+        outs = {name: total(name, values) for name in graph.outputs}
+        return outs if len(outs) > 1 else outs[graph.outputs[0]]
+
+
+def _phantoms(dynamics: Dynamics, first: Array, times: Array, jumps: Array, duration: float) -> Array:
+    """Of silent neurons the end, moved by the membrane there; of the others nothing."""
+    path = trajectory(dynamics, *_until(times, jumps, duration))
+    v, _ = dynamics.flow(path.v[-1], path.j[-1], jnp.asarray(duration, dynamics.dtype) - path.starts[-1])
+    scale = jax.lax.stop_gradient(dynamics.tau_mem / dynamics.threshold)
+    moved = duration - (v - jax.lax.stop_gradient(v)) * scale
+    return jnp.where(first < jnp.inf, jnp.inf, moved)
+
+
+def _until(times: Array, jumps: Array, duration: float) -> tuple[Array, Array]:
+    """What happens up to `duration`; entries behind it do nothing, at its end."""
+    there = times <= duration
+    return jnp.where(there, times, duration), jnp.where(there[:, None], jumps, 0.0)
+
+
+def _result(x: Any) -> Any:
+    if isinstance(x, Membrane):
+        return x
+    if len(x.sources) == 1 and x.sources[0].weights is None and isinstance(x.sources[0].events, Events):
+        return x.sources[0].events
+    raise ValueError(
+        "event.simulate: the model ends in a linear layer; expected neurons that fire, or a readout LI or CubaLI."
+    )
+
+
+def _of(given: PerPart | None, path: str, default: int) -> int:
+    if isinstance(given, Mapping):
+        return given.get(path, given.get("", default))
+    return default if given is None else given
+
+
+def _check_per_part(name: str, given: PerPart | None, model: AbstractCell) -> None:
+    numbers = given if isinstance(given, Mapping) else {"": given}
+    known = [path for path, part in walk(model) if isinstance(part, (LIF, CubaLIF))]
+    for path, number in numbers.items():
+        if path and path not in known:
+            raise ValueError(unknown_name("event.simulate", f"part in {name}", path, known))
+        if number is not None and (isinstance(number, bool) or not isinstance(number, int) or number < 1):
+            raise ValueError(f"event.simulate: {name} is {number!r}, expected a whole number >= 1.")
+
+
+def _join(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
