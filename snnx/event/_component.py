@@ -29,9 +29,18 @@ def joined(dynamics: list[Dynamics], names: list[str]) -> Dynamics:
     def together(field: str) -> Array:
         return jnp.concatenate([getattr(d, field) for d in dynamics])
 
-    fields = ("tau_mem", "tau_syn", "rest", "resistance", "start_v", "start_j", "threshold", "after")
-    arrays = [None if field == "tau_syn" and first.tau_syn is None else together(field) for field in fields]
-    return Dynamics(*arrays, first.reset, first.refractory)  # pyright: ignore[reportArgumentType]
+    return Dynamics(
+        tau_mem=together("tau_mem"),
+        tau_syn=None if first.tau_syn is None else together("tau_syn"),
+        rest=together("rest"),
+        resistance=together("resistance"),
+        start_v=together("start_v"),
+        start_j=together("start_j"),
+        threshold=together("threshold"),
+        after=together("after"),
+        reset=first.reset,
+        refractory=first.refractory,
+    )
 
 
 def solve(

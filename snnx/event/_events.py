@@ -1,6 +1,7 @@
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, ArrayLike, Bool, Float, Int
 
 from snnx._errors import DtypeError, ShapeError, describe
@@ -169,9 +170,7 @@ def delayed(events: Events, delays: "float | Float[Array, ''] | Float[Array, 'si
 
 def _check_values(times: Array, indices: Array, size: int, capacity: int | None) -> None:
     """Refuse values where they are known: outside compiled programs."""
-    import jax
-
-    if isinstance(times, jax.core.Tracer) or isinstance(indices, jax.core.Tracer):
+    if isinstance(times, Tracer) or isinstance(indices, Tracer):
         return
     when, which = np.asarray(times), np.asarray(indices)
     if when.size and not np.all(when >= 0):

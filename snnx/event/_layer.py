@@ -101,12 +101,16 @@ def spikes_by_search(
 ) -> Spikes:
     """At most `most` spikes of each neuron up to `duration`. Differentiable, or faster: it then stops when all are silent."""
     path = trajectory(dynamics, times, jumps)
+    shape = (most, dynamics.size)
+    one = jnp.ones(shape, dynamics.dtype)
     empty = Spikes(
-        jnp.full((most, dynamics.size), jnp.inf, dynamics.dtype),
-        *(jnp.ones((most, dynamics.size), dynamics.dtype) for _ in range(3)),
-        jnp.zeros((most, dynamics.size), bool),
-        jnp.zeros((most, dynamics.size), jnp.int32),
-        jnp.zeros((), bool),
+        times=jnp.full(shape, jnp.inf, dynamics.dtype),
+        slope=one,
+        back=one,
+        slope_after=one,
+        pinned=jnp.zeros(shape, bool),
+        event=jnp.zeros(shape, jnp.int32),
+        more=jnp.zeros((), bool),
     )
 
     def look(number: Array, search: _Search, active: Array) -> tuple[Array, _Search, tuple]:

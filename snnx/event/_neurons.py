@@ -28,7 +28,7 @@ def dynamics_of(path: str, neuron: Any, shape: tuple[int, ...], constant: Array 
     def flat(x: Any) -> Array:
         return jnp.broadcast_to(jnp.asarray(x, dtype), shape).reshape(-1)
 
-    v_leak, spikes = value(neuron.v_leak), isinstance(neuron, (LIF, CubaLIF))
+    v_leak = value(neuron.v_leak)
     if isinstance(neuron, (LI, LIF)):
         lam = relaxation(neuron.tau, neuron.dt, neuron.method)
         per_event, tau_mem, tau_syn, resistance = gain(neuron.r, lam), flat(value(neuron.tau)), None, flat(1.0)
@@ -43,9 +43,9 @@ def dynamics_of(path: str, neuron: Any, shape: tuple[int, ...], constant: Array 
         current = None if constant is None else constant * per_event / lam
         rest = v_leak if current is None else v_leak + ohm * current
         start_j, resistance = flat(0.0 if current is None else -current), flat(ohm)
-    threshold = flat(value(neuron.threshold)) if spikes else flat(jnp.inf)
-    after, reset = flat(0.0), "subtract"
-    if spikes:
+    threshold, after, reset = flat(jnp.inf), flat(0.0), "subtract"
+    if isinstance(neuron, (LIF, CubaLIF)):
+        threshold = flat(value(neuron.threshold))
         if isinstance(neuron.reset, NoReset):
             raise ValueError(
                 f"event.simulate: part {path} ({kind.__name__}) has NoReset(): without a reset it would fire without end while"

@@ -80,18 +80,20 @@ def run(dynamics: Dynamics, inputs: Inputs, duration: float, capacity: int, *, d
     size, events, loops = dynamics.size, inputs.times.shape[0], inputs.delays.shape[0]
     steps = events + capacity * (1 + loops)
     infinite = jnp.asarray(jnp.inf, dynamics.dtype)
-    floats = [jnp.ones(capacity, dynamics.dtype) for _ in range(4)]
+    one, none = jnp.ones(capacity, dynamics.dtype), jnp.zeros(steps, jnp.int32)
     record = Record(
-        jnp.zeros(steps, jnp.int32),
-        jnp.zeros(steps, jnp.int32),
-        jnp.full(capacity, jnp.inf, dynamics.dtype),
-        jnp.zeros(capacity, jnp.int32),
-        *floats[:3],
-        jnp.zeros(capacity, bool),
-        floats[3],
-        jnp.zeros(size, dynamics.dtype),
-        jnp.zeros((), jnp.int32),
-        jnp.zeros((), bool),
+        kind=none,
+        which=none,
+        times=jnp.full(capacity, jnp.inf, dynamics.dtype),
+        neurons=jnp.zeros(capacity, jnp.int32),
+        slope=one,
+        slope_after=one,
+        back=one,
+        pinned=jnp.zeros(capacity, bool),
+        since=one,
+        since_end=jnp.zeros(size, dynamics.dtype),
+        count=jnp.zeros((), jnp.int32),
+        more=jnp.zeros((), bool),
     )
     times = jnp.append(inputs.times, infinite)
 

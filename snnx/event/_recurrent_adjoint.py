@@ -11,8 +11,9 @@ from snnx.event._recurrent import BACK, INPUT, NOTHING, SPIKE, Inputs, Neurons, 
 
 
 @eqx.filter_custom_vjp
-def _run(vjp_arg: tuple, *, duration: float, capacity: int) -> Record:
-    return run(*vjp_arg, duration, capacity, differentiable=False)
+def _run(vjp_arg: tuple[Dynamics, Inputs], *, duration: float, capacity: int) -> Record:
+    dynamics, inputs = vjp_arg
+    return run(dynamics, inputs, duration, capacity, differentiable=False)
 
 
 def run_by_eventprop(dynamics: Dynamics, inputs: Inputs, duration: float, capacity: int) -> Record:
