@@ -6,7 +6,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from snnx.event._flow import crossing, response, time_to_level
+from snnx.event._flow import bracket, highest, response, time_to_level
 
 Reset = Literal["subtract", "value"]
 
@@ -69,19 +69,20 @@ class Dynamics(eqx.Module):
         """The membrane behind a spike."""
         return v - self.threshold if self.reset == "subtract" else jnp.broadcast_to(self.after, v.shape)
 
-    def reaches(self, v: Array, j: Array, span: Array) -> tuple[Array, Array, Array]:
-        """Whether a membrane not above its threshold gets there within `span`; between which times to look for it."""
-        u, level = v - self.rest, self.threshold - self.rest
+    def reaches(self, v: Array, j: Array, span: Array, end: Array) -> Array:
+        """Whether a membrane not above its threshold gets above it within `span`, at whose end it is `end`."""
         if self.tau_syn is None:
-            rises = (level < 0.0) & (u * jnp.exp(-span / self.tau_mem) > level)
-            return rises, jnp.zeros_like(span), span
-        return crossing(u, self.drive(j), level, span, self.tau_mem, self.tau_syn)
+            return end > self.threshold
+        u = v - self.rest
+        top = highest(u, self.drive(j), end - self.rest, span, self.tau_mem, self.tau_syn)
+        return top > self.threshold - self.rest
 
-    def time_to_threshold(self, v: Array, j: Array, after: Array, until: Array) -> Array:
-        """When it gets there. Has no gradient."""
+    def time_to_threshold(self, v: Array, j: Array, span: Array) -> Array:
+        """When a membrane that gets above its threshold within `span` does. Has no gradient."""
         u, level = v - self.rest, self.threshold - self.rest
         if self.tau_syn is None:
-            low = level < 0.0
-            safe = jnp.where(low & (u < level), u / jnp.where(low, level, 1.0), 1.0)
-            return self.tau_mem * jnp.log(safe)
-        return time_to_level(u, self.drive(j), level, after, until, self.tau_mem, self.tau_syn)
+            low = (level < 0.0) & (u < level)
+            return self.tau_mem * jnp.log(jnp.where(low, u / jnp.where(low, level, 1.0), 1.0))
+        drive = self.drive(j)
+        after, until = bracket(u, drive, level, span, self.tau_mem, self.tau_syn)
+        return time_to_level(u, drive, level, after, until, self.tau_mem, self.tau_syn)

@@ -110,9 +110,10 @@ def run(dynamics: Dynamics, inputs: Inputs, duration: float, capacity: int, *, d
         until = jax.lax.stop_gradient(jnp.minimum(arrival, duration))
         span = until - begin
         above = neurons.v > dynamics.threshold
-        crosses, low, high = dynamics.reaches(neurons.v, j, jnp.maximum(span, 0.0))
-        hit = (span > 0.0) & (above | crosses)
-        wait = jnp.where(above, 0.0, dynamics.time_to_threshold(neurons.v, j, low, high))
+        ahead = jnp.maximum(span, 0.0)
+        end, _ = dynamics.flow(neurons.v, j, ahead)
+        hit = (span > 0.0) & (above | dynamics.reaches(neurons.v, j, ahead, end))
+        wait = jnp.where(above, 0.0, dynamics.time_to_threshold(neurons.v, j, ahead))
         n = jax.lax.stop_gradient(jnp.argmin(jnp.where(hit, begin + wait, jnp.inf)))
         fires = jnp.any(hit)
         full = record.count >= capacity

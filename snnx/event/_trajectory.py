@@ -11,12 +11,14 @@ from snnx.event._dynamics import Dynamics
 class Trajectory(eqx.Module):
     """Membrane and current of every neuron behind each event of the input, as if none of them ever fired.
 
-    **Fields:** `starts`: `[events + 1]`, 0 and the times of the events; `v`, `j`: `[events + 1, size]`.
+    **Fields:** `starts`: `[events + 1]`, 0 and the times of the events; `v`, `j`: `[events + 1, size]`; `before`:
+    `[events, size]`, the membranes right before the events.
     """
 
     starts: Float[Array, "starts"]
     v: Float[Array, "starts size"]
     j: Float[Array, "starts size"]
+    before: Float[Array, "events size"]
 
     def read(self, dynamics: Dynamics, times: Float[Array, "*spikes size"]) -> tuple[Array, Array]:
         """Membrane and current at other times, of each neuron its own; behind the events of the same time."""
@@ -37,13 +39,15 @@ def trajectory(dynamics: Dynamics, times: Float[Array, "events"], jumps: Float[A
 
     def step(state: tuple[Array, Array, Array], event: tuple[Array, Array]) -> tuple[tuple, tuple]:
         (v, j, before), (time, jump) = state, event
-        v, j = dynamics.add(*dynamics.flow(v, j, time - before), jump)
-        return (v, j, time), (v, j)
+        arrived, j = dynamics.flow(v, j, time - before)
+        v, j = dynamics.add(arrived, j, jump)
+        return (v, j, time), (v, j, arrived)
 
     zero = jnp.zeros((), dynamics.dtype)
-    _, (v, j) = jax.lax.scan(step, (dynamics.start_v, dynamics.start_j, zero), (times, jumps))
+    _, (v, j, arrived) = jax.lax.scan(step, (dynamics.start_v, dynamics.start_j, zero), (times, jumps))
     return Trajectory(
         jnp.concatenate([zero[None], times]),
         jnp.concatenate([dynamics.start_v[None], v]),
         jnp.concatenate([dynamics.start_j[None], j]),
+        arrived,
     )
