@@ -66,10 +66,11 @@ def public(module, base=eqx.Module):
 
 
 def built(factories):
-    """The types of all parts of what the registry builds, resets included."""
+    """The types of all parts of what the registry builds, resets and gradients included."""
     made = [factory() for factory in factories]
     parts = [part for m in made for _, part in walk(m)]
-    return {type(part) for part in parts} | {type(part.reset) for part in parts if hasattr(part, "reset")}
+    chosen = {type(getattr(part, field)) for part in parts for field in ("reset", "gradient") if hasattr(part, field)}
+    return {type(part) for part in parts} | chosen
 
 
 def test_nothing_public_is_missing():
