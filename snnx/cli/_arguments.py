@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from snnx._version import __version__
-from snnx.cli._config import ALL, Config, absolute, flag, flags, named
+from snnx.cli._config import ALL, GRADIENTS, NETWORKS, SWITCH, Config, absolute, flag, flags, named, settings_for
 from snnx.cli._parser import Parser
 
 EPILOG = """examples
@@ -16,6 +16,7 @@ EPILOG = """examples
   snnx train digits --neuron ALIF --hidden 128 128 --seed 3
   snnx train digits --encoding latency --surrogate SuperSpike --run runs/latency
   snnx train shd --root data                       spoken digits of SHD, in data/SHD; downloaded there if they are missing
+  snnx train shd --root data --gradient eventprop  the same, a recurrent network with exact gradients
   snnx train audio --root recordings               your own sounds: recordings/<class>/*.wav
   snnx train --resume runs/latency                 go on with a run that was stopped or killed
   snnx evaluate runs/latency                       score its model on the test split
@@ -87,16 +88,16 @@ def _defaults() -> str:
 
     lines = ["data sets, and what they are trained with unless said otherwise"]
     for name, recipe in RECIPES.items():
-        shown = dataclasses.replace(recipe.default, root=None)
         lines.append(f"  {name}: {recipe.about}")
         lines += [f"    --root: {recipe.root}"] if recipe.root else []
-        lines += textwrap.wrap(
-            " ".join(flags(shown)),
-            110,
-            initial_indent="    ",
-            subsequent_indent="    ",
-            break_on_hyphens=False,
-        )
+        for choice in recipe.choices:
+            lines += textwrap.wrap(
+                " ".join(flags(dataclasses.replace(choice, root=None))),
+                110,
+                initial_indent="    ",
+                subsequent_indent="      ",
+                break_on_hyphens=False,
+            )
     return "\n".join(lines)
 
 
@@ -174,6 +175,16 @@ def _add_settings(train: Parser) -> None:
         help="the pseudo derivative of the spike: ATan, SuperSpike, ...; see docs/surrogates.md",
     )
     settings.add_argument(
+        "--gradient",
+        type=_one_of("gradient", GRADIENTS),
+        help="surrogate, or eventprop: the exact one, of spikes that are moved in time, for the recurrent network",
+    )
+    settings.add_argument(
+        "--network",
+        type=_one_of("network", NETWORKS),
+        help="feedforward, or recurrent: hidden layers of CubaLIF neurons that get their own spikes, too",
+    )
+    settings.add_argument(
         "--hidden",
         type=_positive_int,
         nargs="+",
@@ -200,6 +211,11 @@ def _add_settings(train: Parser) -> None:
         type=_shift,
         metavar="N",
         help="augmentation: in training, all channels are shifted together, at random, by up to N; 0: not",
+    )
+    settings.add_argument(
+        "--blend",
+        type=_one_of("answer", SWITCH),
+        help="augmentation, on or off: in training, each example is blended with another one of its class",
     )
     settings.add_argument("--epochs", type=_positive_int, metavar="N", help="how often every example is seen")
     settings.add_argument("--batch-size", type=_positive_int, metavar="N", help="examples per step of training")
@@ -309,11 +325,16 @@ def _config_of(parser: Parser, given: dict[str, Any]) -> Config:
     from snnx.cli._recipes import RECIPES
 
     recipe = RECIPES[given["dataset"]]
-    name, taken = recipe.default.dataset, recipe.default.taken()
+    name, chosen = recipe.default.dataset, settings_for(recipe.choices, given)
+    if chosen is None:
+        known = "; ".join(f"--network {c.network} --gradient {c.gradient}" for c in recipe.choices)
+        parser.error(f"{name} has no {given['network']} network with --gradient {given['gradient']}; there are {known}")
+    taken = chosen.taken()
+    of = f" with --network {chosen.network} --gradient {chosen.gradient}" if chosen is not recipe.default else ""
     for setting in given:
         if setting not in taken:
             known = ", ".join(flag(other) for other in taken if other != "dataset")
-            parser.error(f"{name} does not take {flag(setting)}; it takes {known}")
+            parser.error(f"{name}{of} does not take {flag(setting)}; it takes {known}")
     if "root" in taken:
         if "root" not in given:
             parser.error(f"{name} needs --root FOLDER: {recipe.root}")
@@ -322,4 +343,4 @@ def _config_of(parser: Parser, given: dict[str, Any]) -> Config:
         parser.error(f"{name} has no length of its own: --steps takes a number")
     if "hidden" in given:
         given["hidden"] = tuple(given["hidden"])
-    return dataclasses.replace(recipe.default, **given)
+    return dataclasses.replace(chosen, **given)

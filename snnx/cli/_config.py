@@ -2,13 +2,16 @@
 
 import dataclasses
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from snnx._errors import unknown_name
 
 ALL = "all"
+NETWORKS = ("feedforward", "recurrent")
+GRADIENTS = ("surrogate", "eventprop")
+SWITCH = ("on", "off")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,22 +21,26 @@ class Config:
     None: the data set does not take this setting.
 
     - `root`: the folder of the recordings; empty in a recipe, for it has to be named.
+    - `network`: one of `NETWORKS`; `gradient`: one of `GRADIENTS`. A data set has settings of its own for each.
     - `hidden`: sizes of the hidden layers; of convolutions, how many feature maps each has.
     - `dt`: seconds per step; None where time constants are in steps.
     - `steps`: of every example; `"all"`: as many as the longest recording has.
-    - `channel_shift`: of the augmentation, the largest shift in channels.
+    - `channel_shift`: of the augmentation, the largest shift in channels; `blend`: whether examples of a class are blended.
     """
 
     dataset: str = "digits"
     root: str | None = None
-    neuron: str = "LIF"
-    surrogate: str = "ATan"
+    neuron: str | None = "LIF"
+    surrogate: str | None = "ATan"
+    gradient: str | None = None
+    network: str | None = None
     hidden: tuple[int, ...] = (256,)
     encoding: str | None = "current"
     dt: float | None = None
     steps: int | str = 16
     channels: int | None = None
     channel_shift: int | None = None
+    blend: str | None = None
     epochs: int = 40
     batch_size: int = 64
     learning_rate: float = 3e-3
@@ -69,15 +76,30 @@ def absolute(root: str) -> str:
     return str(Path(root).expanduser().absolute())
 
 
-def from_json(stored: Any, defaults: Mapping[str, Config], known: dict[str, Iterable[str]]) -> Config:
+def settings_for(choices: Sequence[Config], given: Mapping[str, Any]) -> Config | None:
+    """The first settings of a data set that have the network and the gradient that are asked for; None: there are none."""
+
+    def fits(choice: Config) -> bool:
+        own = {"network": choice.network, "gradient": choice.gradient}
+        return all(value is None or given.get(name, value) == value for name, value in own.items())
+
+    return next(filter(fits, choices), None)
+
+
+def from_json(stored: Any, defaults: Mapping[str, Sequence[Config]], known: dict[str, Iterable[str]]) -> Config:
     """The settings of a `config.json`; other entries of the file (versions) are left alone.
 
-    **Arguments:** `defaults`: of every data set; `known`: the names that there are of settings that are names.
+    **Arguments:** `defaults`: of every data set, one or more; `known`: the names that there are of settings that are names.
     **Raises:** `ValueError` for settings that are missing, of another type, or name what does not exist.
     """
     entries = stored if isinstance(stored, dict) else {}
     dataset = entries.get("dataset")
-    default = (defaults[_checked("dataset", dataset, defaults)] if isinstance(dataset, str) else Config()).taken()
+    choices = defaults[_checked("dataset", dataset, defaults)] if isinstance(dataset, str) else (Config(),)
+    chosen = settings_for(choices, entries)
+    if chosen is None:
+        network, gradient = entries.get("network"), entries.get("gradient")
+        raise ValueError(f"config.json: there is no {network} network of {dataset} with the gradient {gradient}.")
+    default = chosen.taken()
     missing = default.keys() - entries.keys()
     if missing:
         raise ValueError(f"config.json lacks {', '.join(sorted(missing))}; it is not of this version of snnx.")
@@ -90,7 +112,7 @@ def from_json(stored: Any, defaults: Mapping[str, Config], known: dict[str, Iter
     for name, names in (known | {"dataset": defaults}).items():
         if name in settings:
             settings[name] = _checked(name, settings[name], names)
-    return dataclasses.replace(defaults[settings["dataset"]], **settings | {"hidden": tuple(settings["hidden"])})
+    return dataclasses.replace(chosen, **settings | {"hidden": tuple(settings["hidden"])})
 
 
 def _checked(setting: str, name: str, known: Iterable[str]) -> str:

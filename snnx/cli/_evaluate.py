@@ -14,7 +14,7 @@ from snnx.train import evaluate
 def evaluate_run(args: argparse.Namespace, started: float) -> None:
     """Score the model of a finished run on its test split."""
     task, model = finished(pathlib.Path(args.run), args.root)
-    scored = evaluate(model, task.test)
+    scored = evaluate(model, task.test, loss=task.score)
     print_scores(model, as_json(scored))
     print("confusion (rows: true class, columns: predicted)")
     for line in _table(task.test.classes or (), np.asarray(scored.confusion)):

@@ -2,19 +2,33 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 from jaxtyping import Array
 
 import snnx
 from snnx import data as sets
-from snnx.cli._config import ALL, Config
-from snnx.cli._networks import convolutional, dense
+from snnx.cli._config import ALL, Config, settings_for
+from snnx.cli._networks import convolutional, dense, recurrent
 from snnx.data import Options, SpikeDataset
+from snnx.losses import AbstractLoss
+from snnx.reductions import AbstractReduction
 
 Parts: TypeAlias = tuple[SpikeDataset, SpikeDataset, SpikeDataset]
 """The examples to train, to validate, to test."""
+
+
+HERTZ = 14.0  # what hidden neurons of recurrent networks are drawn to
+
+
+def _spikes_cost(config: Config) -> AbstractLoss:
+    return 10.0 * snnx.UpperRate(0.1)
+
+
+def _drawn_to_a_rate(config: Config, weight: float) -> AbstractLoss:
+    """Neurons that are silent have no exact gradient."""
+    return weight * snnx.TargetRate(HERTZ * (config.dt or 1.0))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,15 +39,28 @@ class Recipe:
     - `default`: its settings.
     - `load`: from settings, two keys (for what is random in the data, for the split) and how to read, to the parts.
     - `network`: from settings, shape of a step, number of classes and key, to the model.
-    - `spikes`: weight of what active neurons cost in the loss; None: nothing.
+    - `readout`: what of the outputs is scored; `cost`: from settings, what is added to the loss; None: nothing.
+    - `variants`: other networks and gradients on the same data.
     """
 
     about: str
     default: Config
     load: Callable[[Config, Array, Array, Options], Parts]
     network: Callable[[Config, tuple[int, ...], int, Array], snnx.Sequential]
+    readout: Callable[[], AbstractReduction] = snnx.Mean
+    cost: Callable[[Config], AbstractLoss] | None = None
     root: str = ""
-    spikes: float | None = None
+    variants: "tuple[Recipe, ...]" = ()
+
+    @property
+    def choices(self) -> tuple[Config, ...]:
+        """The settings of this recipe, and of its variants."""
+        return (self.default, *(variant.default for variant in self.variants))
+
+    def variant(self, settings: Mapping[str, Any]) -> "Recipe | None":
+        """The recipe of the network and the gradient that are asked for; None: there is none."""
+        chosen = settings_for(self.choices, settings)
+        return next((recipe for recipe in (self, *self.variants) if recipe.default is chosen), None)
 
 
 def _digits(config: Config, key: Array, key_split: Array, options: Options) -> Parts:
@@ -85,6 +112,8 @@ def _of_equal_length(readers: list[Callable[..., SpikeDataset]], config: Config)
 _TONIC = "which tonic downloads there if it is missing"
 _COCHLEA = Config(
     root="",
+    network="feedforward",
+    gradient="surrogate",
     neuron="AdLIF",
     hidden=(128, 128),
     encoding=None,
@@ -96,24 +125,62 @@ _COCHLEA = Config(
     batch_size=128,
 )
 _SPEECH = dataclasses.replace(_COCHLEA, channels=None, channel_shift=None, epochs=30, batch_size=64)
-_CAMERA = dataclasses.replace(_SPEECH, neuron="LIF", hidden=(12, 32), epochs=10)
+_CAMERA = dataclasses.replace(_SPEECH, network=None, gradient=None, neuron="LIF", hidden=(12, 32), epochs=10)
 _with_dropout = functools.partial(dense, dropout=0.2)
 
+
+def _of_sound(recipe: Recipe, spread: float, drawn: float, **settings: Any) -> Recipe:
+    """A recipe with its variants: a recurrent network, with either gradient.
+
+    **Arguments:** `spread`: of the readout at the start; `drawn`: how strongly neurons are drawn to a rate; `settings`: of both.
+    """
+    taken = dataclasses.replace(
+        recipe.default, network="recurrent", neuron=None, hidden=(256,), learning_rate=2e-3, **settings
+    )
+    exact = dataclasses.replace(taken, gradient="eventprop", surrogate=None)
+    shaped = dataclasses.replace(
+        recipe,
+        network=functools.partial(recurrent, spread=spread),
+        readout=snnx.Weighted.exponential,
+        cost=functools.partial(_drawn_to_a_rate, weight=drawn),
+    )
+    variants = tuple(dataclasses.replace(shaped, default=choice) for choice in (taken, exact))
+    return dataclasses.replace(recipe, variants=variants)
+
+
 RECIPES = {
-    "digits": Recipe("1797 real handwritten digits, shipped with snnx", Config(), _digits, dense, spikes=10.0),
-    "shd": Recipe(
-        "Spiking Heidelberg Digits: spoken digits, English and German, as spikes of a cochlea",
-        dataclasses.replace(_COCHLEA, dataset="shd"),
-        _official(sets.shd),
-        _with_dropout,
-        root=f"FOLDER/SHD, {_TONIC}",
+    "digits": Recipe("1797 real handwritten digits, shipped with snnx", Config(), _digits, dense, cost=_spikes_cost),
+    "shd": _of_sound(
+        Recipe(
+            "Spiking Heidelberg Digits: spoken digits, English and German, as spikes of a cochlea",
+            dataclasses.replace(_COCHLEA, dataset="shd"),
+            _official(sets.shd),
+            _with_dropout,
+            root=f"FOLDER/SHD, {_TONIC}",
+        ),
+        spread=0.01,
+        drawn=30.0,
+        dt=0.005,
+        channels=700,
+        channel_shift=40,
+        blend="on",
+        epochs=20,
+        batch_size=64,
     ),
-    "ssc": Recipe(
-        "Spiking Speech Commands: 35 spoken words, as spikes of a cochlea",
-        dataclasses.replace(_COCHLEA, dataset="ssc", epochs=20, batch_size=256),
-        _official(sets.ssc, ("train", "valid", "test")),
-        _with_dropout,
-        root=f"FOLDER/SSC, {_TONIC}",
+    "ssc": _of_sound(
+        Recipe(
+            "Spiking Speech Commands: 35 spoken words, as spikes of a cochlea",
+            dataclasses.replace(_COCHLEA, dataset="ssc", epochs=20, batch_size=256),
+            _official(sets.ssc, ("train", "valid", "test")),
+            _with_dropout,
+            root=f"FOLDER/SSC, {_TONIC}",
+        ),
+        spread=0.01,
+        drawn=30.0,
+        dt=0.005,
+        channels=700,
+        channel_shift=40,
+        blend="on",
     ),
     "nmnist": Recipe(
         "N-MNIST: handwritten digits, seen by an event camera",
@@ -129,18 +196,30 @@ RECIPES = {
         convolutional,
         root=f"FOLDER/DVSGesture, {_TONIC}",
     ),
-    "fsdd": Recipe(
-        "Free Spoken Digit Dataset: spoken English digits, as events of 40 mel bands",
-        dataclasses.replace(_SPEECH, dataset="fsdd", steps=100),
-        _official(sets.fsdd),
-        _with_dropout,
-        root="FOLDER/fsdd: git clone https://github.com/Jakobovski/free-spoken-digit-dataset FOLDER/fsdd",
+    "fsdd": _of_sound(
+        Recipe(
+            "Free Spoken Digit Dataset: spoken English digits, as events of 40 mel bands",
+            dataclasses.replace(_SPEECH, dataset="fsdd", steps=100),
+            _official(sets.fsdd),
+            _with_dropout,
+            root="FOLDER/fsdd: git clone https://github.com/Jakobovski/free-spoken-digit-dataset FOLDER/fsdd",
+        ),
+        spread=0.1,
+        drawn=1.0,
+        dt=0.005,
+        steps=200,
+        epochs=16,
     ),
-    "audio": Recipe(
-        "your own recordings: wav or flac files, as events of 40 mel bands",
-        dataclasses.replace(_SPEECH, dataset="audio"),
-        _folders,
-        _with_dropout,
-        root="a folder of files for each class, which is called as the class is",
+    "audio": _of_sound(
+        Recipe(
+            "your own recordings: wav or flac files, as events of 40 mel bands",
+            dataclasses.replace(_SPEECH, dataset="audio"),
+            _folders,
+            _with_dropout,
+            root="a folder of files for each class, which is called as the class is",
+        ),
+        spread=0.1,
+        drawn=1.0,
+        dt=0.005,
     ),
 }

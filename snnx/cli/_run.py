@@ -11,7 +11,7 @@ import jax
 
 import snnx
 from snnx._files import write_atomically
-from snnx.cli._config import Config, absolute, from_json
+from snnx.cli._config import GRADIENTS, NETWORKS, SWITCH, Config, absolute, from_json
 from snnx.cli._networks import NEURONS, SURROGATES
 from snnx.cli._recipes import RECIPES
 from snnx.data import ENCODINGS
@@ -62,9 +62,11 @@ def read_config(folder: "str | pathlib.Path", root: str | None) -> Config:
         stored = json.loads(path.read_text())
     except ValueError as error:  # no JSON, or no text
         raise ValueError(f"{path} is no JSON file: {error}") from error
-    defaults = {name: recipe.default for name, recipe in RECIPES.items()}
+    defaults = {name: recipe.choices for name, recipe in RECIPES.items()}
+    known = {"network": NETWORKS, "gradient": GRADIENTS, "blend": SWITCH}
+    known |= {"neuron": NEURONS, "surrogate": SURROGATES, "encoding": ENCODINGS}
     try:
-        config = from_json(stored, defaults, {"neuron": NEURONS, "surrogate": SURROGATES, "encoding": ENCODINGS})
+        config = from_json(stored, defaults, known)
     except ValueError as error:
         raise ValueError(f"run folder {folder}: {error}") from error
     if root is None:

@@ -9,7 +9,7 @@ import optax
 from jaxtyping import Array
 
 import snnx
-from snnx.augment import AbstractAugmentation, ChannelShift
+from snnx.augment import AbstractAugmentation, AbstractMixing, Blend, ChannelShift
 from snnx.cli._config import Config
 from snnx.cli._recipes import RECIPES, Parts
 from snnx.data import SpikeDataset
@@ -17,15 +17,19 @@ from snnx.data import SpikeDataset
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """The parts of a run; the seed decides split, initial weights and order of examples."""
+    """The parts of a run; the seed decides split, initial weights and order of examples.
+
+    `score`: what examples are scored by; `loss`: with what is added to it in training.
+    """
 
     model: snnx.Sequential
     train: SpikeDataset
     valid: SpikeDataset
     test: SpikeDataset
+    score: snnx.losses.AbstractLoss
     loss: snnx.losses.AbstractLoss
     optimizer: optax.GradientTransformation
-    augment: tuple[AbstractAugmentation, ...]
+    augment: tuple[AbstractAugmentation | AbstractMixing, ...]
     key: Array
 
 
@@ -40,25 +44,33 @@ def make_task(config: Config, *, download: bool = False, progress: bool = False)
 
 def task_of(config: Config, parts: Parts, key_model: Array, key_fit: Array) -> Task:
     """What is trained, and how, on these parts of the data."""
-    recipe = RECIPES[config.dataset]
+    recipe = RECIPES[config.dataset].variant(config.taken())
+    if recipe is None:
+        raise ValueError(f"{config.dataset} has no {config.network} network with the gradient {config.gradient}.")
     train, valid, test = parts
     if config.batch_size > len(train):
         raise ValueError(
             f"--batch-size is {config.batch_size}, but there are {len(train)} examples to train on; take --batch-size"
             f" {len(train)} or less."
         )
+    score = snnx.CrossEntropy(recipe.readout())
     updates = config.epochs * -(-len(train) // config.batch_size)
-    loss = snnx.CrossEntropy(snnx.Mean())
     return Task(
         model=recipe.network(config, train.sample_shape, len(train.classes or ()), key_model),
         train=train,
         valid=valid,
         test=test,
-        loss=loss if recipe.spikes is None else loss + recipe.spikes * snnx.UpperRate(0.1),
+        score=score,
+        loss=score if recipe.cost is None else score + recipe.cost(config),
         optimizer=optax.adamw(optax.cosine_decay_schedule(config.learning_rate, updates), weight_decay=1e-3),
-        augment=(ChannelShift(config.channel_shift),) if config.channel_shift else (),
+        augment=_augment(config),
         key=key_fit,
     )
+
+
+def _augment(config: Config) -> tuple[AbstractAugmentation | AbstractMixing, ...]:
+    shift = (ChannelShift(config.channel_shift),) if config.channel_shift else ()
+    return (*shift, Blend()) if config.blend == "on" else shift
 
 
 def _load(config: Config, key: Array, key_split: Array, download: bool, progress: bool) -> Parts:

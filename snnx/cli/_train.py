@@ -71,7 +71,7 @@ def train(args: argparse.Namespace, started: float) -> None:
         )
     except NonFiniteError as error:
         raise _diverged(error, config, args.run) from error
-    tested = evaluate(result.model, task.test)
+    tested = evaluate(result.model, task.test, loss=task.score)
     scores = as_json(tested)
     meta = {"best_epoch": result.best_epoch, "test": fingerprint(task.test)}
     save_checkpoint(folder / MODEL, result.model, meta)
@@ -142,7 +142,8 @@ def _size(config: Config, task: Task) -> str:
         return f"{channels} channels x {steps} steps ({config.encoding})"
     late = "" if config.steps == ALL else " (what comes later is left out)"
     shift = f", channels shifted by up to {config.channel_shift}" if config.channel_shift else ""
-    return f"{channels} channels x {steps} steps of {config.dt:g} s{late}{shift}"
+    blend = ", blended" if config.blend == "on" else ""
+    return f"{channels} channels x {steps} steps of {config.dt:g} s{late}{shift}{blend}"
 
 
 def print_scores(model: snnx.AbstractCell, scores: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ from snnx.cells import Shape
 from snnx.neurons._discretise import Method, exact_pair_gain, gain, relaxation
 from snnx.neurons._eventprop import EventProp, check_gradient
 from snnx.neurons._fire import Clock, Moved, fire, init_clock
-from snnx.neurons._fire_exactly import fire_exactly
+from snnx.neurons._fire_exactly import count_exactly, fire_exactly
 from snnx.neurons._neuron import AbstractNeuron, check_common, check_euler, check_numbers
 from snnx.neurons._reset import AbstractReset, SubtractReset
 from snnx.parameters import Parameter
@@ -101,12 +101,8 @@ class CubaLIF(AbstractNeuron):
 
     def init_state(self, shape: Shape) -> CubaLIFState:
         v, i = self.zeros(shape, self.v_leak), self.zeros(shape)
-        moved = None if self.gradient is None else Moved(i, i, i if self.refractory else None)
+        moved = None if self.gradient is None else Moved(i, i if self.refractory else None)
         return CubaLIFState(v, i, clock=init_clock(self, shape, moved))
-
-    def counted(self, y: Array, state: CubaLIFState) -> Array:
-        moved = state.clock.moved
-        return y if moved is None else moved.counted
 
     def coefficients(self) -> tuple:
         return _pair_coefficients(self)
@@ -114,18 +110,30 @@ class CubaLIF(AbstractNeuron):
     def step(
         self, x: Array, state: CubaLIFState, coefficients: tuple, key: Key[Array, ""] | None
     ) -> tuple[Array, CubaLIFState]:
-        lam_syn, g_syn, lam_mem, g_mem = coefficients
+        lam_syn, g_syn, lam_mem, _ = coefficients
         i = state.i - lam_syn * state.i + g_syn * x
-        v = state.v + lam_mem * (self.read(self.v_leak) - state.v) + g_mem * i
+        v = self._membrane(state.v, i, coefficients)
         if self.gradient is None:
             spikes, v, clock = fire(self, v, state.v, state.clock, key)
         else:
 
-            def drift(v: Array) -> Array:
-                return lam_mem * (self.read(self.v_leak) - v) + g_mem * (i - lam_syn * i)
+            def drift(v: Array, arrived: Array) -> Array:
+                # By membranes alone: a backward pass that keeps them need not compute the current again.
+                v_leak = self.read(self.v_leak)
+                by_current = arrived - state.v - lam_mem * (v_leak - state.v)
+                return lam_mem * (v_leak - v) + (1.0 - lam_syn) * by_current
 
             spikes, v, clock = fire_exactly(self, self.gradient, v, state.v, state.clock, lam_mem, drift)
         return spikes, CubaLIFState(v, i, clock)
+
+    def recorded(self, y: Array, state: CubaLIFState, before: CubaLIFState, coefficients: tuple) -> Array:
+        if self.gradient is None:
+            return y
+        return count_exactly(self, self.gradient, y, self._membrane(before.v, state.i, coefficients))
+
+    def _membrane(self, v: Array, i: Array, coefficients: tuple) -> Array:
+        _, _, lam_mem, g_mem = coefficients
+        return v + lam_mem * (self.read(self.v_leak) - v) + g_mem * i
 
 
 class CubaLI(AbstractNeuron):

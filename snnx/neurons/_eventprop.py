@@ -22,7 +22,10 @@ class EventProp(eqx.Module):
     so that the gradient with respect to its time is the slope over time, $A_{k+1} - A_k$, of what one spike more would be
     worth, $A$. All between spikes is linear and differentiated as it is. Transposed, these are EventProp's equations:
     behind a synapse $A$ is $\lambda_I$, and $1/m$ the factor of the jump of $\lambda_V$. Every parameter has its gradient, and
-    forward mode works too. The forward pass is the one of a surrogate, bit for bit.
+    forward mode works too. The forward pass is that of a surrogate: the same operations, of which a compiler may round the
+    last bit otherwise.
+
+    A membrane that is above its threshold before the step (it kept what exceeded it) fires at a time that nothing moves.
 
     A small change of a membrane changes no number of spikes: losses that count spikes have no gradient. Rates that are
     *recorded* (`UpperRate(...)`, `simulate(record=...)`) get one all the same, which leaves the others as they are: `count`

@@ -43,14 +43,13 @@ class Spiking(Protocol):
 
 
 class Moved(eqx.Module):
-    """What the exact gradient carries from step to step: values that tell nothing, with tangents that do.
+    """What the exact gradient carries from step to step: values of 0, with tangents that are not.
 
-    `shift`: 0, by how many steps the spike of the step before is moved; `last`: the same of the last spike, where there is a
-    refractory time; `counted`: the spikes, with the gradient of their number.
+    `shift`: by how many steps the spike of the step before is moved; `last`: the same of the last spike, where there is a
+    refractory time.
     """
 
     shift: Float[Array, "*shape"]
-    counted: Float[Array, "*shape"]
     last: Float[Array, "*shape"] | None
 
 

@@ -53,8 +53,8 @@ class AbstractNeuron(AbstractCell):
         """One time step."""
 
     @default
-    def counted(self, y: Array, state: State) -> Array:
-        """What is recorded as the neuron's output, from the output and the state of the same step."""
+    def recorded(self, y: Array, state: State, before: State, coefficients: PyTree) -> Array:
+        """What is recorded of a step as the neuron's output; `before`, `state`: before and after it."""
         return y
 
     def __call__(self, x: Array, state: State, *, key: Key[Array, ""] | None = None) -> tuple[Array, State]:
@@ -80,7 +80,8 @@ class AbstractNeuron(AbstractCell):
             x, live = inputs
             y, new = self.step(x, state, coefficients, key)
             y, new = zero_where_masked(live, y), keep_where(live, new, state)
-            return new, (y, read_taps(taps, zero_where_masked(live, self.counted(y, new)), new))
+            seen = zero_where_masked(live, self.recorded(y, new, state, coefficients))
+            return new, (y, read_taps(taps, seen, new))
 
         state, (ys, tapped) = scan_steps(step, state, (xs, mask))
         return ys, state, tapped
