@@ -17,6 +17,8 @@ Source: Wunderlich & Pehle, Event-based backpropagation can compute exact gradie
 $\lambda_V = \tau_m p$, $\lambda_I = \tau_s q$.
 """
 
+import warnings
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -29,7 +31,7 @@ from snnx.event._trajectory import jumps_of, trajectory
 
 
 @eqx.filter_custom_vjp
-def _spikes(vjp_arg: tuple, *, duration: float, most: int) -> Spikes:
+def _spikes(vjp_arg: tuple, *, duration: float, most: int, pinned: str) -> Spikes:
     dynamics, times, indices, weights = vjp_arg
     jumps = jumps_of(weights, times, indices)
     return spikes_by_search(dynamics, jnp.minimum(times, duration), jumps, duration, most, differentiable=False)
@@ -42,17 +44,23 @@ def spikes_by_eventprop(
     weights: Float[Array, "sources size"],
     duration: float,
     most: int,
+    *,
+    pinned: str = "",
 ) -> Spikes:
-    """The spikes of `spikes_by_search`, with a gradient for their times whose residuals are the events."""
-    return _spikes((dynamics, times, indices, weights), duration=duration, most=most)
+    """The spikes of `spikes_by_search`, with a gradient for their times whose residuals are the events.
+
+    **Arguments:** `pinned`: the path of neurons all of whose spikes are known to coincide with events; to train what leads
+    there is warned of.
+    """
+    return _spikes((dynamics, times, indices, weights), duration=duration, most=most, pinned=pinned)
 
 
 class Backward(eqx.Module):
     """Of each spike $p$ and $q$ right before it, and $p$ where the membrane starts again behind it."""
 
-    p: Float[Array, "most size"]
-    q: Float[Array, "most size"]
-    p_after: Float[Array, "most size"]
+    p: Float[Array, "*most size"]
+    q: Float[Array, "*most size"]
+    p_after: Float[Array, "*most size"]
 
 
 def backward(dynamics: Dynamics, spikes: Spikes, sigma: Array) -> Backward:
@@ -114,14 +122,20 @@ def of_events(dynamics: Dynamics, spikes: Spikes, back: Backward, times: Array) 
 
 
 @_spikes.def_fwd
-def _forward(perturbed: object, vjp_arg: tuple, *, duration: float, most: int) -> tuple[Spikes, Spikes]:
-    spikes = _spikes(vjp_arg, duration=duration, most=most)
+def _forward(perturbed: tuple, vjp_arg: tuple, *, duration: float, most: int, pinned: str) -> tuple[Spikes, Spikes]:
+    if pinned and any(jax.tree.leaves(perturbed[3])):
+        warnings.warn(
+            f"event.simulate: the spikes of part {pinned} (LIF) coincide with spikes at its input, whatever the weights: their"
+            " times give those weights no gradient. Take CubaLIF, whose current decays.",
+            stacklevel=2,
+        )
+    spikes = _spikes(vjp_arg, duration=duration, most=most, pinned=pinned)
     return spikes, spikes
 
 
 @_spikes.def_bwd
 def _backward(
-    spikes: Spikes, cotangent: Spikes, perturbed: tuple, vjp_arg: tuple, *, duration: float, most: int
+    spikes: Spikes, cotangent: Spikes, perturbed: tuple, vjp_arg: tuple, *, duration: float, most: int, pinned: str
 ) -> tuple:
     dynamics, times, indices, weights = vjp_arg
     valid = times < jnp.inf

@@ -1,7 +1,10 @@
+from collections.abc import Sequence
+
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
+from jax.typing import DTypeLike
 from jaxtyping import Array, ArrayLike, Bool, Float, Int
 
 from snnx._errors import DtypeError, ShapeError, describe
@@ -33,7 +36,7 @@ class Events(eqx.Module):
 
     def first(self) -> Float[Array, "size"]:
         """The time of the first event of every channel; `inf` where there is none. Of one time, its gradient is kept."""
-        own = self.indices[:, None] == jnp.arange(self.size, dtype=self.indices.dtype)
+        own = self.indices[:, None] == jnp.arange(self.size, dtype=self.indices.dtype)[None]
         own = own & self.there[:, None]
         which = jnp.argmax(own, axis=0)
         return jnp.where(jnp.any(own, axis=0), self.times[which], jnp.inf)
@@ -44,7 +47,12 @@ class Events(eqx.Module):
 
 
 def make_events(
-    times: ArrayLike, indices: ArrayLike, *, size: int, capacity: int | None = None, dtype: "jnp.dtype | None" = None
+    times: ArrayLike | Sequence[float],
+    indices: ArrayLike | Sequence[int],
+    *,
+    size: int,
+    capacity: int | None = None,
+    dtype: DTypeLike | None = None,
 ) -> Events:
     """Events from lists in any order.
 

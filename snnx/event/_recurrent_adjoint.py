@@ -137,7 +137,8 @@ def _backward(
         d_dynamics,
         (d_dynamics.threshold + found.threshold, d_dynamics.after + found.after),
     )
-    return d_dynamics, Inputs(found.times, None, found.weights, found.back, found.delays)  # pyright: ignore
+    d_inputs = (found.times, None, found.weights, found.back, found.delays)
+    return d_dynamics, eqx.tree_at(lambda i: (i.times, i.indices, i.weights, i.back, i.delays), inputs, d_inputs)
 
 
 def _flow_back(dynamics: Dynamics, a: _Adjoint, time: Array) -> tuple[Array, Array]:

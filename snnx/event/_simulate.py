@@ -19,13 +19,17 @@ from snnx.event._membrane import Membrane
 from snnx.event._neurons import dynamics_of
 from snnx.event._signal import Own, Signal, Source, check_is_linear
 from snnx.event._trajectory import jumps_of, trajectory
+from snnx.event.ode._neuron import AbstractODENeuron
+from snnx.event.ode._spikes import spikes_of
 from snnx.layers import AbstractContainer, Add, Graph, Recurrent
 from snnx.layers import Delay as ClockDelay
 from snnx.neurons import LI, LIF, CubaLI, CubaLIF
+from snnx.parameters import value
 
 Gradient = Literal["eventprop", "autodiff"]
 Overflow = Literal["error", "report"]
 PerPart = int | Mapping[str, int]
+FIRING = (LIF, CubaLIF, AbstractODENeuron)
 
 
 class Run(eqx.Module):
@@ -81,8 +85,9 @@ def simulate(
     **Arguments:**
     - `model`: `LIF` and `CubaLIF` with `SubtractReset` or `ValueReset`, of any `method`; `LI`, `CubaLI` at the end; in
         `Sequential`, `Recurrent`, `Graph`, `Parallel` and `Residual` with `Add`; `Delay` (of either kind) and linear layers
-        between. Spikes of a `LIF` coincide with spikes at its input, unless its `v_leak` is above its threshold: such
-        times have no gradient with respect to weights.
+        between; outside of loops neurons given by an equation, `snnx.event.ode`. Spikes of a `LIF` coincide with spikes at
+        its input, unless its `v_leak` is above its threshold: such times have no gradient with respect to
+        weights, and training them warns.
     - `events`: one example's; of a graph with several inputs a dict by name.
     - `duration`: until when; events and spikes after it do not happen.
     - `most`: spikes of one neuron, at most; a number, or a dict by path (`""`: for the others).
@@ -128,7 +133,7 @@ def simulate(
                 f"event.simulate: events has times {describe(given.times)}; expected one example: use jax.vmap."
             )
     signals = {name: Signal((Source(e, None),), None, shape or (e.size,)) for name, e in inputs.items()}
-    last = next((path for path, part in reversed(list(walk(model))) if isinstance(part, (LIF, CubaLIF))), "")
+    last = next((path for path, part in reversed(list(walk(model))) if isinstance(part, FIRING)), "")
     walker = _Walker(options, last, {})
     out = walker.run("", model, signals if isinstance(events, Mapping) else signals[""])
     spikes = walker.spikes
@@ -177,6 +182,8 @@ class _Walker(NamedTuple):
             return self.delay(path, part, x)
         if isinstance(part, (LI, CubaLI)):
             return self.readout(path, part, x)
+        if isinstance(part, AbstractODENeuron):
+            return self.by_equation(path, part, x)
         if isinstance(part, AbstractCell):
             return self.layer(path, part, x)
         check_is_linear(path, part)
@@ -203,7 +210,8 @@ class _Walker(NamedTuple):
         times, indices, weights = x.merged(options.dtype)
         weights, most = weights * gain, _of(options.most, path, 8)
         if options.exactly:
-            found = spikes_by_eventprop(dynamics, times, indices, weights, options.duration, most)
+            pinned = path if _coincides(part, x) else ""
+            found = spikes_by_eventprop(dynamics, times, indices, weights, options.duration, most, pinned=pinned)
         else:
             jumps = jumps_of(weights, times, indices)
             times_until = jnp.minimum(times, options.duration)
@@ -215,6 +223,25 @@ class _Walker(NamedTuple):
             when, which = jnp.concatenate([when, ghosts]), jnp.concatenate([which, neurons[0]])
         spikes = ordered(when, which, dynamics.size, _of(options.capacity, path, when.shape[0]))
         return self.fired(path, eqx.tree_at(lambda e: e.overflow, spikes, spikes.overflow | found.more), x.shape)
+
+    def by_equation(self, path: str, part: AbstractODENeuron, x: Signal) -> Signal:
+        options, kind = self.options, type(part).__name__
+        if any(isinstance(source.events, Own) for source in x.sources):
+            raise ValueError(
+                f"event.simulate: part {path} ({kind}) is given by an ODE, and in a loop that feeds back; expected it outside of"
+                " loops. In loops: LIF, CubaLIF."
+            )
+        if options.phantom and path == self.last:
+            raise ValueError(
+                f"event.simulate: phantom=True needs LIF or CubaLIF at the end, but part {path} is {kind}, given by an ODE."
+            )
+        times, indices, weights = x.merged(options.dtype)
+        jumps, most = jumps_of(weights, times, indices), _of(options.most, path, 8)
+        found, more = spikes_of(path, part, x.shape, times, jumps, x.constant, options.duration, most)
+        neurons = jnp.broadcast_to(jnp.arange(found.shape[1], dtype=jnp.int32), found.shape)
+        room = _of(options.capacity, path, found.size)
+        spikes = ordered(found.ravel(), neurons.ravel(), found.shape[1], room)
+        return self.fired(path, eqx.tree_at(lambda e: e.overflow, spikes, spikes.overflow | more), x.shape)
 
     def fired(self, path: str, spikes: Events, shape: tuple[int, ...]) -> Signal:
         self.spikes[path] = spikes
@@ -251,7 +278,7 @@ class _Walker(NamedTuple):
             raise ValueError(unknown_name("event.simulate", "input", next(iter(values)), graph.inputs))
         wiring = graph.wiring()
         shape = {name: signal.shape for name, signal in values.items()}
-        shapes = graph.step_shapes(shape if len(shape) > 1 else next(iter(shape.values())))
+        shapes = _on_the_clock(graph).step_shapes(shape if len(shape) > 1 else next(iter(shape.values())))
 
         def total(name: str, found: Mapping[str, Any]) -> Any:
             given = [found[source] for source in wiring.sources[name]]
@@ -293,6 +320,14 @@ class _Walker(NamedTuple):
         return outs if len(outs) > 1 else outs[graph.outputs[0]]
 
 
+def _coincides(part: AbstractCell, x: Signal) -> bool:
+    """Whether a neuron is known to fire only when an event lifts it: it has no synapse, and rests below its threshold."""
+    if not isinstance(part, LIF) or x.constant is not None:
+        return False
+    rest, threshold = value(part.v_leak), value(part.threshold)
+    return isinstance(rest, (int, float)) and isinstance(threshold, (int, float)) and rest < threshold
+
+
 def _phantoms(dynamics: Dynamics, first: Array, times: Array, jumps: Array, duration: float) -> Array:
     """Of silent neurons the end, moved by the membrane there; of the others nothing."""
     path = trajectory(dynamics, *_until(times, jumps, duration))
@@ -326,7 +361,7 @@ def _of(given: PerPart | None, path: str, default: int) -> int:
 
 def _check_per_part(name: str, given: PerPart | None, model: AbstractCell) -> None:
     numbers = given if isinstance(given, Mapping) else {"": given}
-    known = [path for path, part in walk(model) if isinstance(part, (LIF, CubaLIF))]
+    known = [path for path, part in walk(model) if isinstance(part, FIRING)]
     for path, number in numbers.items():
         if path and path not in known:
             raise ValueError(unknown_name("event.simulate", f"part in {name}", path, known))
