@@ -325,7 +325,8 @@ def _coincides(part: AbstractCell, x: Signal) -> bool:
     if not isinstance(part, LIF) or x.constant is not None:
         return False
     rest, threshold = value(part.v_leak), value(part.threshold)
-    return isinstance(rest, (int, float)) and isinstance(threshold, (int, float)) and rest < threshold
+    known = isinstance(rest, (int, float)) and isinstance(threshold, (int, float))
+    return bool(known and rest < threshold)
 
 
 def _phantoms(dynamics: Dynamics, first: Array, times: Array, jumps: Array, duration: float) -> Array:
