@@ -14,7 +14,7 @@ from snnx import event
 nir = pytest.importorskip("nir")
 pytestmark = pytest.mark.slow  # nearly all of it is compiling
 QUICKLY = {"xla_backend_optimization_level": 0}
-DURATION, STEP = 32.0, 0.02
+DURATION, STEP = 32.0, 0.04
 
 
 @pytest.fixture(autouse=True)
@@ -49,13 +49,16 @@ BIAS = np.array([0.1, -0.05, 0.2])  # per time
 
 NETWORKS = {
     "one layer": lambda method, dt: [linear(INTO), neuron(method, dt)],
-    "set back": lambda method, dt: [linear(INTO), neuron(method, dt, reset=snnx.ValueReset(-0.3))],
-    "with a bias": lambda method, dt: [linear(INTO, BIAS * dt / 4.0), neuron(method, dt)],
-    "with a rest": lambda method, dt: [linear(INTO), neuron(method, dt, refractory=round(1.28 / dt))],
-    "two layers": lambda method, dt: [linear(INTO), neuron(method, dt), linear(BETWEEN), neuron(method, dt)],
-    "delayed": lambda method, dt: [linear(INTO), neuron(method, dt), snnx.Delay(1.6, dt=dt), linear(BETWEEN), neuron(method, dt)],
+    "bias, rest": lambda method, dt: [
+        linear(INTO, BIAS * dt / 4.0),
+        neuron(method, dt, reset=snnx.ValueReset(-0.3), refractory=round(1.28 / dt)),
+    ],
+    "two layers, delay": lambda method, dt: [
+        *[linear(INTO), neuron(method, dt), snnx.Delay(1.6, dt=dt), linear(2 * np.abs(BETWEEN)), neuron(method, dt)]
+    ],
     "recurrent": lambda method, dt: [linear(INTO), snnx.Recurrent(neuron(method, dt), linear(BACK))],
-}  # fmt: skip
+}
+CASES = [*((name, "exact") for name in NETWORKS), ("one layer", "exponential"), ("two layers, delay", "exponential")]
 
 
 def spikes_of(raster):
@@ -84,13 +87,13 @@ def programs():
     return eqx.filter_jit(clock), eqx.filter_jit(solver)
 
 
-@pytest.mark.parametrize("method", ["exact", "exponential"])
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(("name", "method"), CASES)
 def test_spikes_of_the_clock_are_those_in_continuous_time(name, method, x64):
-    """A spike of step k is one at a time in (k dt, (k + 1) dt], in the first layer of `"exact"` to the letter.
+    """A spike of step k is one at a time in (k dt, (k + 1) dt]: to the letter the first ones of a first layer of `"exact"`
+    whose input is events alone.
 
-    What reaches a later layer, or comes back, is early by up to a step: its spikes may be so by a few steps. The
-    step of `"exponential"` is itself of the first order.
+    Behind a reset, and in what spikes set off in later layers or the same one, it is so up to a few steps; the step of
+    `"exponential"` is itself of the first order.
     """
     model = snnx.Sequential(NETWORKS[name](method, STEP))
     raster, events = on_the_grid()
@@ -99,22 +102,21 @@ def test_spikes_of_the_clock_are_those_in_continuous_time(name, method, x64):
     found, expected = solver(model, events), clock(model, raster, paths)
     for layer, path in enumerate(paths):
         ours, theirs = times_of(found[path]), spikes_of(expected[path])
-        assert len(ours) >= 5
+        assert len(ours) >= 4
         assert [n for n, _ in ours] == [n for n, _ in theirs]
         steps = np.asarray([t for _, t in ours]) / STEP - np.asarray([k for _, k in theirs])  # in (0, 1]
-        first = layer == 0 and name != "recurrent"
-        if method == "exact" and first and name != "with a rest" and name != "set back" and name != "with a bias":
+        if method == "exact" and layer == 0 and name in ("one layer", "two layers, delay"):
             # a reset lets go of what the membrane has gained since the crossing: later spikes come a little late or early
             firsts = [i for i in range(len(ours)) if i == 0 or ours[i][0] != ours[i - 1][0]]
-            assert np.all((steps[firsts] > -1e-6) & (steps[firsts] <= 1 + 1e-6))
+            within = (steps[firsts] > -1e-6) & (steps[firsts] <= 1 + 1e-6)
+            assert np.all(within)
         assert np.all(np.abs(steps - 0.5) < 12), steps
 
 
-@pytest.mark.parametrize("name", ["two layers", "recurrent"])
-def test_spike_times_of_the_clock_converge(name, x64):
+def test_spike_times_of_the_clock_converge(x64):
     """With the step, to the first order."""
-    errors = []
-    for dt in (0.08, 0.02):
+    name, errors = "recurrent", []
+    for dt in (0.16, 0.04):
         model = snnx.Sequential(NETWORKS[name]("exact", dt))
         raster, events = on_the_grid(dt=dt)
         (*_, path) = snnx.spiking_paths(model)
@@ -123,7 +125,7 @@ def test_spike_times_of_the_clock_converge(name, x64):
         assert [n for n, _ in ours] == [n for n, _ in theirs]
         errors.append(np.mean([abs(t - (k + 0.5) * dt) for (_, t), (_, k) in zip(ours, theirs, strict=True)]))
     assert errors[1] < 0.4 * errors[0]
-    assert errors[1] < 3 * 0.02
+    assert errors[1] < 3 * 0.04
 
 
 def test_the_gradient_on_the_grid_converges_to_the_solvers(x64):
@@ -163,14 +165,14 @@ def test_the_gradient_on_the_grid_converges_to_the_solvers(x64):
     events = on_the_grid()[1]
     expected = exactly(p, events)
     errors, counts = [], []
-    for dt in (0.08, 0.04, 0.02):
+    for dt in (0.08, 0.02):
         raster = on_the_grid(dt=dt)[0]
         padded = jnp.zeros((round(DURATION / 0.02), 3)).at[: len(raster)].set(raster)
         found, count = on_clock(p, padded, jnp.arange(len(padded)) < len(raster), dt)
         counts.append(np.asarray(count))
         errors.append([np.linalg.norm(found[k] - expected[k]) / np.linalg.norm(expected[k]) for k in sorted(p)])
     assert counts[0].sum() >= 5
-    np.testing.assert_array_equal(counts[0], counts[2])
+    np.testing.assert_array_equal(counts[0], counts[1])
     errors = np.asarray(errors)
     assert np.all(errors[-1] < 0.05), errors
     assert np.all(errors[-1] < 0.5 * errors[0]), errors
@@ -202,17 +204,19 @@ def graph(kind):
     }
     chain = ["input", "in", "fire", "out", "read", "output"]
     edges = list(zip(chain[:-1], chain[1:], strict=True))
-    if kind != "forwards":
-        nodes["back"] = nir.Linear(scale * BACK)
+    late = nir.Delay(np.array([2e-3, 1e-3, 4e-3]))
+    if kind == "delay":
+        nodes["wait"] = late
+        edges.remove(("input", "in"))
+        edges += [("input", "wait"), ("wait", "in")]
+    else:
+        nodes |= {"back": nir.Linear(scale * BACK), "late": late, "back later": nir.Linear(scale * BACK[::-1])}
         edges += [("fire", "back"), ("back", "fire")]
-    if kind == "delayed":
-        nodes["late"] = nir.Delay(np.array([2e-3, 1e-3, 4e-3]))
-        edges.remove(("fire", "back"))
-        edges += [("fire", "late"), ("late", "back")]
+        edges += [("fire", "late"), ("late", "back later"), ("back later", "fire")]
     return nir.NIRGraph(nodes, edges)
 
 
-@pytest.mark.parametrize("kind", ["forwards", "recurrent", "delayed"])
+@pytest.mark.parametrize("kind", ["delay", "recurrent"])
 def test_a_graph_of_nir_runs_from_spike_to_spike(kind, x64):
     """Spikes within some steps of the clock's, the readout's membranes within as many; the graph stays what it was."""
     given = graph(kind)
@@ -231,7 +235,7 @@ def test_a_graph_of_nir_runs_from_spike_to_spike(kind, x64):
     at = run.output.at(DT * jnp.arange(1, len(ys) + 1))
     far = np.abs(at - ys).max(1) > 0.05 * np.abs(ys).max()  # but for the steps between one's spike and the other's
     assert far.mean() < 0.1
-    again = snnx.nir.to_nir(model)
+    again = snnx.nir.to_nir(model, dt=DT)
     assert set(again.nodes) == set(given.nodes)
     assert set(again.edges) == set(given.edges)
     for name, before in given.nodes.items():

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, PyTree
 
 from snnx._errors import DtypeError, ShapeError, describe, unknown_name
-from snnx.cells import AbstractCell, cell_dtype, walk
+from snnx.cells import AbstractCell, cell_dtype, replace, walk
 from snnx.event._adjoint import spikes_by_eventprop
 from snnx.event._component import solve
 from snnx.event._delay import Delay
@@ -327,6 +327,13 @@ def _coincides(part: AbstractCell, x: Signal) -> bool:
     rest, threshold = value(part.v_leak), value(part.threshold)
     known = isinstance(rest, (int, float)) and isinstance(threshold, (int, float))
     return bool(known and rest < threshold)
+
+
+def _on_the_clock(graph: Graph) -> Graph:
+    """The graph with a delay of nothing for nodes that run in continuous time alone: of the same shapes."""
+    alone = (Delay, AbstractODENeuron)
+    nodes = {name: ClockDelay(0) if isinstance(part, alone) else part for name, part in graph.nodes.items()}
+    return replace(graph, nodes=nodes)
 
 
 def _phantoms(dynamics: Dynamics, first: Array, times: Array, jumps: Array, duration: float) -> Array:
