@@ -45,7 +45,7 @@ def neuron(method, dt, **options):
 
 
 INTO, BETWEEN, BACK = (np.random.default_rng(n).normal(m, 0.8, (3, 3)) for n, m in ((4, 1.4), (5, 1.0), (6, -0.2)))
-BIAS = np.array([0.1, -0.05, 0.2])  # per time
+BIAS = np.array([0.3, 0.2, 0.4])  # per time
 
 NETWORKS = {
     "one layer": lambda method, dt: [linear(INTO), neuron(method, dt)],

@@ -9,7 +9,7 @@ from jaxtyping import Array, Bool, Float, PyTree
 from snnx._errors import missing_extra
 from snnx.event.ode._neuron import AbstractODENeuron
 
-_FAST = 32.0  # thresholds per stretch: above this speed the path is measured along the membrane rather than along time
+_FAST = 8.0  # thresholds per stretch: above this speed the path is measured along the membrane rather than along time
 _FIRST_STEP = 0.01  # of a stretch
 _LONGEST = 1e6  # stretches; no path is that long
 _ROUNDING = 16.0  # units in the last place
@@ -27,7 +27,7 @@ def stretch(
     The state is solved along the length $s$ of its path rather than along time,
 
     $$ \frac{dt}{ds} = \frac{T}{g}, \qquad \frac{dy}{ds} = F(y)\, \frac{dt}{ds}, \qquad
-       g = \sqrt{1 + \left(\frac{T}{32\, \vartheta_0}\, \frac{d\vartheta}{dt}\right)^2} $$
+       g = \sqrt{1 + \left(\frac{T}{8\, \vartheta_0}\, \frac{d\vartheta}{dt}\right)^2} $$
 
     with $T$ the span and $\vartheta_0$ the threshold's distance from the reset. An upstroke takes next to no time, but as long
     a path as anything else: no step gets too short for the precision of times. Where it is not `wanted`, one step is taken.
