@@ -422,7 +422,7 @@ def test_membranes_in_closed_form_and_their_gradients(kind, x64):
 
     p = {"tau": jnp.asarray(9.0), "v_leak": jnp.asarray([0.1, -0.2]), "weights": jnp.asarray(weights)}
     p |= {"times": jnp.asarray([t for t, _ in spikes])}
-    found = jax.jit(read)(p)
+    found = compiled(read)(p)
     lam = -np.expm1(-1 / 9.0)
 
     def membranes(t):
@@ -444,10 +444,10 @@ def test_membranes_in_closed_form_and_their_gradients(kind, x64):
     fine = membranes(np.concatenate([np.linspace(0, DURATION, 20001), borders]))
     np.testing.assert_allclose(found["maximum"], fine.max(0), rtol=1e-6)
     assert np.all(found["maximum"] >= fine.max(0) - 1e-12)
-    slopes = jax.jit(jax.jacrev(read))(p)
+    slopes = compiled(jax.jacrev(read))(p)
     flat, unravel = ravel_pytree(p)
     moved = jax.vmap(unravel)(flat + 1e-6 * jnp.concatenate([jnp.eye(flat.size), -jnp.eye(flat.size)]))
-    sides = jax.jit(jax.vmap(read))(moved)
+    sides = compiled(jax.vmap(read))(moved)
     for name, slope in slopes.items():
         expected = (sides[name][: flat.size] - sides[name][flat.size :]) / 2e-6
         columns = [slope[leaf].reshape(*found[name].shape, -1) for leaf in sorted(p)]

@@ -13,7 +13,7 @@ from snnx._errors import DtypeError, ShapeError
 
 LONG = 6  # of every list: one program serves all
 SPIKES = st.lists(
-    st.tuples(st.sampled_from([0.0, 0.5, 1.0, 1.5, 2.25, 7.0, float("inf")]), st.integers(0, 3)), max_size=9
+    st.tuples(st.sampled_from([0.0, 0.5, 1.0, 1.5, 2.25, 7.0, float("inf")]), st.integers(0, 3)), max_size=LONG
 )
 
 
@@ -56,7 +56,7 @@ def test_events_are_sorted_by_time_and_padded(spikes, capacity):
 @given(SPIKES, SPIKES, SPIKES)
 def test_merged_lists_have_the_events_of_all(first, second, third):
     """Of one time, those of earlier lists first."""
-    joined = event.merge(made(first), made(second), made(third))
+    joined = jax.jit(event.merge)(made(first), made(second), made(third))
     assert pairs(joined) == in_order([*first, *second, *third])
     assert joined.times.shape == (3 * LONG,)
     assert not joined.overflow
@@ -76,7 +76,7 @@ def test_what_does_not_fit_into_a_merged_list_is_told():
 @given(SPIKES, st.lists(st.sampled_from([0.0, 0.25, 3.0, 10.0]), min_size=4, max_size=4))
 def test_delayed_events_come_later_each_by_its_channel(spikes, delays):
     events = made(spikes)
-    found = event.delayed(events, jnp.asarray(delays))
+    found = jax.jit(event.delayed)(events, jnp.asarray(delays))
     assert sorted(pairs(found)) == sorted((t + delays[n], n) for t, n in in_order(spikes))
     assert pairs(event.delayed(events, delays[0])) == [(t + delays[0], n) for t, n in in_order(spikes)]
     assert not found.overflow

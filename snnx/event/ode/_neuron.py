@@ -14,7 +14,8 @@ class Solver(eqx.Module):
     """How an equation is solved between events: by a Runge-Kutta method of order 5 (Tsitouras) with steps of its own choice.
 
     **Arguments:**
-    - `tolerance`: of a step's error, relative and absolute, in the units of the state; by default 1e-5, in float64 1e-8.
+    - `tolerance`: of a step's error, relative and absolute, in the units of the state; by default 1e-6, in float64 1e-8.
+        Gradients are less precise than times: some 1e-3 of them, in float64 1e-5.
     - `max_step`: the longest step, in the neuron's unit of time; by default none. A membrane that passes its threshold and
         comes back within one step is not seen. Those of this room run away once they are there, and need no bound.
     - `max_steps`: steps between two events, at most; more are an error.

@@ -47,19 +47,19 @@ def stretch(
     level = _FAST * jnp.where(level == 0.0, one, level)
 
     def path(t: Any, y: tuple, args: tuple) -> tuple:
-        neuron, current, _, unit, level = args
+        neuron, current, _, unit, level, _ = args
         rates = neuron.vector_field(y[1], current)
         _, speed = jax.jvp(neuron.threshold, (y[1],), (rates,))
         step = unit / jnp.sqrt(1.0 + (unit / level * speed) ** 2)
         return step, jax.tree.map(lambda rate: rate * step, rates)
 
     def ahead(t: Any, y: tuple, args: tuple, **kwargs: Any) -> Array:
-        neuron, _, span, unit, level = args
+        neuron, _, span, unit, level, wanted = args
         elapsed, state = y
-        return jnp.maximum(neuron.threshold(state) / level, (elapsed - span) / unit)
+        return jnp.maximum(jnp.where(wanted, neuron.threshold(state) / level, -1.0), (elapsed - span) / unit)
 
     solver = neuron.solver
-    tolerance = (1e-8 if dtype == jnp.float64 else 1e-5) if solver.tolerance is None else solver.tolerance
+    tolerance = (1e-8 if dtype == jnp.float64 else 1e-6) if solver.tolerance is None else solver.tolerance
     solution = diffrax.diffeqsolve(
         diffrax.ODETerm(path),
         diffrax.Tsit5(),
@@ -67,7 +67,7 @@ def stretch(
         jnp.asarray(_LONGEST, dtype),
         jnp.asarray(_FIRST_STEP, dtype),
         (jnp.where(wanted, zero, one), state),
-        (neuron, current, span, unit, level),
+        (neuron, current, span, unit, level, wanted),
         stepsize_controller=diffrax.PIDController(
             rtol=tolerance, atol=tolerance, dtmax=None if solver.max_step is None else solver.max_step / unit
         ),
