@@ -82,7 +82,7 @@ def programs():
         return snnx.simulate(model, raster, record=list(record))[2]
 
     def solver(model, events):
-        return event.simulate(model, events, duration=DURATION, most=9).spikes
+        return event.simulate(model, events, duration=DURATION, overflow="report", most=9).spikes
 
     return eqx.filter_jit(clock), eqx.filter_jit(solver)
 
@@ -151,7 +151,7 @@ def test_the_gradient_on_the_grid_converges_to_the_solvers(x64):
     @functools.partial(jax.jit, compiler_options=QUICKLY)
     @jax.grad
     def exactly(p, events):
-        membrane = event.simulate(model(p, 1.0), events, duration=DURATION, capacity=24).output
+        membrane = event.simulate(model(p, 1.0), events, duration=DURATION, overflow="report", capacity=24).output
         return membrane.integral(1.0 / DURATION) @ coefficients / DURATION
 
     @functools.partial(jax.jit, compiler_options=QUICKLY)
@@ -223,9 +223,9 @@ def test_a_graph_of_nir_runs_from_spike_to_spike(kind, x64):
     model = snnx.nir.from_nir(given, dt=DT, dtype="float64")
     raster, events = on_the_grid(dt=0.1)
     events = eqx.tree_at(lambda e: e.times, events, events.times * 1e-3)
-    run = eqx.filter_jit(lambda model, events: event.simulate(model, events, duration=DURATION * 1e-3, most=9))(
-        model, events
-    )
+    run = eqx.filter_jit(
+        lambda model, events: event.simulate(model, events, duration=DURATION * 1e-3, overflow="report", most=9)
+    )(model, events)
     ys, _, seen = snnx.simulate(model, raster, record=["fire"])
     ours, theirs = times_of(run.spikes["fire"]), spikes_of(seen["fire"])
     assert len(ours) >= 5

@@ -430,6 +430,7 @@ def test_there_is_no_clock():
         (lambda: ode.EIF(delta_t=-1.0), "ode.EIF: delta_t must be positive"),
         (lambda: ode.AdEx(tau_w=jnp.array([1.0, 0.0])), "ode.AdEx: tau_w must be positive"),
         (lambda: ode.Izhikevich(d=float("nan")), "ode.Izhikevich: d holds values that are not finite"),
+        (lambda: ode.Solver(max_steps=8.5), r"ode.Solver: max_steps is 8.5, expected a whole number >= 1"),
         (lambda: ode.Solver(tolerance=0.0), r"ode.Solver: tolerance is 0.0, expected a finite number > 0"),
     ],
 )

@@ -28,6 +28,11 @@ def _ranks_are_promoted():
         yield
 
 
+def simulate(model, events, **options):
+    """Without the check for room, which is a call back to Python, and no such program is kept for the next time."""
+    return event.simulate(model, events, duration=DURATION, overflow="report", **options)
+
+
 def compiled(function):
     return jax.jit(function, compiler_options=QUICKLY)
 
@@ -322,7 +327,7 @@ def test_a_graph_that_feeds_forward_adds_what_its_edges_bring(x64):
         outputs=["output", "membranes"],
     )
     events = made(spikes, 3)
-    run = compiled(lambda events: event.simulate(graph, events, duration=DURATION, most=20))(events)
+    run = compiled(lambda events: simulate(graph, events, most=20))(events)
     inputs = [(t, INTO[:, n]) for t, n in spikes]
     first = spike_times(numbers_of(3, 10.0, 4.0, 1.0), inputs, DURATION)
     inputs += [(t, BETWEEN[:, n]) for t, n in first]
@@ -353,7 +358,7 @@ def test_a_cycle_of_a_graph_feeds_back(delays, x64):
     spikes = some_spikes(3)
     model = cycle(None if delays is None else event.Delay(jnp.asarray(delays)))
     events = made(spikes, 3)
-    run = compiled(lambda events: event.simulate(model, events, duration=DURATION, capacity=16))(events)
+    run = compiled(lambda events: simulate(model, events, capacity=16))(events)
     later = np.zeros((1, 3)) if delays is None else np.asarray([delays])
     inputs = [(t, INTO[:, n]) for t, n in spikes]
     expected = spike_times(numbers_of(3, 10.0, 4.0, 1.0), inputs, DURATION, back=BACK.T[None], delays=later)
@@ -361,7 +366,7 @@ def test_a_cycle_of_a_graph_feeds_back(delays, x64):
     assert_spikes(run.output, expected)
     if delays is None:
         again = snnx.Sequential([linear(INTO), snnx.Recurrent(cuba(), linear(BACK))])
-        found = compiled(lambda events: event.simulate(again, events, duration=DURATION, capacity=16))(events)
+        found = compiled(lambda events: simulate(again, events, capacity=16))(events)
         np.testing.assert_array_equal(found.spikes["1.neuron"].times, run.spikes["fire"].times)
 
 
@@ -382,7 +387,7 @@ def test_learned_delays_and_constrained_parameters_have_their_gradient(x64):
         return graph
 
     def loss(p):
-        found = event.simulate(model(p), made(spikes, 3), duration=DURATION, capacity=16).output
+        found = simulate(model(p), made(spikes, 3), capacity=16).output
         times = jnp.where(found.there, found.times, 0.0)
         return jnp.sum(times * jnp.asarray([1.0, -0.4, 0.7])[found.indices]), found.indices
 
@@ -416,7 +421,7 @@ def test_membranes_in_closed_form_and_their_gradients(kind, x64):
             else snnx.LI(p["tau"], 1.3, p["v_leak"])
         )
         events = event.make_events(p["times"], np.asarray([n for _, n in spikes]), size=3)
-        membrane = event.simulate(snnx.Sequential([linear(p["weights"]), cell]), events, duration=DURATION).output
+        membrane = simulate(snnx.Sequential([linear(p["weights"]), cell]), events).output
         at = membrane.at(jnp.asarray([0.0, 3.3, 17.0, DURATION]))
         return {"at": at, "mean": membrane.mean(), "integral": membrane.integral(0.07), "maximum": membrane.maximum()}
 
@@ -480,7 +485,7 @@ def test_many_examples_are_each_what_one_is():
 
     def first(times, indices):
         events = event.make_events(times, indices, size=3)
-        run = event.simulate(model, events, duration=DURATION, most=12)
+        run = simulate(model, events, most=12)
         return run.output.first(), run.spikes["1"].counts()
 
     times, counts = jax.jit(jax.vmap(first))(*stacked)
@@ -503,7 +508,7 @@ def test_a_silent_neuron_gets_a_phantom_that_wakes_it(x64):
     def loss(weights, coefficients):
         neuron = cuba(jnp.asarray(tau_mem), tau_syn, jnp.asarray(threshold))
         model = snnx.Sequential([linear(weights), neuron])
-        run = event.simulate(model, made(spikes, 3), duration=DURATION, phantom=True, most=10)
+        run = simulate(model, made(spikes, 3), phantom=True, most=10)
         return jnp.sum(coefficients * run.output.first()), run.output
 
     (value, found), gradient = compiled(jax.value_and_grad(loss, has_aux=True))(
@@ -567,7 +572,7 @@ def test_without_events_nothing_happens_and_gradients_are_zero(recurrent):
     events = event.make_events([np.inf], [0], size=3, capacity=1, dtype=np.float32)
 
     def loss(model):
-        found = event.simulate(model, events, duration=DURATION).output
+        found = simulate(model, events).output
         return jnp.sum(jnp.where(found.there, found.times, 0.0)), found.count
 
     gradient, count = eqx.filter_jit(eqx.filter_grad(loss, has_aux=True))(model)

@@ -20,7 +20,7 @@ class Solver(eqx.Module):
         comes back within one step is not seen. Those of this room run away once they are there, and need no bound.
     - `max_steps`: steps between two events, at most; more are an error.
 
-    **Raises:** `ValueError` for numbers <= 0.
+    **Raises:** `ValueError` for numbers <= 0, and a `max_steps` that is not whole.
     """
 
     tolerance: float | None = eqx.field(default=None, static=True)
@@ -28,10 +28,12 @@ class Solver(eqx.Module):
     max_steps: int = eqx.field(default=4096, static=True)
 
     def __check_init__(self):
-        for name in ("tolerance", "max_step", "max_steps"):
+        for name in ("tolerance", "max_step"):
             given = getattr(self, name)
             if given is not None and not (isinstance(given, (int, float)) and 0 < given < math.inf):
                 raise ValueError(f"ode.Solver: {name} is {given!r}, expected a finite number > 0.")
+        if not isinstance(self.max_steps, int) or self.max_steps < 1:
+            raise ValueError(f"ode.Solver: max_steps is {self.max_steps!r}, expected a whole number >= 1.")
 
 
 class MembraneState(eqx.Module):
