@@ -191,19 +191,12 @@ def test_whole_numbers_are_times():
     assert event.make_events([3, 1], [0, 1], size=2, dtype=jnp.float32).times.dtype == np.float32
 
 
-# What is promised and not kept yet.
-
-
-def missing(*words):
-    return pytest.mark.xfail(reason=" ".join(words), strict=True)
-
-
 @pytest.mark.parametrize(
     "raster",
     [
-        pytest.param(np.asarray([[0.5, 1.0]]), id="fraction", marks=missing("half a spike is dropped")),
-        pytest.param(np.asarray([[-1.0, 2.0]]), id="negative", marks=missing("a negative count moves others")),
-        pytest.param(np.asarray([[np.nan, 2.0]]), id="nan", marks=missing("a NaN is read as a number")),
+        pytest.param(np.asarray([[0.5, 1.0]]), id="fraction"),
+        pytest.param(np.asarray([[-1.0, 2.0]]), id="negative"),
+        pytest.param(np.asarray([[np.nan, 2.0]]), id="nan"),
     ],
 )
 def test_a_raster_that_is_none_is_refused(raster):
@@ -211,17 +204,14 @@ def test_a_raster_that_is_none_is_refused(raster):
         event.from_raster(raster, 1.0, capacity=3)
 
 
-@missing("its last row is asked for how many events there are")
 def test_a_raster_without_steps_has_no_events():
     assert pairs(event.from_raster(np.zeros((0, 2)), 1.0, capacity=2)) == []
 
 
-@missing("argmax of nothing")
 def test_an_empty_list_has_no_first_event():
     np.testing.assert_array_equal(event.make_events([], [], size=3).first(), np.inf)
 
 
-@missing("delays below zero pass")
 @pytest.mark.parametrize("make", [lambda: snnx.event.Delay(-1.0), lambda: event.delayed(made([(0.5, 0)]), -1.0)])
 def test_a_delay_below_zero_is_refused(make):
     with pytest.raises(ValueError, match="delay"):

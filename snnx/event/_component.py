@@ -90,16 +90,15 @@ def solve(
 
 
 def _merged(outside: list[tuple[Events, Array]], total: int, dtype: jnp.dtype) -> tuple[Array, Array, Array]:
-    if not outside:
-        return jnp.zeros(0, dtype), jnp.zeros(0, jnp.int32), jnp.zeros((1, total), dtype)
-    first, times, indices = 0, [], []
+    """What comes from outside, as one list; of at least one entry, which may be none."""
+    first, times, indices = 0, [jnp.zeros(0, dtype)], [jnp.zeros(0, jnp.int32)]
     for events, _ in outside:
         times.append(events.times)
         indices.append(events.indices + first)
         first += events.size
     when = jnp.concatenate(times)
-    found = ordered(when, jnp.concatenate(indices), first, when.shape[0])
-    return found.times, found.indices, jnp.concatenate([rows for _, rows in outside])
+    found = ordered(when, jnp.concatenate(indices), first, max(when.shape[0], 1))
+    return found.times, found.indices, jnp.concatenate([rows for _, rows in outside] or [jnp.zeros((1, total), dtype)])
 
 
 def _of_part(record: Record, first: int, size: int) -> Events:

@@ -2,7 +2,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Key
 
 from snnx.cells import AbstractCell, Shape, State
-from snnx.parameters import Parameter, check_number, value
+from snnx.parameters import Parameter, check_not_negative, value
 
 
 class Delay(AbstractCell):
@@ -15,12 +15,14 @@ class Delay(AbstractCell):
 
     **Arguments:** `delay`: >= 0, one for all or one for each element; in the unit of the neurons' time constants. An array is
     learned, `Positive(...)` within its bounds.
+
+    **Raises:** `ValueError` for delays < 0; while training, from within the compiled program.
     """
 
     delay: Parameter
 
     def __check_init__(self):
-        check_number("event.Delay", "delay", self.delay)
+        check_not_negative("event.Delay", "delay", self.delay)
 
     def times(self) -> Array:
         """The delays."""

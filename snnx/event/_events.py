@@ -36,6 +36,8 @@ class Events(eqx.Module):
 
     def first(self) -> Float[Array, "size"]:
         """The time of the first event of every channel; `inf` where there is none. Of one time, its gradient is kept."""
+        if not self.times.shape[0]:
+            return jnp.full(self.size, jnp.inf, self.times.dtype)
         own = self.indices[:, None] == jnp.arange(self.size, dtype=self.indices.dtype)[None]
         own = own & self.there[:, None]
         which = jnp.argmax(own, axis=0)
@@ -113,24 +115,32 @@ def from_raster(raster: "Float[Array, 'time size'] | np.ndarray", dt: float, *, 
     r"""The events of a raster: a spike of step $k$ at time $k \Delta t$, where the clock's neurons receive it.
 
     **Arguments:** `raster`: `[time, size]`, zeros and ones, or counts: as many events. `dt`: time per step. `capacity`: room
-    for how many events; more of them set `overflow`.
+    for how many events; more of them set `overflow`, and so do, inside a compiled program, entries that are no counts.
 
-    **Raises:** `ShapeError`, `ValueError` for rasters that are none, `dt <= 0`.
+    **Raises:** `ShapeError`; `ValueError` for entries that are no whole numbers >= 0, for `dt <= 0`.
     """
     counts = jnp.asarray(raster)
     if counts.ndim != 2:
         raise ShapeError(f"from_raster: raster is {describe(counts)}, expected [time, size].")
     if not dt > 0 or capacity < 1:
         raise ValueError(f"from_raster: dt is {dt!r} and capacity {capacity!r}; expected dt > 0 and capacity >= 1.")
-    size = counts.shape[1]
-    flat = counts.ravel().astype(jnp.int32)
+    size, values = counts.shape[1], counts.ravel()
+    wrong = (values != jnp.floor(values)) | ~(values >= 0)
+    if not isinstance(wrong, Tracer) and np.any(wrong):
+        at = int(np.flatnonzero(wrong)[0])
+        raise ValueError(
+            f"from_raster: raster[{at // size}, {at % size}] is {values[at]}; expected how many spikes there are, a whole number"
+            " >= 0."
+        )
+    flat = jnp.where(wrong, 0, values).astype(jnp.int32)
     ends = jnp.cumsum(flat)
+    many = jnp.sum(flat)
     place = jnp.searchsorted(ends, jnp.arange(capacity, dtype=ends.dtype), side="right")
-    there = jnp.arange(capacity) < ends[-1]
+    there = jnp.arange(capacity) < many
     dtype = counts.dtype if jnp.issubdtype(counts.dtype, jnp.floating) else jnp.zeros(()).dtype
     times = jnp.where(there, (place // size) * jnp.asarray(dt, dtype), jnp.inf)
     indices = jnp.where(there, place % size, 0).astype(jnp.int32)
-    return Events(times, indices, jnp.minimum(ends[-1], capacity), ends[-1] > capacity, size)
+    return Events(times, indices, jnp.minimum(many, capacity), (many > capacity) | jnp.any(wrong), size)
 
 
 def to_raster(events: Events, *, steps: int, dt: float) -> Float[Array, "time size"]:
@@ -165,8 +175,13 @@ def merge(first: Events, *others: Events, capacity: int | None = None) -> Events
 
 
 def delayed(events: Events, delays: "float | Float[Array, ''] | Float[Array, 'size']") -> Events:
-    """All events later: by one delay, or by that of their channel. Differentiable in the delays."""
+    """All events later: by one delay, or by that of their channel. Differentiable in the delays.
+
+    **Raises:** `ShapeError`; `ValueError` for delays < 0, where they are known.
+    """
     by = jnp.asarray(delays, events.times.dtype)
+    if not isinstance(by, Tracer) and not np.all(np.asarray(by) >= 0):
+        raise ValueError(f"delayed: delays holds {np.min(np.asarray(by))}, expected delays >= 0.")
     if by.shape not in ((), (events.size,)):
         raise ShapeError(f"delayed: delays is {describe(by)}, expected a number or [{events.size}].")
     if by.ndim == 0:

@@ -60,12 +60,17 @@ class Neurons(eqx.Module):
 def at_start(dynamics: Dynamics) -> Neurons:
     """Before anything has happened."""
     zero = jnp.zeros_like(dynamics.start_v)
-    return Neurons(dynamics.start_v, dynamics.start_j, zero, zero, jnp.ones(zero.shape, bool))
+    return Neurons(dynamics.start_v, dynamics.start_j, zero, zero - jnp.inf, jnp.ones(zero.shape, bool))
+
+
+def rests(dynamics: Dynamics, since: Array, time: Array) -> Array:
+    """Whether an arrival finds a membrane standing still: also at the very end of a rest, as on the clock."""
+    return time <= since if dynamics.refractory else time < since
 
 
 def arrive(dynamics: Dynamics, neurons: Neurons, time: Array, jumps: Array) -> Neurons:
     """An event at `time` that adds `jumps` to all."""
-    resting = time < neurons.since
+    resting = rests(dynamics, neurons.since, time)
     # No maximum: at a tie its gradient would be shared out.
     free = jnp.where(resting, time, jnp.where(neurons.since > neurons.base, neurons.since, neurons.base))
     v, j = dynamics.flow(neurons.v, dynamics.fade(neurons.j, free - neurons.base), time - free)
@@ -150,7 +155,7 @@ def run(dynamics: Dynamics, inputs: Inputs, duration: float, capacity: int, *, d
         comes = ~fires & (arrival <= duration)
         from_outside = outside <= own
         loop, source = soonest // capacity, record.neurons[soonest % capacity]
-        channel = inputs.indices[jnp.minimum(seen, events - 1)] if events else jnp.zeros((), jnp.int32)
+        channel = inputs.indices[jnp.minimum(seen, events - 1)]
         jumps = jnp.where(from_outside, inputs.weights[channel], inputs.back[loop, source])
         when = jnp.where(comes, arrival, 0.0)
         got = arrive(dynamics, neurons, when, jumps)

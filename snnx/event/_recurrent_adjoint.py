@@ -7,7 +7,7 @@ from jaxtyping import Array, Float
 
 from snnx.event._dynamics import Dynamics
 from snnx.event._flow import response
-from snnx.event._recurrent import BACK, INPUT, NOTHING, SPIKE, Inputs, Neurons, Record, arrive, at_start, run
+from snnx.event._recurrent import BACK, INPUT, NOTHING, SPIKE, Inputs, Neurons, Record, arrive, at_start, rests, run
 
 
 @eqx.filter_custom_vjp
@@ -83,7 +83,7 @@ def _backward(
         fired, from_outside, returned = kind == SPIKE, kind == INPUT, kind == BACK
         # An arrival: what it adds, and when.
         jumps = jnp.where(from_outside, inputs.weights[channel], inputs.back[loop, n])
-        resting = time < a.since
+        resting = rests(dynamics, a.since, time)
         felt = jnp.where(resting, 0.0, p)
         if dynamics.tau_syn is None:
             of_jumps, of_time, late = felt, jumps * felt / dynamics.tau_mem, zero

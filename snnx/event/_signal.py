@@ -1,5 +1,7 @@
 """What flows between the parts of a network: events, each with what it is worth there, and constant currents."""
 
+import math
+from collections.abc import Mapping
 from typing import Any
 
 import equinox as eqx
@@ -10,6 +12,7 @@ from jaxtyping import Array, PyTree
 from snnx._errors import ShapeError
 from snnx.event._events import Events, delayed, ordered
 from snnx.layers import apply_step, is_linear
+from snnx.parameters import value
 
 
 class Own(eqx.Module):
@@ -63,7 +66,8 @@ class Signal(eqx.Module):
         sources = []
         for source in self.sources:
             if plain and len(self.shape) == 1:
-                weights = layer.weight.T if source.weights is None else source.weights @ layer.weight.T
+                into = jnp.asarray(value(layer.weight)).T
+                weights = into if source.weights is None else source.weights @ into
             else:
                 weights = jax.vmap(lambda w: apply(w) - base)(source.by_shape(self.shape, dtype))
             sources.append(Source(source.events, weights))
@@ -73,6 +77,11 @@ class Signal(eqx.Module):
 
     def delayed(self, path: str, delay: Array) -> "Signal":
         """All events later: by one delay, or each channel by its own, where the events are still those of single channels."""
+        if self.constant is not None:
+            raise ValueError(
+                f"event.simulate: part {path} delays a constant current (a bias before it), which has no events; put the delay"
+                " before the layer with the bias, or take a layer without one."
+            )
         sources = []
         for source in self.sources:
             if delay.ndim and source.weights is not None:
@@ -89,12 +98,25 @@ class Signal(eqx.Module):
             sources.append(Source(events, source.weights))
         return Signal(tuple(sources), self.constant, self.shape)
 
+    def known(self, spikes: Mapping[str, Events]) -> "Signal":
+        """With the spikes of populations that were still to be found."""
+        sources = []
+        for source in self.sources:
+            events = source.events
+            if isinstance(events, Own):
+                found = spikes[events.name]
+                events = found if events.delay is None else delayed(found, events.delay)
+            sources.append(Source(events, source.weights))
+        return Signal(tuple(sources), self.constant, self.shape)
+
     def merged(self, dtype: jnp.dtype) -> tuple[Array, Array, Array]:
         """All events as one list: times, indices, and `[channels, elements]` weights."""
         rows = [source.matrix(self.shape, dtype) for source in self.sources]
         lists = [source.events for source in self.sources if isinstance(source.events, Events)]
         if len(lists) == 1:
             return lists[0].times, lists[0].indices, rows[0]
+        if not lists:
+            return jnp.zeros(0, dtype), jnp.zeros(0, jnp.int32), jnp.zeros((1, math.prod(self.shape)), dtype)
         first, times, indices = 0, [], []
         for events in lists:
             times.append(events.times)

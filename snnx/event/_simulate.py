@@ -1,10 +1,12 @@
 import functools
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 from jaxtyping import Array, Bool, PyTree
 
 from snnx._errors import DtypeError, ShapeError, describe, unknown_name
@@ -24,7 +26,7 @@ from snnx.event.ode._spikes import spikes_of
 from snnx.layers import AbstractContainer, Add, Graph, Recurrent
 from snnx.layers import Delay as ClockDelay
 from snnx.neurons import LI, LIF, CubaLI, CubaLIF
-from snnx.parameters import value
+from snnx.parameters import AbstractParameter, value
 
 Gradient = Literal["eventprop", "autodiff"]
 Overflow = Literal["error", "report"]
@@ -36,9 +38,9 @@ class Run(eqx.Module):
     """What `simulate` returns.
 
     **Fields:**
-    - `output`: `Events` of the last neurons, or a `Membrane` where the model ends in a readout; of a graph with several outputs
-        a dict by name.
-    - `spikes`: the `Events` of every part that fires, by its path.
+    - `output`: `Events` of the last neurons, with their phantoms, or a `Membrane` where the model ends in a readout; of a graph
+        with several outputs a dict by name.
+    - `spikes`: the `Events` of every part that fires, by its path; without phantoms.
     - `overflow`: whether there were more events anywhere than there was room for.
     """
 
@@ -97,7 +99,8 @@ def simulate(
         solver, which also works forwards (`jax.jvp`), and more slowly.
     - `overflow`: `"error"` where there is no room for a spike, or `"report"` in `Run.overflow`.
     - `phantom`: whether neurons at the output that stay silent get a spike at `duration`, which comes earlier when the membrane
-        then is higher: $dt = -\tau_m\, dv / \vartheta$. So that a loss of spike times can wake them.
+        then is higher: $dt = -\tau_m\, dv / \vartheta$. So that a loss of spike times can wake them. The output's list gets room
+        for them.
     - `shape`: of one step of the input, where its channels are no list: `(2, 34, 34)`.
 
     **Returns:** a `Run`. **Raises:** `ValueError`, naming the part, for parts without such a solution; `ShapeError`,
@@ -132,17 +135,17 @@ def simulate(
             raise ShapeError(
                 f"event.simulate: events has times {describe(given.times)}; expected one example: use jax.vmap."
             )
+        if shape is not None and math.prod(shape) != given.size:
+            raise ShapeError(f"event.simulate: shape is {shape}, but events has {given.size} channels.")
     signals = {name: Signal((Source(e, None),), None, shape or (e.size,)) for name, e in inputs.items()}
-    last = next((path for path, part in reversed(list(walk(model))) if isinstance(part, FIRING)), "")
-    walker = _Walker(options, last, {})
+    walker = _Walker(options, {}, {})
     out = walker.run("", model, signals if isinstance(events, Mapping) else signals[""])
+    output = {name: walker.result(x) for name, x in out.items()} if isinstance(out, dict) else walker.result(out)
     spikes = walker.spikes
-    lists = [*spikes.values(), *inputs.values()]
-    full = functools.reduce(jnp.logical_or, [e.overflow for e in lists])
-    output = {name: _result(x) for name, x in out.items()} if isinstance(out, dict) else _result(out)
+    full = functools.reduce(jnp.logical_or, [e.overflow for e in (*spikes.values(), *inputs.values())])
     if overflow == "error":
-        output = eqx.error_if(
-            output,
+        output, spikes = eqx.error_if(
+            (output, spikes),
             full,
             "event.simulate: there are more events than there is room for; raise most= or capacity= (or that of the input), or"
             " take overflow='report'.",
@@ -151,11 +154,11 @@ def simulate(
 
 
 class _Walker(NamedTuple):
-    """Takes signals through the parts of a model, and notes the spikes of each."""
+    """Takes signals through the parts of a model, and notes the spikes of each, and what its silent neurons' phantoms are."""
 
     options: _Options
-    last: str
     spikes: dict[str, Events]
+    phantoms: dict[str, Callable[[], Array]]
 
     def run(self, path: str, part: PyTree, *xs: Any) -> Any:
         for x in xs:
@@ -163,6 +166,11 @@ class _Walker(NamedTuple):
                 raise ValueError(
                     f"event.simulate: part {path} ({type(part).__name__}) is given the membrane of a readout, which has no"
                     " events; a readout comes last."
+                )
+            if isinstance(x, dict) and not isinstance(part, (AbstractContainer, Graph)):
+                raise ValueError(
+                    f"event.simulate: part {path} ({type(part).__name__}) is given several signals by name: {', '.join(x)};"
+                    " expected one. A snnx.Graph takes several."
                 )
         (x, *more) = xs
         if isinstance(part, Add):
@@ -196,6 +204,10 @@ class _Walker(NamedTuple):
             times = jnp.asarray(part.delays).reshape(part.shape or ())
         if times.shape not in ((), x.shape):
             raise ShapeError(f"event.simulate: part {path} has delays {describe(times)}, but is given shape {x.shape}.")
+        if isinstance(times, Tracer) and not isinstance(getattr(part, "delay", None), AbstractParameter):
+            times = eqx.error_if(
+                times, times < 0, f"event.simulate: part {path} got a delay < 0; keep it above with snnx.Positive(...)."
+            )
         return x.delayed(path, times.astype(self.options.dtype))
 
     def readout(self, path: str, part: "LI | CubaLI", x: Signal) -> Membrane:
@@ -216,13 +228,8 @@ class _Walker(NamedTuple):
             jumps = jumps_of(weights, times, indices)
             times_until = jnp.minimum(times, options.duration)
             found = spikes_by_search(dynamics, times_until, jumps, options.duration, most, differentiable=True)
-        neurons = jnp.broadcast_to(jnp.arange(dynamics.size, dtype=jnp.int32), found.times.shape)
-        when, which = found.times.ravel(), neurons.ravel()
-        if options.phantom and path == self.last:
-            ghosts = _phantoms(dynamics, found.times[0], times, jumps_of(weights, times, indices), options.duration)
-            when, which = jnp.concatenate([when, ghosts]), jnp.concatenate([which, neurons[0]])
-        spikes = ordered(when, which, dynamics.size, _of(options.capacity, path, when.shape[0]))
-        return self.fired(path, eqx.tree_at(lambda e: e.overflow, spikes, spikes.overflow | found.more), x.shape)
+        self.phantoms[path] = lambda: _phantoms(dynamics, times, jumps_of(weights, times, indices), options.duration)
+        return self.fired(path, found.times, found.more, x.shape)
 
     def by_equation(self, path: str, part: AbstractODENeuron, x: Signal) -> Signal:
         options, kind = self.options, type(part).__name__
@@ -231,21 +238,43 @@ class _Walker(NamedTuple):
                 f"event.simulate: part {path} ({kind}) is given by an ODE, and in a loop that feeds back; expected it outside of"
                 " loops. In loops: LIF, CubaLIF."
             )
-        if options.phantom and path == self.last:
-            raise ValueError(
-                f"event.simulate: phantom=True needs LIF or CubaLIF at the end, but part {path} is {kind}, given by an ODE."
-            )
         times, indices, weights = x.merged(options.dtype)
         jumps, most = jumps_of(weights, times, indices), _of(options.most, path, 8)
         found, more = spikes_of(path, part, x.shape, times, jumps, x.constant, options.duration, most)
-        neurons = jnp.broadcast_to(jnp.arange(found.shape[1], dtype=jnp.int32), found.shape)
-        room = _of(options.capacity, path, found.size)
-        spikes = ordered(found.ravel(), neurons.ravel(), found.shape[1], room)
-        return self.fired(path, eqx.tree_at(lambda e: e.overflow, spikes, spikes.overflow | more), x.shape)
+        return self.fired(path, found, more, x.shape)
 
-    def fired(self, path: str, spikes: Events, shape: tuple[int, ...]) -> Signal:
-        self.spikes[path] = spikes
-        return Signal((Source(spikes, None),), None, shape)
+    def fired(self, path: str, times: Array, more: Array, shape: tuple[int, ...]) -> Signal:
+        """`times`: `[most, size]`, of each neuron's spikes."""
+        neurons = jnp.broadcast_to(jnp.arange(times.shape[1], dtype=jnp.int32), times.shape)
+        spikes = ordered(times.ravel(), neurons.ravel(), times.shape[1], _of(self.options.capacity, path, times.size))
+        self.spikes[path] = eqx.tree_at(lambda e: e.overflow, spikes, spikes.overflow | more)
+        return Signal((Source(self.spikes[path], None),), None, shape)
+
+    def result(self, x: Any) -> "Events | Membrane":
+        """What a model ends in."""
+        phantom = self.options.phantom
+        if isinstance(x, Membrane):
+            if phantom:
+                raise ValueError(
+                    "event.simulate: phantom=True needs neurons that fire at the end, but there is a readout."
+                )
+            return x
+        events = x.sources[0].events if len(x.sources) == 1 and x.sources[0].weights is None else None
+        if not isinstance(events, Events):
+            raise ValueError(
+                "event.simulate: the model ends in a linear layer; expected neurons that fire, or a readout LI or CubaLI."
+            )
+        if not phantom:
+            return events
+        path = next((path for path, spikes in self.spikes.items() if spikes is events and path in self.phantoms), None)
+        if path is None:
+            raise ValueError("event.simulate: phantom=True needs LIF or CubaLIF at the end, with nothing behind them.")
+        silent = events.first() == jnp.inf
+        ghosts = jnp.where(silent, self.phantoms[path](), jnp.inf)
+        when = jnp.concatenate([events.times, ghosts])
+        which = jnp.concatenate([events.indices, jnp.arange(events.size, dtype=jnp.int32)])
+        found = ordered(when, which, events.size, when.shape[0])
+        return eqx.tree_at(lambda e: e.overflow, found, events.overflow)
 
     def recurrent(self, path: str, part: Recurrent, x: Signal) -> Signal:
         name = _join(path, "neuron")
@@ -270,12 +299,23 @@ class _Walker(NamedTuple):
         dynamics, gains = [made[name][0] for name in names], [made[name][1] for name in names]
         given = [signals[name] for name in names]
         found = solve(list(names), dynamics, gains, given, options.duration, room, exactly=options.exactly)
-        return {name: self.fired(name, found[name], signals[name].shape) for name in names}
+        self.spikes.update(found)
+
+        def phantoms(name: str) -> Array:
+            times, indices, weights = signals[name].known(found).merged(options.dtype)
+            jumps = jumps_of(weights * made[name][1], times, indices)
+            return _phantoms(made[name][0], times, jumps, options.duration)
+
+        self.phantoms.update({name: functools.partial(phantoms, name) for name in names})
+        return {name: Signal((Source(found[name], None),), None, signals[name].shape) for name in names}
 
     def graph(self, path: str, graph: Graph, x: Any) -> Any:
         values: dict[str, Any] = dict(x) if isinstance(x, dict) else {graph.inputs[0]: x}
         if set(values) != set(graph.inputs):
-            raise ValueError(unknown_name("event.simulate", "input", next(iter(values)), graph.inputs))
+            raise ValueError(
+                f"event.simulate: events has {', '.join(map(repr, values))}; expected {', '.join(map(repr, graph.inputs))}, the"
+                " graph's inputs."
+            )
         wiring = graph.wiring()
         shape = {name: signal.shape for name, signal in values.items()}
         shapes = _on_the_clock(graph).step_shapes(shape if len(shape) > 1 else next(iter(shape.values())))
@@ -298,6 +338,14 @@ class _Walker(NamedTuple):
                 size = functools.reduce(lambda a, b: a * b, shapes[name][1], 1)
                 inside[name] = Signal((Source(Own(None, full[name], size), None),), None, shapes[name][1])
             waiting = [name for name in names if name not in firing]
+            for name in waiting:
+                inner = [part for _, part in walk(graph.nodes[name]) if isinstance(part, (*FIRING, LI, CubaLI))]
+                if inner and not isinstance(graph.nodes[name], AbstractODENeuron):
+                    raise ValueError(
+                        f"event.simulate: part {_join(path, name)} ({type(graph.nodes[name]).__name__}) stands in a cycle, with"
+                        f" {type(inner[0]).__name__} inside; expected LIF, CubaLIF, linear layers and delays there, each a node"
+                        " of the graph."
+                    )
             while waiting:
                 ready = [name for name in waiting if all(source in inside for source in wiring.sources[name])]
                 if not ready:
@@ -336,29 +384,18 @@ def _on_the_clock(graph: Graph) -> Graph:
     return replace(graph, nodes=nodes)
 
 
-def _phantoms(dynamics: Dynamics, first: Array, times: Array, jumps: Array, duration: float) -> Array:
-    """Of silent neurons the end, moved by the membrane there; of the others nothing."""
+def _phantoms(dynamics: Dynamics, times: Array, jumps: Array, duration: float) -> Array:
+    """The end, moved by the membrane there; of neurons that do not fire."""
     path = trajectory(dynamics, *_until(times, jumps, duration))
     v, _ = dynamics.flow(path.v[-1], path.j[-1], jnp.asarray(duration, dynamics.dtype) - path.starts[-1])
     scale = jax.lax.stop_gradient(dynamics.tau_mem / dynamics.threshold)
-    moved = duration - (v - jax.lax.stop_gradient(v)) * scale
-    return jnp.where(first < jnp.inf, jnp.inf, moved)
+    return duration - (v - jax.lax.stop_gradient(v)) * scale
 
 
 def _until(times: Array, jumps: Array, duration: float) -> tuple[Array, Array]:
     """What happens up to `duration`; entries behind it do nothing, at its end."""
     there = times <= duration
     return jnp.where(there, times, duration), jnp.where(there[:, None], jumps, 0.0)
-
-
-def _result(x: Any) -> Any:
-    if isinstance(x, Membrane):
-        return x
-    if len(x.sources) == 1 and x.sources[0].weights is None and isinstance(x.sources[0].events, Events):
-        return x.sources[0].events
-    raise ValueError(
-        "event.simulate: the model ends in a linear layer; expected neurons that fire, or a readout LI or CubaLI."
-    )
 
 
 def _of(given: PerPart | None, path: str, default: int) -> int:

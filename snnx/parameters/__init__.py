@@ -1,5 +1,6 @@
 """Parameters and their constraints."""
 
+from snnx.parameters._check import check_not_negative as check_not_negative
 from snnx.parameters._check import check_number as check_number
 from snnx.parameters._check import check_parameter_shape as check_parameter_shape
 from snnx.parameters._check import check_positive as check_positive

@@ -46,6 +46,14 @@ def check_positive(where: str, name: str, parameter: Parameter) -> None:
         raise ValueError(f"{where}: {name} must be positive, got {known.min():g}.")
 
 
+def check_not_negative(where: str, name: str, parameter: Parameter) -> None:
+    """Refuse a parameter that is no number, or has a value < 0."""
+    check_number(where, name, parameter)
+    known = _known(parameter)
+    if known is not None and known.size and known.min() < 0:
+        raise ValueError(f"{where}: {name} must not be negative, got {known.min():g}.")
+
+
 def check_range(where: str, name: str, parameter: Parameter, low: float, high: float) -> None:
     """Refuse a parameter with a value that is not strictly between `low` and `high`."""
     known = _known(parameter)
