@@ -41,22 +41,22 @@ def rounded(dtype, *numbers):
     return [float(np.asarray(x, dtype)) for x in numbers]
 
 
-def next_spike(u, drive, level, span, tau_mem, tau_syn):
+def next_spike(u, drive, level, span, tau_mem, tau_syn, *, twice=False):
     """Whether membranes `u` above rest get to a level within `span`, and when; arrays `[neurons]`."""
     zero = jnp.zeros_like(u)
     names = ("tau_mem", "tau_syn", "rest", "resistance", "start_v", "start_j", "threshold", "after")
     given = (tau_mem, tau_syn, zero, zero + 1, zero, zero, level, zero)
-    dynamics = Dynamics(**dict(zip(names, given, strict=True)), reset="subtract", refractory=0.0)
+    dynamics = Dynamics(**dict(zip(names, given, strict=True)), reset="subtract", refractory=0.0, twice=twice)
     end, _ = dynamics.flow(u, drive, span)
     return dynamics.reaches(u, drive, span, end), dynamics.time_to_threshold(u, drive, span)
 
 
-run = jax.jit(next_spike)
+run = jax.jit(next_spike, static_argnames="twice")
 
 
-def found_time(dtype, *numbers):
+def found_time(dtype, *numbers, twice=False):
     """The time of the one spike, infinity without."""
-    reaches, time = run(*(jnp.asarray([x], dtype) for x in numbers))
+    reaches, time = run(*(jnp.asarray([x], dtype) for x in numbers), twice=twice)
     return float(time[0]) if reaches[0] else np.inf
 
 
@@ -135,12 +135,14 @@ def membrane(time, u, drive, tau_mem, tau_syn):
 
 
 @functools.cache
-def cases(name, count=500):
+def cases(name, twice, count=500):
     """Random membranes below a level, levels above and below rest; as this precision rounds them."""
     rng = np.random.default_rng(5)
     tau_mem = np.exp(rng.uniform(np.log(2), np.log(50), count))
     special = rng.choice([1.0, 2.0, 0.5, 1 + 1e-4, 1 - 1e-6], count)
     ratio = np.where(rng.random(count) < 0.3, special, 10 ** rng.uniform(-1, 1, count))
+    if twice:
+        ratio[:] = 2.0
     level = rng.choice([1.0, 0.3, -0.5, -0.05], count)
     u = level - np.abs(rng.normal(0, 1, count)) * rng.choice([1.0, 1e-2, 1e-4, 3.0], count)
     drive, span = rng.normal(0, 6, count), np.exp(rng.uniform(-2, 6, count))
@@ -164,10 +166,11 @@ def first_time(u, drive, level, span, tau_mem, tau_syn):
     return brentq(above, grid[k - 1], grid[k], xtol=1e-16, rtol=1e-14), (values.max() - level) / abs(level)
 
 
-def test_the_next_spike_is_where_brentq_finds_it(dtype):
-    given = cases(dtype.name)
+@pytest.mark.parametrize("twice", [False, True])
+def test_the_next_spike_is_where_brentq_finds_it(dtype, twice):
+    given = cases(dtype.name, twice)
     eps = np.finfo(dtype).eps
-    crosses, time = run(*map(jnp.asarray, given))
+    crosses, time = run(*map(jnp.asarray, given), twice=twice)
     assert time.dtype == dtype
     crosses, time = np.asarray(crosses), np.asarray(time, np.float64)
     numbers = np.asarray(given, np.float64)
@@ -197,9 +200,9 @@ def test_equal_constants_have_lamberts_function(u, drive, level, x64):
     np.testing.assert_allclose(found_time(float, u, drive, level, 200.0, tau, tau), expected, rtol=1e-12)
 
 
-@pytest.mark.parametrize("ratio", [2.0, 0.5])
+@pytest.mark.parametrize(("ratio", "twice"), [(2.0, True), (2.0, False), (0.5, False)])
 @pytest.mark.parametrize(("u", "drive", "level"), [*PAPER, (0.0, 4.1, 1.0), (0.0, 1.9, 1.0)])
-def test_constants_of_ratio_two_have_a_quadratic(ratio, u, drive, level, x64):
+def test_constants_of_ratio_two_have_a_quadratic(ratio, twice, u, drive, level, x64):
     r"""With $x = e^{-s}$, $s$ in units of the slower constant: $u x + r(x - x^2) = \theta$, or $u x^2 + 2 r (x - x^2)$."""
     tau_mem = 13.0
     slower = max(tau_mem, tau_mem / ratio)
@@ -208,31 +211,39 @@ def test_constants_of_ratio_two_have_a_quadratic(ratio, u, drive, level, x64):
     rising = [x.real for x in roots if x.imag == 0 and 0 < x.real < 1 and 2 * a * x.real + b < 0]
     expected = -slower * np.log(max(rising)) if rising else np.inf
     np.testing.assert_allclose(
-        found_time(float, u, drive, level, 400.0, tau_mem, tau_mem / ratio), expected, rtol=1e-12
+        found_time(float, u, drive, level, 400.0, tau_mem, tau_mem / ratio, twice=twice), expected, rtol=1e-12
     )
 
 
 def test_a_membrane_that_only_just_reaches_its_level(dtype):
     """A hair below its maximum it is reached, at about the maximum; a hair above it is not."""
     eps = float(np.finfo(dtype).eps)
-    for tau_mem, tau_syn in [(10.0, 10.0), (10.0, 5.0), (20.0, 4.0), (5.0, 30.0), (10.0, 9.999)]:
+    for tau_mem, tau_syn, twice in [
+        (10.0, 10.0, False),
+        (10.0, 5.0, False),
+        (10.0, 5.0, True),
+        (20.0, 4.0, False),
+        (5.0, 30.0, False),
+        (10.0, 9.999, False),
+    ]:
         tau_mem, tau_syn = rounded(dtype, tau_mem, tau_syn)
         top = tau_mem if tau_mem == tau_syn else np.log(tau_mem / tau_syn) / (1 / tau_syn - 1 / tau_mem)
         maximum = 3.0 * float(membrane(top, 0.0, 1.0, tau_mem, tau_syn))
         for hair in (8 * eps, 1e3 * eps):
             level = maximum * (1 - hair)
-            time = found_time(dtype, 0.0, 3.0, level, 1e3, tau_mem, tau_syn)
+            time = found_time(dtype, 0.0, 3.0, level, 1e3, tau_mem, tau_syn, twice=twice)
             width = np.sqrt(2 * hair * tau_mem * tau_syn)  # of the parabola
             assert abs(time - (top - width)) < 0.5 * width + 1e-3 * np.sqrt(eps) * top
             assert found_time(dtype, 0.0, 3.0, maximum * (1 + hair), 1e3, tau_mem, tau_syn) == np.inf
 
 
-def test_a_membrane_at_its_level_fires_at_once_if_it_rises(dtype):
-    assert abs(found_time(dtype, 1.0, 3.0, 1.0, 5.0, 10.0, 5.0)) < 1e-5
-    assert found_time(dtype, 1.0, 0.5, 1.0, 100.0, 10.0, 5.0) == np.inf
+@pytest.mark.parametrize("twice", [False, True])
+def test_a_membrane_at_its_level_fires_at_once_if_it_rises(dtype, twice):
+    assert abs(found_time(dtype, 1.0, 3.0, 1.0, 5.0, 10.0, 5.0, twice=twice)) < 1e-5
+    assert found_time(dtype, 1.0, 0.5, 1.0, 100.0, 10.0, 5.0, twice=twice) == np.inf
     # it falls, turns and comes back, to a level below rest
     u, drive = -0.5, -2.0
-    time = found_time(dtype, u, drive, u, 200.0, 10.0, 5.0)
+    time = found_time(dtype, u, drive, u, 200.0, 10.0, 5.0, twice=twice)
     expected = -10.0 * np.log(np.roots([-drive, u + drive, -u]).min())
     np.testing.assert_allclose(time, expected, rtol=1e-5)
 
@@ -241,7 +252,9 @@ def test_there_is_no_spike_without_a_drive_but_to_a_level_below_rest(dtype):
     assert found_time(dtype, 0.5, 0.0, 1.0, 1e4, 10.0, 5.0) == np.inf
     assert found_time(dtype, -0.5, -3.0, 1.0, 1e4, 10.0, 5.0) == np.inf
     assert found_time(dtype, 0.0, 0.0, 1.0, 1e4, 10.0, 5.0) == np.inf
-    np.testing.assert_allclose(found_time(dtype, -0.8, 0.0, -0.2, 1e4, 10.0, 5.0), 10.0 * np.log(4), rtol=1e-5)
+    for twice in (False, True):
+        found = found_time(dtype, -0.8, 0.0, -0.2, 1e4, 10.0, 5.0, twice=twice)
+        np.testing.assert_allclose(found, 10.0 * np.log(4), rtol=1e-5)
     before = 10.0 * np.log(4) * (1 - 1e-4)
     assert found_time(dtype, -0.8, 0.0, -0.2, before, 10.0, 5.0) == np.inf
 

@@ -40,6 +40,7 @@ def joined(dynamics: list[Dynamics], names: list[str]) -> Dynamics:
         after=together("after"),
         reset=first.reset,
         refractory=first.refractory,
+        twice=all(d.twice for d in dynamics),
     )
 
 

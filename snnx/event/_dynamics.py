@@ -6,7 +6,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from snnx.event._flow import bracket, highest, response, time_to_level
+from snnx.event._flow import bracket, highest, response, time_at_twice, time_to_level
 
 Reset = Literal["subtract", "value"]
 
@@ -30,6 +30,7 @@ class Dynamics(eqx.Module):
     after: Float[Array, "size"]
     reset: Reset = eqx.field(static=True)
     refractory: float = eqx.field(static=True)
+    twice: bool = eqx.field(static=True, default=False)  # whether tau_mem is known to be twice tau_syn
 
     @property
     def size(self) -> int:
@@ -84,5 +85,7 @@ class Dynamics(eqx.Module):
             low = (level < 0.0) & (u < level)
             return self.tau_mem * jnp.log(jnp.where(low, u / jnp.where(low, level, 1.0), 1.0))
         drive = self.drive(j)
+        if self.twice:
+            return time_at_twice(u, drive, level, span, self.tau_mem)
         after, until = bracket(u, drive, level, span, self.tau_mem, self.tau_syn)
         return time_to_level(u, drive, level, after, until, self.tau_mem, self.tau_syn)

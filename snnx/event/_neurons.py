@@ -34,7 +34,7 @@ def dynamics_of(path: str, neuron: Any, shape: tuple[int, ...], constant: Array 
         per_event, tau_mem, tau_syn, resistance = gain(neuron.r, lam), flat(value(neuron.tau)), None, flat(1.0)
         current = None if constant is None else constant * per_event / lam
         rest = v_leak if current is None else v_leak + current
-        start_j = flat(0.0)
+        start_j, twice = flat(0.0), False
     else:
         lam = relaxation(neuron.tau_syn, neuron.dt, neuron.method)
         per_event, tau_mem, tau_syn = gain(neuron.w_in, lam), flat(value(neuron.tau_mem)), flat(value(neuron.tau_syn))
@@ -43,6 +43,8 @@ def dynamics_of(path: str, neuron: Any, shape: tuple[int, ...], constant: Array 
         current = None if constant is None else constant * per_event / lam
         rest = v_leak if current is None else v_leak + ohm * current
         start_j, resistance = flat(0.0 if current is None else -current), flat(ohm)
+        mem, syn = value(neuron.tau_mem), value(neuron.tau_syn)
+        twice = isinstance(mem, (int, float)) and isinstance(syn, (int, float)) and mem == 2 * syn
     threshold, after, reset = flat(jnp.inf), flat(0.0), "subtract"
     if isinstance(neuron, (LIF, CubaLIF)):
         threshold = flat(value(neuron.threshold))
@@ -64,6 +66,7 @@ def dynamics_of(path: str, neuron: Any, shape: tuple[int, ...], constant: Array 
         after,
         _as_reset(reset),
         float(getattr(neuron, "refractory", 0) * neuron.dt),
+        twice,
     )
     return dynamics, flat(per_event)
 

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from snnx.event._anywhere import anywhere
 from snnx.event._dynamics import Dynamics
 
 NOTHING, INPUT, BACK, SPIKE = range(4)  # what a step of the loop was
@@ -194,6 +195,6 @@ def run(dynamics: Dynamics, inputs: Inputs, duration: float, capacity: int, *, d
     def go(state: tuple) -> Array:
         number, carry = state
         last = carry[1].kind[jnp.maximum(number - 1, 0)]
-        return (number < steps) & ((number == 0) | (last != NOTHING)) & ~carry[1].more
+        return anywhere((number < steps) & ((number == 0) | (last != NOTHING)) & ~carry[1].more)
 
     return jax.lax.while_loop(go, lambda s: (s[0] + 1, step(*s)), (jnp.zeros((), jnp.int32), carry))[1][1]

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from snnx.event._anywhere import anywhere
 from snnx.event._dynamics import Dynamics
 from snnx.event._flow import response
 from snnx.event._recurrent import BACK, INPUT, NOTHING, SPIKE, Inputs, Neurons, Record, arrive, at_start, rests, run
@@ -75,10 +76,14 @@ def _backward(
         *(zero, zero, end, record.since_end, sigma, jnp.zeros_like(end), zero, jnp.zeros_like(sigma), zero, zero), *sums
     )
 
-    def step(a: _Adjoint, row: tuple) -> tuple[_Adjoint, None]:
-        kind, time, n, loop, spike, event, channel = row
-        real = kind != NOTHING
-        time = jnp.where(real, time, a.time)
+    rows = (record.kind, *_steps(record, inputs, capacity))
+
+    def step(state: tuple[Array, _Adjoint]) -> tuple[Array, _Adjoint]:
+        left, a = state
+        number = jnp.maximum(left - 1, 0)
+        kind, time, n, loop, spike, event, channel = jax.tree.map(lambda x: x[number], rows)
+        kind = jnp.where(left > 0, kind, NOTHING)  # others of the batch may not be at their beginning yet
+        time = jnp.where(kind != NOTHING, time, a.time)
         p, q = _flow_back(dynamics, a, time)
         fired, from_outside, returned = kind == SPIKE, kind == INPUT, kind == BACK
         # An arrival: what it adds, and when.
@@ -107,7 +112,7 @@ def _backward(
         def add(x: Array, index: object, value: Array, condition: Array) -> Array:
             return x.at[index].add(jnp.where(condition, value, 0.0))
 
-        new = _Adjoint(
+        return number, _Adjoint(
             p=p.at[n].set(jnp.where(fired, before, p[n])),
             q=q,
             time=time,
@@ -123,10 +128,9 @@ def _backward(
             back=add(a.back, (loop, n), of_jumps, returned),
             delays=add(a.delays, (loop, n), of_time, returned),
         )
-        return jax.tree.map(lambda x, old: jnp.where(real, x, old), new, a), None
 
-    rows = (record.kind, *_steps(record, inputs, capacity))
-    found, _ = jax.lax.scan(step, at_end, rows, reverse=True)
+    happened = jnp.sum(record.kind != NOTHING, dtype=jnp.int32)
+    _, found = jax.lax.while_loop(lambda state: anywhere(state[0] > 0), step, (happened, at_end))
     d_dynamics = jax.tree.map(jnp.zeros_like, dynamics)
     others = eqx.tree_at(lambda d: (d.threshold, d.after), perturbed[0], (False, False))
     if any(jax.tree.leaves(others)):
