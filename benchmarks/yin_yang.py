@@ -30,7 +30,7 @@ def network(seed: int) -> snnx.Sequential:
     first = eqx.nn.Linear(5, HIDDEN, use_bias=False, key=key_1)
     first = eqx.tree_at(lambda layer: layer.weight, first, 4.5 + 3.6 * jax.random.normal(key_1, (HIDDEN, 5)))
     second = eqx.nn.Linear(HIDDEN, 3, use_bias=False, key=key_2)
-    second = eqx.tree_at(lambda layer: layer.weight, second, 0.4 * jax.random.normal(key_2, (3, HIDDEN)))
+    second = eqx.tree_at(lambda layer: layer.weight, second, 0.2 + 0.4 * jax.random.normal(key_2, (3, HIDDEN)))
     once = snnx.CubaLIF(20.0, 5.0, r=1.0, reset=snnx.ValueReset(0.0), refractory=2 * STEPS, method="exact")
     return snnx.Sequential([first, once, second, snnx.CubaLI(20.0, 5.0, r=1.0, method="exact")])
 

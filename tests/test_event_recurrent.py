@@ -289,16 +289,17 @@ def test_huge_weights_have_numbers_for_gradients(size_of_weights, x64):
 def test_in_a_batch_each_example_has_its_own_end(x64):
     """One without a spike, one with few, one with many: values and gradients are those of each alone."""
     kind = next(iter(KINDS))
-    p, indices = parameters(kind), channels()
+    p, indices = jax.tree.map(jnp.asarray, parameters(kind)), channels()
 
     def of_weights(weights):
         value, found = loss(p | {"weights": weights}, indices, kind, "eventprop")
         return value, found.count
 
-    gradient = jit(jax.value_and_grad(of_weights, has_aux=True))
+    gradient = jax.value_and_grad(of_weights, has_aux=True)
     each = [p["weights"] * scale for scale in (0.0, 0.5, 1.0)]
-    together, alone = jit(jax.vmap(gradient))(jnp.stack(each)), [gradient(weights) for weights in each]
+    together, one_by_one = jit(jax.vmap(gradient))(jnp.stack(each)), jit(gradient)
     counts = together[0][1]
     assert counts[0] == 0 < counts[1] < counts[2]
-    for i, one in enumerate(alone):
-        jax.tree.map(lambda a, b, i=i: np.testing.assert_allclose(a[i], b, rtol=1e-12, atol=1e-12), together, one)
+    for i, weights in enumerate(each):
+        alone = one_by_one(weights)
+        jax.tree.map(lambda a, b, i=i: np.testing.assert_allclose(a[i], b, rtol=1e-12, atol=1e-12), together, alone)
