@@ -6,7 +6,7 @@ to event.
 Linear(64, 256), 256 recurrent CubaLIF neurons with `method="exact"`, Linear(256, 20), a CubaLI that is averaged over time, a
 batch of 16. Memory is XLA's count of temporaries for the compiled gradient; rounds of timing are interleaved. On the grid the
 input goes on for as long as there are steps; event-driven, the spikes are the same for every duration: 128 at the input of each
-example, all within the first 125 units, and room for 1024 of the neurons.
+example, all within the first 125 units, and room for 128 of the neurons.
 """
 
 import argparse
@@ -32,7 +32,7 @@ WAYS: dict[str, tuple[snnx.neurons.EventProp | None, dict[str, Any]]] = {
     "EventProp": (snnx.neurons.EventProp(), KEPT),
     "EventProp, simulate's default": (snnx.neurons.EventProp(), {}),
 }
-EVENT_DRIVEN, EVENTS, ROOM = "EventProp, event-driven", 128, 1024
+EVENT_DRIVEN, EVENTS, ROOM = "EventProp, event-driven", 128, 128
 COLORS = {"BPTT": "#8a949e", "EventProp": "#1f5f9f"}
 
 

@@ -1,7 +1,8 @@
 """EventProp beside a surrogate: `snnx train DATASET --network recurrent` with either gradient, on the same network and recipe.
 
-    python benchmarks/speech.py --root data --dataset fsdd [--seeds 3] [--epochs N] [--steps N] [--json results.json]
-    python benchmarks/speech.py --root made --dataset shd --steps 200      (`made` is from heidelberg_like.py)
+    python benchmarks/speech.py --root data --dataset fsdd [--seeds 3] [--json results.json]
+    python benchmarks/speech.py --root made --dataset shd --steps 140 --channel-shift 10 --blend off
+    (`made` is from heidelberg_like.py; other options are handed on to `snnx train`)
 
 Test accuracy on the official split, of the epoch that did best on the validation split; seconds per epoch, and the temporaries
 of the compiled gradient of one batch on one device, by XLA's count. The epochs that are timed are apart from the runs, in one
@@ -32,9 +33,7 @@ def words_of(args, gradient, seed):
     """The call, as on the command line."""
     words = ["train", args.dataset, "--root", str(args.root), "--network", "recurrent", "--gradient", gradient]
     words += ["--seed", str(seed)]
-    for name in ("epochs", "steps"):
-        words += [] if getattr(args, name) is None else [f"--{name}", str(getattr(args, name))]
-    return words
+    return [*words, *args.others]
 
 
 def run(args, gradient, seed):
@@ -101,14 +100,13 @@ def cost(args, rounds=3):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    form = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=form, allow_abbrev=False)
     parser.add_argument("--root", type=pathlib.Path, required=True, help="as for `snnx train`")
     parser.add_argument("--dataset", choices=("shd", "fsdd"), default="shd")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--epochs", type=int, help="by default the recipe's")
-    parser.add_argument("--steps", type=int, help="likewise")
     parser.add_argument("--json", help="write the figures to this file")
-    args = parser.parse_args()
+    args, args.others = parser.parse_known_args()
     snnx.use_cores()
     runs = []
     for seed in range(args.seeds):

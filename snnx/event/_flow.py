@@ -100,6 +100,8 @@ def time_to_level(
     membrane is concave, so that Newton comes from the left without ever leaving. It starts from the parabola at `until`
     where that is a maximum.
     """
+    numbers = jnp.broadcast_arrays(u, drive, level, after, until, tau_mem, tau_syn)
+    u, drive, level, after, until, tau_mem, tau_syn = jax.lax.stop_gradient(numbers)
     curvature = drive * jnp.exp(-until / tau_syn) / (tau_mem * tau_syn)  # minus the second derivative at a maximum
     end = u * jnp.exp(-until / tau_mem) + drive * response(until, tau_mem, tau_syn)
     slope = (drive * jnp.exp(-until / tau_syn) - end) / tau_mem
@@ -107,14 +109,17 @@ def time_to_level(
     back = jnp.sqrt(2.0 * jnp.maximum(end - level, 0.0) / jnp.where(curvature > 0, curvature, 1.0))
     straight = after + jnp.clip((level - u) / jnp.where(end == u, 1.0, end - u), 0.0, 1.0) * (until - after)
     start = jnp.where(flat & (curvature > 0), jnp.clip(until - back, 0.0, until), straight)
-    low, high, time = after, until, start
     slack = 16.0 * jnp.finfo(u.dtype).eps * until
-    for _ in range(_NEWTON.get(jnp.dtype(u.dtype), 8)):
+
+    def closer(_: Array, state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        low, high, time = state
         away = jnp.exp(-time / tau_mem)
         v = u * away + drive * response(time, tau_mem, tau_syn)
         slope = (drive * jnp.exp(-time / tau_syn) - v) / tau_mem
         low, high = jnp.where(v < level, time, low), jnp.where(v < level, high, time)
         step = time - (v - level) / jnp.where(slope == 0.0, 1.0, slope)
         inside = (step >= low - slack) & (step <= high + slack) & (slope != 0.0)
-        time = jnp.where(inside, jnp.clip(step, low, high), 0.5 * (low + high))
-    return jax.lax.stop_gradient(time)
+        return low, high, jnp.where(inside, jnp.clip(step, low, high), 0.5 * (low + high))
+
+    # A loop: written out, it would take five times longer to compile.
+    return jax.lax.fori_loop(0, _NEWTON.get(jnp.dtype(u.dtype), 8), closer, (after, until, start))[2]
