@@ -110,12 +110,12 @@ def parameters_of(net):
 
 
 def as_model(params):
-    """With `w_in` a cell takes the share $\\lambda_s$ of an input; a bias is a current per time and is taken whole."""
+    """With `w_in` a cell takes the share $\\lambda_s$ of an input at every step; it decays with $\\tau_s$ until the next."""
     per_jump = [-jnp.expm1(-1.0 / p["tau_syn"])[:, None] for p in params]
     first, second, last = params
 
     def into(p, share):
-        return linear(p["weights"] / share, p["bias"])
+        return linear(p["weights"] / share, p["bias"] / (share[:, 0] * p["tau_syn"]))
 
     def neuron(p, cell, **options):
         named = {name: p[name] for name in ("tau_mem", "tau_syn", "r", "w_in", "v_leak")}
@@ -216,7 +216,7 @@ STRUCTURES = {
     ),
     "scale": (lambda: [snnx.Scale(jnp.asarray(FACTORS)), linear(W)], None, lambda x: W @ (FACTORS * x)),
     "nested": (lambda: [snnx.Sequential([snnx.Sequential([linear(W)]), snnx.Scale(2.0)])], None, lambda x: 2 * W @ x),
-    "dropout": (lambda: [eqx.nn.Dropout(0.5), linear(W)], None, lambda x: W @ x),
+    "dropout": (lambda: [eqx.nn.Dropout(0.5, inference=True), linear(W)], None, lambda x: W @ x),
     "parallel": (
         lambda: [snnx.Parallel([linear(W, FACTORS[:3]), linear(V)], snnx.Add())],
         None,
@@ -256,9 +256,18 @@ def test_linear_layers_weigh_events_and_a_bias_is_a_constant_current(name, x64):
         np.testing.assert_allclose(jump, expected(x) - expected(zero), rtol=1e-12, atol=1e-14)
     rest = 0.25 + expected(zero) / -np.expm1(-1 / 10.0)
     np.testing.assert_allclose(membrane.dynamics.rest, rest, rtol=1e-12)
-    clock, _ = snnx.simulate(eqx.nn.inference_mode(model), jnp.zeros((300, *zero.shape)))
+    clock, _ = snnx.simulate(model, jnp.zeros((300, *zero.shape)))
     np.testing.assert_allclose(clock[-1], rest, rtol=1e-10)
     np.testing.assert_allclose(membrane.at(jnp.asarray([0.0]))[0], 0.25)
+
+
+@pytest.mark.parametrize("method", ["exponential", "exact", "euler"])
+def test_a_bias_draws_a_membrane_to_where_long_steps_draw_it(method, x64):
+    """Steps of half a synapse's time constant, by each method."""
+    model = snnx.Sequential([linear([[0.0]], [0.3]), snnx.CubaLI(15.0, 2.0, r=1.0, method=method)])
+    clock, _ = snnx.simulate(model, jnp.zeros((200, 1)))
+    membrane = event.simulate(model, event.make_events([jnp.inf], [0], size=1, dtype=float), duration=200.0).output
+    np.testing.assert_allclose(membrane.at(jnp.asarray([200.0])), clock[-1:], rtol=1e-2)
 
 
 def test_a_constant_current_is_that_of_the_clock(x64):
@@ -611,6 +620,7 @@ REFUSED = [
         r"part 2 \(Linear\) is given the membrane of a readout, which has no events; a readout comes last",
     ),
     spoken(lambda: snnx.Sequential([cuba(), linear(INTO)]), "the model ends in a linear layer; expected neurons that fire"),
+    spoken(lambda: snnx.Sequential([linear(INTO), eqx.nn.Dropout(0.5), cuba()]), r"part 1 \(Dropout\) is random"),
     spoken(lambda: linear(INTO), "model is .*; expected a cell", TypeError),
     spoken(one_layer, "events is .*; expected snnx.event.Events", TypeError, events=jnp.ones(3)),
     spoken(

@@ -171,8 +171,16 @@ def test_inside_a_program_what_is_wrong_overflows():
         ),
         (lambda: event.make_events([1.0], [-1], size=2), ValueError, r"indices\[0\] is -1"),
         (lambda: event.make_events([1.0, 2.0], [0, 0], size=2, capacity=1), ValueError, "2 events, but capacity is 1"),
-        (lambda: event.make_events([1.0], [0], size=0), ValueError, "size is 0 and capacity None; expected at least 1"),
-        (lambda: event.make_events([1.0], [0], size=1, capacity=0), ValueError, "capacity 0; expected at least 1"),
+        (
+            lambda: event.make_events([1.0], [0], size=0),
+            ValueError,
+            "size is 0 and capacity None; expected whole numbers >= 1",
+        ),
+        (
+            lambda: event.make_events([1.0], [0], size=1, capacity=0),
+            ValueError,
+            "capacity 0; expected whole numbers >= 1",
+        ),
         (lambda: event.from_raster(np.ones(3), 1.0, capacity=3), ShapeError, r"raster is .*, expected \[time, size\]"),
         (lambda: event.from_raster(np.ones((3, 1)), 0.0, capacity=3), ValueError, "dt is 0.0 and capacity 3"),
         (lambda: event.from_raster(np.ones((3, 1)), 1.0, capacity=0), ValueError, "expected dt > 0 and capacity >= 1"),
@@ -182,6 +190,14 @@ def test_inside_a_program_what_is_wrong_overflows():
 def test_what_is_wrong_is_refused(call, error, text):
     with pytest.raises(error, match=text):
         call()
+
+
+@pytest.mark.parametrize("dt", [1e-3, 5e-3, 0.01, 0.1, 1.0])
+def test_a_long_raster_comes_back_from_its_events(dt):
+    raster = np.ones((1000, 1), np.float32)
+    events = event.from_raster(raster, dt, capacity=1000)
+    assert events.times.dtype == np.float32
+    np.testing.assert_array_equal(event.to_raster(events, steps=1000, dt=dt), raster)
 
 
 def test_whole_numbers_are_times():

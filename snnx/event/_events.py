@@ -74,6 +74,8 @@ def make_events(
     **Raises:** `ShapeError`, `DtypeError`, and `ValueError` for times < 0 or NaN, for indices out of range, and for more events
     than `capacity`.
     """
+    if dtype is not None and not jnp.issubdtype(dtype, jnp.floating):
+        raise DtypeError(f"make_events: dtype is {dtype!r}, expected one of floats.")
     when, which = jnp.asarray(times, dtype), jnp.asarray(indices)
     if jnp.issubdtype(when.dtype, jnp.integer):
         when = when.astype(jnp.zeros(()).dtype)
@@ -85,8 +87,8 @@ def make_events(
         raise DtypeError(
             f"make_events: times is {describe(when)}, indices {describe(which)}; expected floats and integers."
         )
-    if size < 1 or (capacity is not None and capacity < 1):
-        raise ValueError(f"make_events: size is {size} and capacity {capacity}; expected at least 1.")
+    if not isinstance(size, int) or size < 1 or (capacity is not None and capacity < 1):
+        raise ValueError(f"make_events: size is {size!r} and capacity {capacity!r}; expected whole numbers >= 1.")
     _check_values(when, which, size, capacity)
     which = which.astype(jnp.int32)
     known = (when >= 0) & (which >= 0) & (which < size)
@@ -146,10 +148,14 @@ def from_raster(raster: "Float[Array, 'time size'] | np.ndarray", dt: float, *, 
 def to_raster(events: Events, *, steps: int, dt: float) -> Float[Array, "time size"]:
     r"""How many events there are in each step: $x_{k,c}$ counts those of channel $c$ with $k \Delta t \le t < (k+1) \Delta t$.
 
-    A time within a millionth of a step below a border counts as on it, so that `from_raster` is undone. Events behind the last
-    step make the whole raster NaN rather than get lost. It has no gradient.
+    A time that lies below a border by rounding alone (some units in the last place) counts as on it, so that `from_raster` is
+    undone. Events behind the last step make the whole raster NaN rather than get lost. It has no gradient.
+
+    **Raises:** `ValueError` for `dt <= 0` or `steps < 1`.
     """
-    k = jnp.floor(events.times / dt + 1e-6)
+    if not dt > 0 or steps < 1:
+        raise ValueError(f"to_raster: dt is {dt!r} and steps {steps!r}; expected dt > 0 and steps >= 1.")
+    k = jnp.floor(events.times / dt * (1.0 + 4.0 * jnp.finfo(events.times.dtype).eps))
     late = jnp.any((k >= steps) & events.there)
     k = jnp.where(events.there, k, steps).astype(jnp.int32)
     raster = jnp.zeros((steps, events.size), events.times.dtype).at[k, events.indices].add(1.0, mode="drop")

@@ -93,7 +93,7 @@ def next_spikes(
     v, j, begin, span = map(there, (ahead.v, ahead.j, ahead.begin, ahead.span))
     above, behind = there(ahead.above), there(ahead.behind)
     # An event without a synapse, or the beginning, may lift the membrane; else only rounding puts it above at a start.
-    pinned = above & ((event == 0) | ~behind) if dynamics.tau_syn is not None else above
+    pinned = above & ((begin == 0.0) | ~behind) if dynamics.tau_syn is not None else above
     wait = jax.lax.stop_gradient(jnp.where(above | ~fires, 0.0, dynamics.time_to_threshold(v, j, span)))
     arrived, current = dynamics.flow(v, j, wait)
     slope = dynamics.slope(jnp.where(pinned, v, dynamics.threshold), current)

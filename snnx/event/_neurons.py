@@ -40,7 +40,9 @@ def dynamics_of(path: str, neuron: Any, shape: tuple[int, ...], constant: Array 
         per_event, tau_mem, tau_syn = gain(neuron.w_in, lam), flat(value(neuron.tau_mem)), flat(value(neuron.tau_syn))
         leak = relaxation(neuron.tau_mem, neuron.dt, neuron.method)
         ohm = 1.0 / leak if neuron.r is None else value(neuron.r)
-        current = None if constant is None else constant * per_event / lam
+        # Of what comes at every step the mean current: an exact step lets it decay, the others hold it.
+        held = neuron.dt / value(neuron.tau_syn) if neuron.method == "exact" else lam
+        current = None if constant is None else constant * per_event / held
         rest = v_leak if current is None else v_leak + ohm * current
         start_j, resistance = flat(0.0 if current is None else -current), flat(ohm)
         mem, syn = value(neuron.tau_mem), value(neuron.tau_syn)

@@ -77,7 +77,8 @@ def arrive(dynamics: Dynamics, neurons: Neurons, time: Array, jumps: Array) -> N
     v, j = dynamics.flow(neurons.v, dynamics.fade(neurons.j, free - neurons.base), time - free)
     v, j = jnp.where(resting, neurons.v, v), jnp.where(resting, dynamics.fade(neurons.j, time - neurons.base), j)
     v_new, j_new = dynamics.add(v, j, jumps)
-    lifted = resting & neurons.lifted if dynamics.tau_syn is not None else jnp.ones_like(resting)
+    still = resting | (time <= neurons.base)
+    lifted = still & neurons.lifted if dynamics.tau_syn is not None else jnp.ones_like(resting)
     return Neurons(jnp.where(resting, v, v_new), j_new, jnp.full_like(v, time), neurons.since, lifted)
 
 

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool
 
 from snnx._errors import DtypeError, ShapeError, describe, unknown_name
@@ -47,8 +48,9 @@ def simulate(
     r"""Run a network in continuous time, from spike to spike, and differentiate it exactly.
 
     The same model as on the clock. Between events membranes follow their equation in closed form; an event adds what it adds at
-    one step of the neurons' clock (`dt` has no other meaning here). A bias is a constant current. Feedback arrives at
-    once, but for delays. Neurons that do not feed each other are solved layer by layer: only the times of spikes pass between.
+    one step of the neurons' clock. A bias is a constant current: the mean of what it adds at every step. `dt` has no other
+    meaning here; with `w_in` None a bias is worth more where steps are shorter, as on the clock. Feedback arrives at once, but
+    for delays. Neurons that do not feed each other are solved layer by layer: only the times of spikes pass between.
 
     ```python
     events = snnx.event.make_events([3.0, 1.5], [0, 2], size=5)
@@ -57,6 +59,9 @@ def simulate(
     run.output.mean(), run.output.maximum(), run.output.at(times)  # a readout's membranes
     many = jax.vmap(lambda e: snnx.event.simulate(model, e, duration=60.0).output.first())(batch_of_events)
     ```
+
+    Call it within `jax.jit`: each call outside compiles its loops anew, for seconds. Gradients are first derivatives; second
+    ones are not those of the spike times, whichever `gradient` is taken.
 
     **Arguments:**
     - `model`: `LIF` and `CubaLIF` with `SubtractReset` or `ValueReset`, of any `method`; `LI`, `CubaLI` at the end; in
@@ -85,8 +90,10 @@ def simulate(
     """
     if not isinstance(model, AbstractCell):
         raise TypeError(f"event.simulate: model is {describe(model)}; expected a cell.")
-    if not (isinstance(duration, (int, float)) and 0 < duration < float("inf")):
-        raise ValueError(f"event.simulate: duration is {duration!r}, expected a number > 0.")
+    if not (isinstance(duration, (int, float, np.floating)) and 0 < duration < float("inf")):
+        raise ValueError(
+            f"event.simulate: duration is {duration!r}, expected a number > 0 that is known when compiling."
+        )
     for name, given, known in (("gradient", gradient, Gradient), ("overflow", overflow, Overflow)):
         if given not in known.__args__:
             raise ValueError(
@@ -94,7 +101,12 @@ def simulate(
             )
     for name, given in (("most", most), ("capacity", capacity)):
         _check_per_part(name, given, model)
-    model = eqx.nn.inference_mode(model)
+    for path, part in walk(model):
+        if isinstance(part, eqx.nn.Dropout) and not part.inference and part.p:
+            raise ValueError(
+                f"event.simulate: part {path} (Dropout) is random, and there is no key here; expected a model without it, or"
+                " eqx.nn.inference_mode(model)."
+            )
     dtype = cell_dtype(model)
     options = Options(float(duration), most, capacity, gradient == "eventprop", phantom, dtype)
     inputs = events if isinstance(events, Mapping) else {"": events}
