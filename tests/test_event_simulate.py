@@ -751,3 +751,29 @@ def test_one_rule_for_what_arrives_at_the_end_of_a_rest():
     found = [event.simulate(model, spikes, duration=9.0).output.count for model in (alone, looped)]
     clock, _ = snnx.simulate(alone, event.to_raster(spikes, steps=9, dt=1.0))
     assert found == [clock.sum()] * 2
+
+
+@pytest.mark.parametrize("recurrent", [False, True])
+@pytest.mark.parametrize("gradient", ["eventprop", "autodiff"])
+def test_nothing_moves_a_spike_at_the_beginning(recurrent, gradient, x64):
+    """A membrane that starts above its threshold fires at 0, also where an event comes then."""
+    events = made([(0.0, 0), (5.0, 0)], 1)
+
+    def first(threshold, v_leak):
+        neuron = cuba(threshold=threshold, v_leak=v_leak, reset=snnx.ValueReset(0.0))
+        last = snnx.Recurrent(neuron, linear([[0.5]])) if recurrent else neuron
+        model = snnx.Sequential([linear([[2.0]]), last])
+        return simulate(model, events, most=20, gradient=gradient).output.times[0]
+
+    time, moved = jax.value_and_grad(first, (0, 1))(jnp.asarray(1.3), jnp.asarray(1.5))
+    assert time == 0.0
+    np.testing.assert_array_equal(moved, 0.0)
+
+
+@pytest.mark.parametrize("readout", [False, True])
+def test_a_parameter_that_is_nan_does_not_look_like_silence(readout):
+    last = [linear(BETWEEN), snnx.CubaLI(9.0, 3.0)] if readout else []
+    model = snnx.Sequential([linear(np.where(np.eye(3) > 0, np.nan, INTO)), cuba(), *last])
+    run = simulate(model, EVENTS)
+    assert jnp.all(jnp.isnan(run.spikes["1"].times))
+    assert jnp.all(jnp.isnan(run.output.maximum() if readout else run.output.times))

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool
+from jaxtyping import Array, Bool, PyTree
 
 from snnx._errors import DtypeError, ShapeError, describe, unknown_name
 from snnx.cells import AbstractCell, cell_dtype, walk
@@ -82,8 +83,8 @@ def simulate(
         for them.
     - `shape`: of one step of the input, where its channels are no list: `(2, 34, 34)`.
 
-    **Returns:** a `Run`. **Raises:** `ValueError`, naming the part, for parts without such a solution; `ShapeError`,
-    `DtypeError` for events that do not fit.
+    **Returns:** a `Run`; a NaN in a parameter makes all its times NaN. **Raises:** `ValueError`, naming the part, for parts
+    without such a solution; `ShapeError`, `DtypeError` for events that do not fit.
 
     Source: for the gradient Wunderlich & Pehle, Event-based backpropagation can compute exact gradients for spiking neural
     networks (2021).
@@ -127,7 +128,7 @@ def simulate(
     walker = Walker(options, {}, {})
     out = walker.run("", model, signals if isinstance(events, Mapping) else signals[""])
     output = {name: walker.result(x) for name, x in out.items()} if isinstance(out, dict) else walker.result(out)
-    spikes = walker.spikes
+    output, spikes = _nan_where(_has_nan(model), (output, walker.spikes))
     full = functools.reduce(jnp.logical_or, [e.overflow for e in (*spikes.values(), *inputs.values())])
     if overflow == "error":
         output, spikes = eqx.error_if(
@@ -137,6 +138,16 @@ def simulate(
             " take overflow='report'.",
         )
     return Run(output, spikes, full)
+
+
+def _has_nan(model: AbstractCell) -> Bool[Array, ""]:
+    arrays = jax.tree.leaves(eqx.filter(model, eqx.is_inexact_array))
+    return functools.reduce(jnp.logical_or, [jnp.any(jnp.isnan(x)) for x in arrays], jnp.zeros((), bool))
+
+
+def _nan_where(condition: Array, tree: PyTree) -> PyTree:
+    """All floats of a tree: NaN. A parameter that is none compares with nothing, and would look like a silent network."""
+    return jax.tree.map(lambda x: jnp.where(condition, jnp.nan, x) if eqx.is_inexact_array(x) else x, tree)
 
 
 def _check_per_part(name: str, given: PerPart | None, model: AbstractCell) -> None:
