@@ -777,3 +777,24 @@ def test_a_parameter_that_is_nan_does_not_look_like_silence(readout):
     run = simulate(model, EVENTS)
     assert jnp.all(jnp.isnan(run.spikes["1"].times))
     assert jnp.all(jnp.isnan(run.output.maximum() if readout else run.output.times))
+
+
+@pytest.mark.parametrize("recurrent", [False, True])
+def test_second_derivatives_are_those_of_finite_differences_or_refused(recurrent, x64):
+    events = made(some_spikes(3), 3)
+
+    def loss(weights, gradient):
+        neuron = cuba(refractory=1)
+        model = snnx.Sequential([linear(weights), snnx.Recurrent(neuron, linear(BACK)) if recurrent else neuron])
+        run = simulate(model, events, gradient=gradient, most=8, capacity=16)
+        times = run.output.times[:4]
+        return jnp.sum(jnp.sin(times / 3.0)) + jnp.where(jnp.all(times < jnp.inf), 0.0, jnp.nan)
+
+    along = jnp.asarray(np.random.default_rng(1).normal(size=(3, 3)))
+    weights, step = jnp.asarray(INTO), 1e-5
+    slope = compiled(jax.grad(lambda w: loss(w, "eventprop")))
+    expected = (slope(weights + step * along) - slope(weights - step * along)) / (2 * step)
+    found = compiled(lambda w: jax.jvp(jax.grad(lambda w: loss(w, "autodiff")), (w,), (along,))[1])(weights)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
+    with pytest.raises(TypeError, match="has first derivatives only"):
+        jax.grad(lambda w: jnp.sum(jax.grad(lambda w: loss(w, "eventprop"))(w) ** 2))(weights)

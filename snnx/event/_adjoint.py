@@ -27,6 +27,7 @@ from jaxtyping import Array, Float, Int
 from snnx.event._dynamics import Dynamics
 from snnx.event._flow import response
 from snnx.event._layer import Spikes, spikes_by_search
+from snnx.event._once import once
 from snnx.event._trajectory import jumps_of, trajectory
 
 
@@ -167,7 +168,7 @@ def _backward(
         lambda d: (d.threshold, d.after), d_dynamics, (d_dynamics.threshold + d_threshold, d_dynamics.after + d_after)
     )
     d_weights = jnp.zeros_like(weights).at[indices].add(jnp.where(valid[:, None], d_jumps, 0.0))
-    return d_dynamics, jnp.where(valid, d_times, 0.0), None, d_weights
+    return once((d_dynamics, jnp.where(valid, d_times, 0.0), None, d_weights))
 
 
 def _before_spikes(dynamics: Dynamics, spikes: Spikes, times: Array, jumps: Array) -> Array:

@@ -78,8 +78,7 @@ def next_spikes(
 ) -> tuple[Array, _Search, tuple]:
     """Of every neuron the next spike: whether there is one, where to search on, and what `Spikes` keeps of it.
 
-    With `differentiable` times have the gradient that the implicit function theorem gives them: that of one step of
-    Newton's method at the solution.
+    With `differentiable` times have the derivatives that the implicit function theorem gives them.
     """
     ahead = look_ahead(dynamics, path, search, duration)
     # The first: a minimum of numbers is several times faster on a CPU than argmax.
@@ -95,12 +94,10 @@ def next_spikes(
     # An event without a synapse, or the beginning, may lift the membrane; else only rounding puts it above at a start.
     pinned = above & ((begin == 0.0) | ~behind) if dynamics.tau_syn is not None else above
     wait = jax.lax.stop_gradient(jnp.where(above | ~fires, 0.0, dynamics.time_to_threshold(v, j, span)))
-    arrived, current = dynamics.flow(v, j, wait)
-    slope = dynamics.slope(jnp.where(pinned, v, dynamics.threshold), current)
     if differentiable:
-        steep = jax.lax.stop_gradient(jnp.where(fires & ~pinned, slope, 1.0))
-        wait = wait - jnp.where(pinned | ~fires, 0.0, (arrived - dynamics.threshold) / steep)
+        wait = dynamics.differentiable(v, j, wait, fires & ~pinned)
         wait = jnp.where(above, wait - jax.lax.stop_gradient(wait), wait)
+    slope = dynamics.slope(jnp.where(pinned, v, dynamics.threshold), dynamics.fade(j, wait))
     time = begin + wait
     since = time + dynamics.refractory
     membrane = jnp.where(pinned, v, dynamics.threshold)

@@ -126,16 +126,11 @@ def run(dynamics: Dynamics, inputs: Inputs, duration: float, capacity: int, *, d
         full = record.count >= capacity
         one = jax.tree.map(lambda x: x[n], dynamics)
         wait, above, pinned = jax.lax.stop_gradient(wait[n]), above[n], above[n] & neurons.lifted[n]
-        v_before, current = one.flow(neurons.v[n], j[n], wait)
-        membrane = jnp.where(pinned, neurons.v[n], one.threshold)
-        slope = one.slope(membrane, current)
         if differentiable:
-            steep = jax.lax.stop_gradient(jnp.where(fires & ~pinned, slope, 1.0))
-            newton = (v_before - one.threshold) / steep
-            wait = wait - jnp.where(
-                pinned | ~fires, 0.0, jnp.where(above, newton - jax.lax.stop_gradient(newton), newton)
-            )
-            current = one.fade(j[n], wait)  # at the time that moves
+            moved = one.differentiable(neurons.v[n], j[n], wait, fires & ~pinned)
+            wait = jnp.where(above, wait + moved - jax.lax.stop_gradient(moved), moved)
+        membrane, current = jnp.where(pinned, neurons.v[n], one.threshold), one.fade(j[n], wait)
+        slope = one.slope(membrane, current)
         time = begin[n] + wait
         back = one.set_back(membrane)
         since, before = time + dynamics.refractory, neurons.since[n]

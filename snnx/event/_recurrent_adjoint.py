@@ -8,6 +8,7 @@ from jaxtyping import Array, Float
 from snnx.event._anywhere import anywhere
 from snnx.event._dynamics import Dynamics
 from snnx.event._flow import response
+from snnx.event._once import once
 from snnx.event._recurrent import BACK, INPUT, NOTHING, SPIKE, Inputs, Neurons, Record, arrive, at_start, rests, run
 
 
@@ -142,7 +143,9 @@ def _backward(
         (d_dynamics.threshold + found.threshold, d_dynamics.after + found.after),
     )
     d_inputs = (found.times, None, found.weights, found.back, found.delays)
-    return d_dynamics, eqx.tree_at(lambda i: (i.times, i.indices, i.weights, i.back, i.delays), inputs, d_inputs)
+    return once(
+        (d_dynamics, eqx.tree_at(lambda i: (i.times, i.indices, i.weights, i.back, i.delays), inputs, d_inputs))
+    )
 
 
 def _flow_back(dynamics: Dynamics, a: _Adjoint, time: Array) -> tuple[Array, Array]:

@@ -61,8 +61,7 @@ def simulate(
     many = jax.vmap(lambda e: snnx.event.simulate(model, e, duration=60.0).output.first())(batch_of_events)
     ```
 
-    Call it within `jax.jit`: each call outside compiles its loops anew, for seconds. Gradients are first derivatives; second
-    ones are not those of the spike times, whichever `gradient` is taken.
+    Call it within `jax.jit`: each call outside compiles its loops anew, for seconds.
 
     **Arguments:**
     - `model`: `LIF` and `CubaLIF` with `SubtractReset` or `ValueReset`, of any `method`; `LI`, `CubaLI` at the end; in
@@ -76,7 +75,7 @@ def simulate(
     - `capacity`: spikes of one part, at most; by default `most` times the neurons. As small as there are spikes: the next layer
         works through all of it.
     - `gradient`: `"eventprop"`: by the adjoint, which keeps the events alone. `"autodiff"`: by differentiating the
-        solver, which also works forwards (`jax.jvp`), and more slowly.
+        solver, which also works forwards (`jax.jvp`) and twice (`jax.hessian`), and more slowly.
     - `overflow`: `"error"` where there is no room for a spike, or `"report"` in `Run.overflow`.
     - `phantom`: whether neurons at the output that stay silent get a spike at `duration`, which comes earlier when the membrane
         then is higher: $dt = -\tau_m\, dv / \vartheta$. So that a loss of spike times can wake them. The output's list gets room
