@@ -80,6 +80,12 @@ def describe(value: PyTree) -> str:
     return f"{type(value).__name__} {text if len(text) <= 60 else text[:57] + '...'}"
 
 
+def sentence(error: Exception) -> str:
+    """What an error says; some libraries raise with a sentence in pieces."""
+    pieces = error.args if all(isinstance(arg, str) for arg in error.args) else (str(error),)
+    return " ".join(" ".join(pieces).split())
+
+
 def check_float(where: str, name: str, value: Any, dtype: jnp.dtype | None = None) -> None:
     """Refuse an array that is no float, or (with `dtype`) a float of another width than the cell's."""
     if not hasattr(value, "dtype"):

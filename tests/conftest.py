@@ -1,5 +1,6 @@
 """What every test runs under: CPU, no silent broadcasting across ranks, no leaked x64, annotations checked."""
 
+import importlib.metadata
 import os
 import platform
 import sys
@@ -10,6 +11,10 @@ from pathlib import Path
 # Set before JAX is imported, and in the environment, so that the programs that tests start inherit it.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("MPLBACKEND", "Agg")
+# Most of the suite's time is XLA compiling: twice as fast without its optimisation and its newer emitters of loops, which
+# jaxlib 0.10 can do without. `XLA_FLAGS= pytest` runs it as programs are run otherwise, and so does a newer jaxlib.
+if importlib.metadata.version("jaxlib").startswith("0.10."):
+    os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=0")
 
 import jax
 import pytest
@@ -25,8 +30,8 @@ def _user_cache_dir() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 
 
-# Most of the suite's time is XLA compiling; the second run finds the programs on disk. JAX's own key for an entry
-# covers program, flags and versions. SNNX_TEST_CACHE=0 leaves it out.
+# The second run finds the programs on disk. JAX's own key for an entry covers program, flags and versions.
+# SNNX_TEST_CACHE=0 leaves it out.
 _CACHE = _user_cache_dir() / "snnx-tests" / f"jax-{jax.__version__}-{platform.machine()}"
 _CACHE_DAYS = 14
 if os.environ.get("SNNX_TEST_CACHE") != "0":
@@ -78,4 +83,21 @@ def _x64_is_restored() -> Iterator[None]:
 def x64() -> Iterator[None]:
     """Run the test in double precision."""
     with jax.enable_x64(True):
+        yield
+
+
+@pytest.fixture(scope="module")
+def cache_settings() -> Iterator[None]:
+    """The command line switches JAX's cache of compiled programs on; the session's own settings are restored."""
+    names = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
+    before = {name: getattr(jax.config, name) for name in names}
+    yield
+    for name, value in before.items():
+        jax.config.update(name, value)
+
+
+@pytest.fixture
+def ranks_are_promoted() -> Iterator[None]:
+    """What is solved in continuous time broadcasts `[size]` to `[events, size]`."""
+    with jax.numpy_rank_promotion("allow"):
         yield

@@ -7,14 +7,15 @@ import h5py
 import nir as package
 import numpy as np
 import pytest
-from test_cli import TEST_EXAMPLES, TINY, _cache_settings, call, copy_of, refused, run  # noqa: F401
+from command_line import call
+from test_cli import TEST_EXAMPLES, TINY, copy_of, refused, run  # noqa: F401
 
 import snnx
 from snnx.cli import _export as cli_export
 from snnx.cli._config import Config
 from snnx.cli._task import make_task
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("cache_settings")]
 DT = 1e-3
 PARAMETERS = {"tau": 5e-3, "r": 12.0, "v_leak": 0.1, "v_threshold": 1.0, "v_reset": -0.2}
 

@@ -16,13 +16,15 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 def examples():
     for page in PAGES:
-        for number, code in enumerate(
-            re.findall(r"<!-- example -->\n```python\n(.*?)```", page.read_text(), re.DOTALL)
-        ):
+        found = []
+        for kind, code in re.findall(r"<!-- (example|continued) -->\n```python\n(.*?)```", page.read_text(), re.DOTALL):
+            found = [*found, code] if kind == "example" else [*found[:-1], found[-1] + code]
+        for number, code in enumerate(found):
             yield pytest.param(code, id=f"{page.stem}-{number}")
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("ranks_are_promoted")
 @pytest.mark.parametrize("code", list(examples()))
 def test_example_runs(code, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -12,16 +12,9 @@ import snnx
 from snnx import event
 
 nir = pytest.importorskip("nir")
-pytestmark = pytest.mark.slow  # nearly all of it is compiling
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("ranks_are_promoted")]  # nearly all of it is compiling
 QUICKLY = {"xla_backend_optimization_level": 0}
 DURATION, STEP = 32.0, 0.04
-
-
-@pytest.fixture(autouse=True)
-def _ranks_are_promoted():
-    """The solvers broadcast `[size]` to `[events, size]`."""
-    with jax.numpy_rank_promotion("allow"):
-        yield
 
 
 def linear(weights, bias=None):

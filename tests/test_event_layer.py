@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from event_cases import assert_autodiff_agrees, assert_close, compiled, jit, neurons, numbers_of
 from event_reference import spike_times
 from jax.flatten_util import ravel_pytree
 
@@ -14,19 +15,10 @@ from snnx.event._dynamics import Dynamics
 from snnx.event._layer import spikes_by_search
 from snnx.event._trajectory import jumps_of
 
-pytestmark = pytest.mark.slow  # nearly all of it is compiling
-jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})  # which takes less so
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("ranks_are_promoted")]  # nearly all of it is compiling
 
 SIZE, CHANNELS, EVENTS, MOST, DURATION = 4, 3, 14, 10, 34.0
-NUMBERS = ("tau_mem", "tau_syn", "rest", "resistance", "start_v", "start_j", "threshold", "after")
 COEFFICIENTS = np.random.default_rng(3).normal(size=(MOST, SIZE))
-
-
-@pytest.fixture(autouse=True)
-def _ranks_are_promoted():
-    """The solvers broadcast `[size]` to `[events, size]`."""
-    with jax.numpy_rank_promotion("allow"):
-        yield
 
 
 # What is compiled apart: whether there is a synapse, the reset, the time of rest.
@@ -54,19 +46,8 @@ CASES = [
 
 def parameters(kind, ratio=None, rest=0.1, seed=1):
     """All that a gradient is taken for. The last event is behind the end."""
-    rng = np.random.default_rng(seed)
-    tau_mem = rng.uniform(8, 25, SIZE)
-    tau_syn = rng.uniform(3, 7, SIZE) if ratio is None else tau_mem / ratio
-    pair = KINDS[kind][0] == "pair"
-    return {
-        "tau_mem": tau_mem,
-        "tau_syn": tau_syn,
-        "rest": rest + 0.05 * rng.normal(size=SIZE),
-        "resistance": rng.uniform(0.8, 1.2, SIZE),
-        "start_v": np.full(SIZE, 0.1) + 0.1 * rng.normal(size=SIZE),
-        "start_j": 0.1 * rng.normal(size=SIZE),
-        "threshold": rng.uniform(0.9, 1.1, SIZE),
-        "after": -0.1 + 0.05 * rng.normal(size=SIZE),
+    rng, pair = np.random.default_rng(seed), KINDS[kind][0] == "pair"
+    return neurons(rng, SIZE, ratio=ratio, rest=rest) | {
         "times": np.append(np.sort(rng.uniform(1, 32, EVENTS - 1)), DURATION + 1.0),
         "weights": rng.normal(0.8, 0.7, (CHANNELS, SIZE)) if pair else rng.normal(0.35, 0.35, (CHANNELS, SIZE)),
     }
@@ -78,10 +59,7 @@ def channels(seed=1):
 
 def dynamics_in(p, kind):
     form, reset, refractory = KINDS[kind]
-    numbers = {name: p[name] for name in NUMBERS}
-    if form == "jump":
-        numbers["tau_syn"] = None
-    return Dynamics(**numbers, reset=reset, refractory=refractory)
+    return Dynamics(**numbers_of(p, form), reset=reset, refractory=refractory)
 
 
 def spikes(p, indices, kind, mode, most=MOST):
@@ -95,7 +73,7 @@ def spikes(p, indices, kind, mode, most=MOST):
     return spikes_by_search(dynamics, ends, jumps, DURATION, most, differentiable=mode == "autodiff")
 
 
-def loss(p, indices, kind, mode):
+def loss(p, indices, mode, kind):
     """Of all times of spikes, each with its own weight; and the spikes."""
     found = spikes(p, indices, kind, mode)
     there = found.times < jnp.inf
@@ -105,27 +83,10 @@ def loss(p, indices, kind, mode):
 
 @functools.cache
 def programs(kind):
-    """Value and gradient by the adjoint, and by autodiff, backwards or forwards; and losses at many parameters."""
+    def counts(found):
+        return jnp.sum(found.times < jnp.inf, axis=0)
 
-    def gradient(mode):
-        return jit(jax.value_and_grad(lambda p, indices: loss(p, indices, kind, mode), has_aux=True))
-
-    def forwards(p, directions, indices):
-        def along(direction):
-            return jax.jvp(lambda p: loss(p, indices, kind, "autodiff")[0], (p,), (direction,))[1]
-
-        return jax.vmap(along)(directions)
-
-    def at_each(p, indices):
-        def one(p):
-            value, found = loss(p, indices, kind, "")
-            return value, jnp.sum(found.times < jnp.inf, axis=0)
-
-        return jax.vmap(one)(p)
-
-    backwards = kind in BACKWARDS
-    by_autodiff = (gradient("autodiff"), None) if backwards else (None, jit(forwards))
-    return gradient("eventprop"), *by_autodiff, jit(at_each)
+    return compiled(functools.partial(loss, kind=kind), counts, backwards=kind in BACKWARDS)
 
 
 def differences(at_each, p, indices, step=1e-6):
@@ -138,17 +99,11 @@ def differences(at_each, p, indices, step=1e-6):
     return unravel(jnp.asarray((values[: flat.size] - values[flat.size :]) / (2 * step)))
 
 
-def assert_close(found, expected, tolerance):
-    for name in expected:
-        size = np.abs(np.asarray(expected[name])).max() + 1e-4
-        np.testing.assert_allclose(found[name], expected[name], rtol=0, atol=max(tolerance * size, 1e-8), err_msg=name)
-
-
 @pytest.mark.parametrize(("kind", "options"), CASES, ids=str)
 def test_every_parameter_has_its_gradient(kind, options, x64):
     p = jax.tree.map(jnp.asarray, parameters(kind, **options))
     indices = jnp.asarray(channels(), jnp.int32)
-    by_adjoint, by_autodiff, forwards, at_each = programs(kind)
+    by_adjoint, _, _, at_each = programs(kind)
     (value, found), exact = by_adjoint(p, indices)
     counts = np.isfinite(found.times).sum(0)
     assert counts.max() >= 2
@@ -159,17 +114,7 @@ def test_every_parameter_has_its_gradient(kind, options, x64):
         if (KINDS[kind][0] == "pair" and (name != "after" or KINDS[kind][1] == "value")) or name == "times":
             assert np.any(np.abs(exact[name]) > 1e-6), name
     assert exact["times"][-1] == 0  # behind the end
-    if by_autodiff is not None:
-        (same_value, same), autodiff = by_autodiff(p, indices)
-        np.testing.assert_allclose(value, same_value, rtol=1e-12)
-        np.testing.assert_allclose(found.times, same.times, rtol=1e-12)
-        assert_close(autodiff, exact, 1e-9)
-    if forwards is not None:
-        rng = np.random.default_rng(1)
-        directions = {name: rng.normal(size=(6, *x.shape)) for name, x in p.items()}
-        along = [sum(np.vdot(exact[name], directions[name][k]) for name in p) for k in range(6)]
-        slopes = forwards(p, jax.tree.map(jnp.asarray, directions), indices)
-        np.testing.assert_allclose(slopes, along, rtol=1e-8)
+    assert_autodiff_agrees(programs(kind), p, indices, 1e-9)
 
 
 @pytest.mark.parametrize(("kind", "options"), CASES, ids=str)
@@ -178,7 +123,7 @@ def test_spikes_are_those_of_a_search_in_numpy(kind, options, seed, x64):
     p = parameters(kind, **options, seed=seed)
     form, reset, refractory = KINDS[kind]
     which = channels(seed)
-    numbers = {name: p[name] for name in NUMBERS} | ({"tau_syn": None} if form == "jump" else {})
+    numbers = numbers_of(p, form)
     arrivals = [(time, p["weights"][channel]) for time, channel in zip(p["times"], which, strict=True)]
     expected = spike_times(numbers, arrivals, DURATION, reset=reset, refractory=refractory)
     (_, found), _ = programs(kind)[0](jax.tree.map(jnp.asarray, p), jnp.asarray(which, jnp.int32))

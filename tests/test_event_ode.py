@@ -24,13 +24,6 @@ pytestmark = pytest.mark.slow  # nearly all of it is compiling
 jit = functools.partial(eqx.filter_jit, compiler_options={"xla_backend_optimization_level": 0})  # which takes less so
 
 
-@pytest.fixture
-def ranks_are_promoted():
-    """What is solved in closed form broadcasts `[size]` to `[events, size]`."""
-    with jax.numpy_rank_promotion("allow"):
-        yield
-
-
 # The reference: NumPy and SciPy, double precision, one neuron, from event to event.
 
 
@@ -414,7 +407,9 @@ def test_what_is_not_solved_is_refused(model, message):
 
 
 def test_phantoms_need_a_closed_form():
-    with pytest.raises(ValueError, match=r"phantom=True needs LIF or CubaLIF at the end"):
+    with pytest.raises(
+        ValueError, match=r"phantom=True needs LIF or CubaLIF at the end, but part 1 is EIF, given by an ODE"
+    ):
         event.simulate(snnx.Sequential([linear(WEIGHTS), ode.EIF()]), inputs(), duration=10.0, phantom=True)
 
 

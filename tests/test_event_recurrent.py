@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from event_cases import assert_autodiff_agrees, assert_close, compiled, jit, neurons, numbers_of
 from event_reference import spike_times
 from jax.flatten_util import ravel_pytree
 
@@ -13,19 +14,10 @@ from snnx.event._dynamics import Dynamics
 from snnx.event._recurrent import Inputs, run
 from snnx.event._recurrent_adjoint import run_by_eventprop
 
-pytestmark = pytest.mark.slow  # nearly all of it is compiling
-jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})  # which takes less so
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("ranks_are_promoted")]  # nearly all of it is compiling
 
 SIZE, CHANNELS, EVENTS, LOOPS, CAPACITY, DURATION = 4, 3, 10, 2, 24, 34.0
-NUMBERS = ("tau_mem", "tau_syn", "rest", "resistance", "start_v", "start_j", "threshold", "after")
 COEFFICIENTS = np.random.default_rng(3).normal(size=SIZE)
-
-
-@pytest.fixture(autouse=True)
-def _ranks_are_promoted():
-    """The solvers broadcast `[size]` to `[loops, size]`."""
-    with jax.numpy_rank_promotion("allow"):
-        yield
 
 
 # What is compiled apart: whether there is a synapse, the reset, the time of rest. The first loop is without delay.
@@ -45,19 +37,8 @@ CASES = [(kind, {}) for kind in KINDS] + [
 
 def parameters(kind, ratio=None, rest=0.1, seed=4):
     """All that a gradient is taken for. The last event is behind the end."""
-    rng = np.random.default_rng(seed)
-    tau_mem = rng.uniform(8, 25, SIZE)
-    tau_syn = rng.uniform(3, 7, SIZE) if ratio is None else tau_mem / ratio
-    pair = KINDS[kind][0] == "pair"
-    return {
-        "tau_mem": tau_mem,
-        "tau_syn": tau_syn,
-        "rest": rest + 0.05 * rng.normal(size=SIZE),
-        "resistance": rng.uniform(0.8, 1.2, SIZE),
-        "start_v": np.full(SIZE, 0.1) + 0.1 * rng.normal(size=SIZE),
-        "start_j": 0.1 * rng.normal(size=SIZE),
-        "threshold": rng.uniform(0.9, 1.1, SIZE),
-        "after": -0.1 + 0.05 * rng.normal(size=SIZE),
+    rng, pair = np.random.default_rng(seed), KINDS[kind][0] == "pair"
+    return neurons(rng, SIZE, ratio=ratio, rest=rest) | {
         "times": np.append(np.sort(rng.uniform(1, 30, EVENTS - 1)), DURATION + 1.0),
         "weights": rng.normal(1.3, 0.7, (CHANNELS, SIZE)) if pair else rng.normal(0.35, 0.35, (CHANNELS, SIZE)),
         "back": rng.normal(0, 0.4 if pair else 0.15, (LOOPS, SIZE, SIZE)),
@@ -72,8 +53,7 @@ def channels(seed=4):
 def record(p, indices, kind, mode, capacity=CAPACITY):
     """With two entries behind the events that are none."""
     form, reset, refractory = KINDS[kind]
-    numbers = {name: p[name] for name in NUMBERS} | ({"tau_syn": None} if form == "jump" else {})
-    dynamics = Dynamics(**numbers, reset=reset, refractory=refractory)
+    dynamics = Dynamics(**numbers_of(p, form), reset=reset, refractory=refractory)
     times, indices = jnp.append(p["times"], jnp.full(2, jnp.inf)), jnp.append(indices, jnp.zeros(2, jnp.int32))
     inputs = Inputs(times, indices, p["weights"], p["back"], p["delays"])
     if mode == "eventprop":
@@ -81,7 +61,7 @@ def record(p, indices, kind, mode, capacity=CAPACITY):
     return run(dynamics, inputs, DURATION, capacity, differentiable=mode == "autodiff")
 
 
-def loss(p, indices, kind, mode):
+def loss(p, indices, mode, kind):
     """Of all times of spikes, with weights of the neurons; and what happened."""
     found = record(p, indices, kind, mode)
     there = found.times < jnp.inf
@@ -92,27 +72,11 @@ def loss(p, indices, kind, mode):
 
 @functools.cache
 def programs(kind):
-    """Value and gradient by the adjoint, and by autodiff, backwards or forwards; and losses at many parameters."""
+    def counts(found):
+        there = (found.times < jnp.inf).astype(jnp.int32)
+        return jnp.zeros(SIZE, jnp.int32).at[found.neurons].add(there)
 
-    def gradient(mode):
-        return jit(jax.value_and_grad(lambda p, indices: loss(p, indices, kind, mode), has_aux=True))
-
-    def forwards(p, directions, indices):
-        def along(direction):
-            return jax.jvp(lambda p: loss(p, indices, kind, "autodiff")[0], (p,), (direction,))[1]
-
-        return jax.vmap(along)(directions)
-
-    def at_each(p, indices):
-        def one(p):
-            value, found = loss(p, indices, kind, "")
-            there = (found.times < jnp.inf).astype(jnp.int32)
-            return value, jnp.zeros(SIZE, jnp.int32).at[found.neurons].add(there)
-
-        return jax.vmap(one)(p)
-
-    by_autodiff = (gradient("autodiff"), None) if kind in BACKWARDS else (None, jit(forwards))
-    return gradient("eventprop"), *by_autodiff, jit(at_each)
+    return compiled(functools.partial(loss, kind=kind), counts, backwards=kind in BACKWARDS)
 
 
 def differences(at_each, p, indices, step=1e-6, instant=True):
@@ -133,18 +97,12 @@ def differences(at_each, p, indices, step=1e-6, instant=True):
     return found
 
 
-def assert_close(found, expected, tolerance):
-    for name in expected:
-        size = np.abs(np.asarray(expected[name])).max() + 1e-4
-        np.testing.assert_allclose(found[name], expected[name], rtol=0, atol=max(tolerance * size, 1e-8), err_msg=name)
-
-
 @pytest.mark.parametrize(("kind", "options"), CASES, ids=str)
 def test_every_parameter_has_its_gradient(kind, options, x64):
     """But for delays of zero of neurons without synapses: several jumps at once set off a spike, and only the last moves it."""
     p = jax.tree.map(jnp.asarray, parameters(kind, **options))
     indices = jnp.asarray(channels(), jnp.int32)
-    by_adjoint, by_autodiff, forwards, at_each = programs(kind)
+    by_adjoint, _, _, at_each = programs(kind)
     (value, found), exact = by_adjoint(p, indices)
     assert 6 <= found.count < CAPACITY
     assert len(set(np.asarray(found.neurons)[: int(found.count)])) >= 3
@@ -157,23 +115,13 @@ def test_every_parameter_has_its_gradient(kind, options, x64):
         np.testing.assert_allclose(exact["delays"][0], expected["delays"][0], rtol=0, atol=1e-4 * size)
         assert all(np.any(np.abs(exact[name]) > 1e-6) for name in exact if name != "after")
     assert exact["times"][-1] == 0  # behind the end
-    if by_autodiff is not None:
-        (same_value, same), autodiff = by_autodiff(p, indices)
-        np.testing.assert_allclose(value, same_value, rtol=1e-12)
-        np.testing.assert_allclose(found.times, same.times, rtol=1e-12)
-        assert_close(autodiff, exact, 1e-8)
-    if forwards is not None:
-        rng = np.random.default_rng(1)
-        directions = {name: rng.normal(size=(6, *x.shape)) for name, x in p.items()}
-        along = [sum(np.vdot(exact[name], directions[name][k]) for name in p) for k in range(6)]
-        slopes = forwards(p, jax.tree.map(jnp.asarray, directions), indices)
-        np.testing.assert_allclose(slopes, along, rtol=1e-8)
+    assert_autodiff_agrees(programs(kind), p, indices, 1e-8)
 
 
 def by_search(p, indices, kind):
     form, reset, refractory = KINDS[kind]
     p = {name: np.asarray(x) for name, x in p.items()}
-    numbers = {name: p[name] for name in NUMBERS} | ({"tau_syn": None} if form == "jump" else {})
+    numbers = numbers_of(p, form)
     arrivals = [(time, p["weights"][channel]) for time, channel in zip(p["times"], indices, strict=True)]
     rules = dict(reset=reset, refractory=refractory, back=p["back"], delays=p["delays"])
     return spike_times(numbers, arrivals, DURATION, **rules)
@@ -292,7 +240,7 @@ def test_in_a_batch_each_example_has_its_own_end(x64):
     p, indices = jax.tree.map(jnp.asarray, parameters(kind)), channels()
 
     def of_weights(weights):
-        value, found = loss(p | {"weights": weights}, indices, kind, "eventprop")
+        value, found = loss(p | {"weights": weights}, indices, "eventprop", kind)
         return value, found.count
 
     gradient = jax.value_and_grad(of_weights, has_aux=True)

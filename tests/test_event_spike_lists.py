@@ -170,6 +170,26 @@ def test_inside_a_program_what_is_wrong_overflows():
             r"indices\[1\] is 2, but size is 2: 0 to 1",
         ),
         (lambda: event.make_events([1.0], [-1], size=2), ValueError, r"indices\[0\] is -1"),
+        (
+            lambda: event.make_events(["x"], [0], size=2),
+            DtypeError,
+            "make_events: times is list .'x'., expected a list of n",
+        ),
+        (
+            lambda: event.make_events([1.0], [2**40], size=2),
+            DtypeError,
+            "indices is list .1099511627776., expected a list",
+        ),
+        (
+            lambda: event.make_events([1.0], np.array([2**40]), size=2),
+            ValueError,
+            r"indices\[0\] is 1099511627776, but size",
+        ),
+        (
+            lambda: event.make_events([1.0], [0], size=2, capacity="3"),
+            ValueError,
+            "capacity '3'; expected whole numbers",
+        ),
         (lambda: event.make_events([1.0, 2.0], [0, 0], size=2, capacity=1), ValueError, "2 events, but capacity is 1"),
         (
             lambda: event.make_events([1.0], [0], size=0),

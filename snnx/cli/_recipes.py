@@ -126,6 +126,7 @@ _COCHLEA = Config(
 )
 _SPEECH = dataclasses.replace(_COCHLEA, channels=None, channel_shift=None, epochs=30, batch_size=64)
 _CAMERA = dataclasses.replace(_SPEECH, network=None, gradient=None, neuron="LIF", hidden=(12, 32), epochs=10)
+_HEIDELBERG: dict[str, Any] = dict(spread=0.01, drawn=30.0, dt=0.005, channels=700, channel_shift=40, blend="on")
 _with_dropout = functools.partial(dense, dropout=0.2)
 
 
@@ -158,12 +159,7 @@ RECIPES = {
             _with_dropout,
             root=f"FOLDER/SHD, {_TONIC}",
         ),
-        spread=0.01,
-        drawn=30.0,
-        dt=0.005,
-        channels=700,
-        channel_shift=40,
-        blend="on",
+        **_HEIDELBERG,
         epochs=20,
         batch_size=64,
     ),
@@ -175,12 +171,7 @@ RECIPES = {
             _with_dropout,
             root=f"FOLDER/SSC, {_TONIC}",
         ),
-        spread=0.01,
-        drawn=30.0,
-        dt=0.005,
-        channels=700,
-        channel_shift=40,
-        blend="on",
+        **_HEIDELBERG,
     ),
     "nmnist": Recipe(
         "N-MNIST: handwritten digits, seen by an event camera",

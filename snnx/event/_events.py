@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -7,7 +8,7 @@ from jax.core import Tracer
 from jax.typing import DTypeLike
 from jaxtyping import Array, ArrayLike, Bool, Float, Int
 
-from snnx._errors import DtypeError, ShapeError, describe
+from snnx._errors import DtypeError, ShapeError, describe, sentence
 
 
 class Events(eqx.Module):
@@ -76,7 +77,7 @@ def make_events(
     """
     if dtype is not None and not jnp.issubdtype(dtype, jnp.floating):
         raise DtypeError(f"make_events: dtype is {dtype!r}, expected one of floats.")
-    when, which = jnp.asarray(times, dtype), jnp.asarray(indices)
+    when, which = _as_array("times", times, dtype), _as_array("indices", indices)
     if jnp.issubdtype(when.dtype, jnp.integer):
         when = when.astype(jnp.zeros(()).dtype)
     if when.ndim != 1 or when.shape != which.shape:
@@ -87,9 +88,9 @@ def make_events(
         raise DtypeError(
             f"make_events: times is {describe(when)}, indices {describe(which)}; expected floats and integers."
         )
-    if not isinstance(size, int) or size < 1 or (capacity is not None and capacity < 1):
+    if any(not isinstance(n, int) or n < 1 for n in (size, 1 if capacity is None else capacity)):
         raise ValueError(f"make_events: size is {size!r} and capacity {capacity!r}; expected whole numbers >= 1.")
-    _check_values(when, which, size, capacity)
+    _check_values(when, indices if isinstance(indices, np.ndarray) else which, size, capacity)  # before 64 bits get 32
     which = which.astype(jnp.int32)
     known = (when >= 0) & (which >= 0) & (which < size)
     wrong = jnp.any(~known & (when != jnp.inf))
@@ -197,7 +198,16 @@ def delayed(events: Events, delays: "float | Float[Array, ''] | Float[Array, 'si
     return eqx.tree_at(lambda e: e.overflow, found, events.overflow)
 
 
-def _check_values(times: Array, indices: Array, size: int, capacity: int | None) -> None:
+def _as_array(name: str, given: Any, dtype: DTypeLike | None = None) -> Array:
+    try:
+        return jnp.asarray(given, dtype)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise DtypeError(
+            f"make_events: {name} is {describe(given)}, expected a list of numbers. JAX says: {sentence(error)}"
+        ) from error
+
+
+def _check_values(times: Array, indices: Array | np.ndarray, size: int, capacity: int | None) -> None:
     """Refuse values where they are known: outside compiled programs."""
     if isinstance(times, Tracer) or isinstance(indices, Tracer):
         return

@@ -88,41 +88,12 @@ def simulate(
     Source: for the gradient Wunderlich & Pehle, Event-based backpropagation can compute exact gradients for spiking neural
     networks (2021).
     """
-    if not isinstance(model, AbstractCell):
-        raise TypeError(f"event.simulate: model is {describe(model)}; expected a cell.")
-    if not (isinstance(duration, (int, float, np.floating)) and 0 < duration < float("inf")):
-        raise ValueError(
-            f"event.simulate: duration is {duration!r}, expected a number > 0 that is known when compiling."
-        )
-    for name, given, known in (("gradient", gradient, Gradient), ("overflow", overflow, Overflow)):
-        if given not in known.__args__:
-            raise ValueError(
-                f"event.simulate: {name} is {given!r}, expected one of {', '.join(map(repr, known.__args__))}."
-            )
-    for name, given in (("most", most), ("capacity", capacity)):
-        _check_per_part(name, given, model)
-    for path, part in walk(model):
-        if isinstance(part, eqx.nn.Dropout) and not part.inference and part.p:
-            raise ValueError(
-                f"event.simulate: part {path} (Dropout) is random, and there is no key here; expected a model without it, or"
-                " eqx.nn.inference_mode(model)."
-            )
+    _check_options(model, duration, gradient, overflow, most=most, capacity=capacity)
     dtype = cell_dtype(model)
     options = Options(float(duration), most, capacity, gradient == "eventprop", phantom, dtype)
     inputs = events if isinstance(events, Mapping) else {"": events}
     for given in inputs.values():
-        if not isinstance(given, Events):
-            raise TypeError(f"event.simulate: events is {describe(given)}; expected snnx.event.Events.")
-        if given.times.dtype != dtype:
-            raise DtypeError(
-                f"event.simulate: events has times {describe(given.times)}, but the model is {dtype.name}."
-            )
-        if given.times.ndim != 1:
-            raise ShapeError(
-                f"event.simulate: events has times {describe(given.times)}; expected one example: use jax.vmap."
-            )
-        if shape is not None and math.prod(shape) != given.size:
-            raise ShapeError(f"event.simulate: shape is {shape}, but events has {given.size} channels.")
+        _check_events(given, dtype, shape)
     signals = {name: Signal((Source(e, None),), None, shape or (e.size,)) for name, e in inputs.items()}
     walker = Walker(options, {}, {})
     out = walker.run("", model, signals if isinstance(events, Mapping) else signals[""])
@@ -137,6 +108,41 @@ def simulate(
             " take overflow='report'.",
         )
     return Run(output, spikes, full)
+
+
+def _check_options(model: Any, duration: Any, gradient: Any, overflow: Any, **per_part: PerPart | None) -> None:
+    if not isinstance(model, AbstractCell):
+        raise TypeError(f"event.simulate: model is {describe(model)}; expected a cell.")
+    if not (isinstance(duration, (int, float, np.floating)) and 0 < duration < float("inf")):
+        raise ValueError(
+            f"event.simulate: duration is {duration!r}, expected a number > 0 that is known when compiling."
+        )
+    for name, given, known in (("gradient", gradient, Gradient), ("overflow", overflow, Overflow)):
+        if given not in known.__args__:
+            raise ValueError(
+                f"event.simulate: {name} is {given!r}, expected one of {', '.join(map(repr, known.__args__))}."
+            )
+    for name, numbers in per_part.items():
+        _check_per_part(name, numbers, model)
+    for path, part in walk(model):
+        if isinstance(part, eqx.nn.Dropout) and not part.inference and part.p:
+            raise ValueError(
+                f"event.simulate: part {path} (Dropout) is random, and there is no key here; expected a model without it, or"
+                " eqx.nn.inference_mode(model)."
+            )
+
+
+def _check_events(given: Any, dtype: jnp.dtype, shape: tuple[int, ...] | None) -> None:
+    if not isinstance(given, Events):
+        raise TypeError(f"event.simulate: events is {describe(given)}; expected snnx.event.Events.")
+    if given.times.dtype != dtype:
+        raise DtypeError(f"event.simulate: events has times {describe(given.times)}, but the model is {dtype.name}.")
+    if given.times.ndim != 1:
+        raise ShapeError(
+            f"event.simulate: events has times {describe(given.times)}; expected one example: use jax.vmap."
+        )
+    if shape is not None and math.prod(shape) != given.size:
+        raise ShapeError(f"event.simulate: shape is {shape}, but events has {given.size} channels.")
 
 
 def _has_nan(model: AbstractCell) -> Bool[Array, ""]:

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax.core import Tracer
 from jaxtyping import Array, PyTree
 
-from snnx._errors import ShapeError, describe
+from snnx._errors import ShapeError, describe, sentence
 from snnx.cells import AbstractCell, replace, walk
 from snnx.event._adjoint import spikes_by_eventprop
 from snnx.event._component import solve
@@ -86,8 +86,17 @@ class Walker(NamedTuple):
             return self.by_equation(path, part, x)
         if isinstance(part, AbstractCell):
             return self.layer(path, part, x)
+        return self.linear(path, part, x)
+
+    def linear(self, path: str, part: PyTree, x: Signal) -> Signal:
         check_is_linear(path, part)
-        return x.through(part, self.options.dtype)
+        try:
+            return x.through(part, self.options.dtype)
+        except (TypeError, ValueError, AssertionError) as error:  # some of Equinox's layers assert
+            raise ShapeError(
+                f"event.simulate: part {path} ({type(part).__name__}) is given shape {x.shape}: {sentence(error).rstrip('.')}."
+                " Where a step of the input is no list of channels, say its shape, as shape=(2, 34, 34)."
+            ) from error
 
     def delay(self, path: str, part: "Delay | ClockDelay", x: Signal) -> Signal:
         if isinstance(part, Delay):
@@ -130,6 +139,13 @@ class Walker(NamedTuple):
                 f"event.simulate: part {path} ({kind}) is given by an ODE, and in a loop that feeds back; expected it outside of"
                 " loops. In loops: LIF, CubaLIF."
             )
+
+        def phantoms() -> Array:
+            raise ValueError(
+                f"event.simulate: phantom=True needs LIF or CubaLIF at the end, but part {path} is {kind}, given by an ODE."
+            )
+
+        self.phantoms[path] = phantoms
         times, indices, weights = x.merged(options.dtype)
         jumps, most = jumps_of(weights, times, indices), _of(options.most, path, 8)
         found, more = spikes_of(path, part, x.shape, times, jumps, x.constant, options.duration, most)
@@ -175,12 +191,9 @@ class Walker(NamedTuple):
                 f"event.simulate: part {path} is a Recurrent of {type(part.neuron).__name__}; expected LIF or CubaLIF. Other"
                 " loops: snnx.Graph."
             )
-        check_is_linear(_join(path, "feedback"), part.feedback)
-        size = math.prod(x.shape)
-        own = Signal((Source(Own(None, name, size), None),), None, x.shape)
-        return self.loop([name], {name: part.neuron}, {name: x.plus(own.through(part.feedback, self.options.dtype))})[
-            name
-        ]
+        own = Signal((Source(Own(None, name, math.prod(x.shape)), None),), None, x.shape)
+        back = self.linear(_join(path, "feedback"), part.feedback, own)
+        return self.loop([name], {name: part.neuron}, {name: x.plus(back)})[name]
 
     def loop(self, names: Sequence[str], parts: dict[str, Any], signals: dict[str, Signal]) -> dict[str, Signal]:
         """Populations that feed each other."""

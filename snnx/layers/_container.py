@@ -9,7 +9,7 @@ import equinox as eqx
 import jax
 from jaxtyping import Array, Bool, Key, PyTree
 
-from snnx._errors import ShapeError, UnknownNameError, describe
+from snnx._errors import ShapeError, UnknownNameError, describe, sentence
 from snnx.cells import AbstractCell, Shape, Taps, cell_dtype, taps_of_child, with_prefix, zero_where_masked
 from snnx.inputs import AbstractInputs
 from snnx.layers._apply import apply_step, apply_stretch, check_part, unit
@@ -139,13 +139,7 @@ def naming(container: AbstractCell, name: str, *xs: "Array | jax.ShapeDtypeStruc
         came = ", ".join(map(describe, xs))
         part = type(container.children()[name]).__name__
         kind = PartTypeError if isinstance(error, TypeError) else PartShapeError
-        raise kind(type(container).__name__, name, part, came, _sentence(error)) from error
-
-
-def _sentence(error: Exception) -> str:
-    """What an error says; some libraries raise with a sentence in pieces."""
-    pieces = error.args if all(isinstance(arg, str) for arg in error.args) else (str(error),)
-    return " ".join(" ".join(pieces).split())
+        raise kind(type(container).__name__, name, part, came, sentence(error)) from error
 
 
 class _PartError(Exception):

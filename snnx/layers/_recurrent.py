@@ -55,7 +55,8 @@ class Recurrent(AbstractCell):
         if isinstance(self.feedback, AbstractCell):
             raise TypeError(
                 f"Recurrent: feedback is the cell {type(self.feedback).__name__}; expected a plain callable such as"
-                " eqx.nn.Linear. Put cells inside the neuron: Recurrent(Sequential([...]), feedback)."
+                " eqx.nn.Linear. Put cells inside the neuron: Recurrent(Sequential([...]), feedback); with cells or delays on"
+                " the way back, wire a snnx.Graph."
             )
         check_part("Recurrent", "feedback", self.feedback)
 
