@@ -35,6 +35,7 @@ def by_hand(work, data):
     return -log_probabilities[np.arange(len(labels)), labels].mean(), rates
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["W1", "W2", "W3-1024", "W4"])
 def test_the_peers_do_the_work_that_numpy_does(name):
     work = QUICK[name]
@@ -50,6 +51,7 @@ def test_the_peers_do_the_work_that_numpy_does(name):
     assert all(0.005 < rate < 0.4 for rate in rates)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "variants"), [("W1", ("", "bits", "lists")), ("W5", ("",)), ("W6", ("bits", "lists"))]
 )

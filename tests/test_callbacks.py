@@ -52,6 +52,7 @@ class Noted(AbstractCallback):
         self._note("after", run)
 
 
+@pytest.mark.slow
 def test_callbacks_are_called_in_their_order(monkeypatch):
     monkeypatch.setattr("snnx.train._epochs.SEGMENT_SECONDS", 1e-9)
     noted, other = Noted(), Noted()

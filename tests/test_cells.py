@@ -90,6 +90,7 @@ def test_a_cell_of_ones_own_runs_over_time(x64):
     np.testing.assert_array_equal(state.spikes, s.sum(0))
 
 
+@pytest.mark.slow
 def test_it_works_in_containers_with_taps_and_masks(x64):
     xs = drive(steps=8)
     live = np.array([True, True, False, True, True, True, False, True])
@@ -272,6 +273,7 @@ def test_cast_leaves_whole_numbers_keys_and_bits_alone():
         assert moved[name] is tree[name]
 
 
+@pytest.mark.slow
 def test_cast_to_double_precision_and_back(x64):
     single = cast(make_model(), "float32")
     double = cast(single, "float64")

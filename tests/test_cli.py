@@ -1,9 +1,7 @@
 """The command line: what it writes, what it says, and what it refuses."""
 
-import contextlib
 import dataclasses
 import importlib.metadata
-import io
 import json
 import os
 import re
@@ -15,10 +13,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from command_line import call
 
 import snnx
 from snnx.cli import _train as cli_train
-from snnx.cli import main
 from snnx.cli._arguments import make_parser
 from snnx.cli._config import Config
 from snnx.cli._networks import NEURONS, SURROGATES, dense
@@ -32,25 +30,7 @@ FILES = {"config.json", "checkpoint.npz", "metrics.jsonl", "model.npz", "test.js
 TEST_EXAMPLES = 359
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _cache_settings():
-    """`main` switches JAX's cache of compiled programs on; the session's own settings are restored."""
-    names = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
-    before = {name: getattr(jax.config, name) for name in names}
-    yield
-    for name, value in before.items():
-        jax.config.update(name, value)
-
-
-def call(*arguments):
-    """Exit code, standard output, standard error."""
-    out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        try:
-            code = main([str(argument) for argument in arguments])
-        except SystemExit as stop:
-            code = stop.code
-    return code, out.getvalue(), err.getvalue()
+pytestmark = pytest.mark.usefixtures("cache_settings")
 
 
 @pytest.fixture(scope="module")
@@ -278,6 +258,7 @@ def test_a_run_killed_before_its_first_checkpoint_starts_anew(run, tmp_path):
     assert (folder / "test.json").read_text() == (whole / "test.json").read_text()
 
 
+@pytest.mark.slow
 def test_a_reader_that_has_seen_enough_is_left_alone(run):
     """`snnx evaluate RUN | head -1`: no traceback, and the exit code that a closed pipe gives."""
     command = [sys.executable, "-m", "snnx", "evaluate", str(run[0])]
@@ -308,6 +289,7 @@ def test_every_surrogate_is_one_of_a_model():
         np.testing.assert_array_equal(spikes, [0.0, 1.0])
 
 
+@pytest.mark.slow
 def test_names_are_found_whatever_their_case(tmp_path):
     flags = ("--epochs", 1, "--neuron", "cubalif", "--surrogate", "superspike", "--encoding", "RATE")
     code, out, err = call("train", "DIGITS", "--steps", 2, "--hidden", 8, *flags, "--quiet", "--run", tmp_path / "run")
@@ -490,6 +472,7 @@ def test_a_batch_larger_than_the_data_leaves_no_folder(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_training_that_explodes_says_where(tmp_path):
     line = refused(*TINY, "--learning-rate", "1e30", "--run", tmp_path / "run")
     assert re.search(r"training diverged in epoch 1, step [2-9]: the loss or an update is not finite", line)
@@ -607,6 +590,7 @@ def test_a_folder_has_a_name(arguments):
     assert "expected the name of a folder, got nothing" in err
 
 
+@pytest.mark.slow
 def test_a_run_without_an_output_ends_well(run):
     code = f"import sys; sys.stdout = None; from snnx.cli import main; sys.exit(main(['evaluate', {str(run[0])!r}]))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)

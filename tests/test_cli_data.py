@@ -1,11 +1,11 @@
 """The command line on recorded data sets: from files, in their own formats, to a tested network."""
 
-import contextlib
 import dataclasses
-import io
 import json
+import os
 import shlex
 import shutil
+import subprocess
 import sys
 
 import jax
@@ -14,12 +14,12 @@ import made_recordings as made
 import numpy as np
 import pytest
 import recordings as files
+from command_line import call
 from scipy.io import wavfile
 
 import snnx
 from snnx.augment import ChannelShift
 from snnx.cli import _train as cli_train
-from snnx.cli import main
 from snnx.cli._arguments import check_train, make_parser
 from snnx.cli._config import as_command
 from snnx.cli._networks import NEURONS, convolutional, dense
@@ -33,25 +33,7 @@ RECORDED = [name for name in RECIPES if name != "digits"]
 QUICK = ("--quiet", "--no-pictures")
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _cache_settings():
-    """`main` switches JAX's cache of compiled programs on; the session's own settings are restored."""
-    names = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
-    before = {name: getattr(jax.config, name) for name in names}
-    yield
-    for name, value in before.items():
-        jax.config.update(name, value)
-
-
-def call(*arguments):
-    """Exit code, standard output, standard error."""
-    out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        try:
-            code = main([str(argument) for argument in arguments])
-        except SystemExit as stop:
-            code = stop.code
-    return code, out.getvalue(), err.getvalue()
+pytestmark = pytest.mark.usefixtures("cache_settings")
 
 
 def refused(*arguments, code):
@@ -83,11 +65,15 @@ LEARNED = {
 @pytest.mark.slow
 @pytest.mark.parametrize("name", RECORDED)
 def test_the_default_network_learns(name, tmp_path):
+    """As users run it: a program, compiled with all of XLA's optimisation."""
     write, flags = LEARNED[name]
     write(tmp_path / "data")
     run = tmp_path / "run"
-    code, out, err = call("train", name, "--root", tmp_path / "data", *flags, *QUICK, "--run", run)
-    assert code == 0, err
+    command = ["train", name, "--root", tmp_path / "data", *flags, *QUICK, "--run", run]
+    program = [sys.executable, "-m", "snnx", *map(str, command)]
+    done = subprocess.run(program, env=os.environ | {"XLA_FLAGS": ""}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    out = done.stdout
     scores = json.loads((run / "test.json").read_text())
     right = int(np.trace(scores["confusion"]))
     assert scores["examples"] == np.sum(scores["confusion"]) >= 40
@@ -224,6 +210,7 @@ def test_splits_of_other_classes_are_refused(tmp_path):
 # Networks
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("neuron", NEURONS)
 @pytest.mark.parametrize("network", [dense, convolutional])
 def test_time_constants_are_in_seconds(network, neuron):
@@ -247,6 +234,7 @@ def test_time_constants_are_in_seconds(network, neuron):
     assert np.all(np.isfinite(ys))
 
 
+@pytest.mark.slow
 def test_maps_shrink_as_convolutions_do():
     config = dataclasses.replace(RECIPES["nmnist"].default, hidden=(12, 32))
     model = convolutional(config, (2, 34, 34), 10, jax.random.key(0))

@@ -1,8 +1,6 @@
 """The command line's recurrent network, and its two gradients: surrogate and EventProp."""
 
-import contextlib
 import dataclasses
-import io
 import json
 import shlex
 
@@ -12,11 +10,11 @@ import jax.numpy as jnp
 import made_recordings as made
 import numpy as np
 import pytest
+from command_line import call
 
 import snnx
 from snnx.augment import Blend, ChannelShift
 from snnx.cli import _train as cli_train
-from snnx.cli import main
 from snnx.cli._arguments import check_train, make_parser
 from snnx.cli._config import as_command
 from snnx.cli._networks import recurrent
@@ -31,25 +29,7 @@ QUICK = ("--quiet", "--no-pictures")
 SMALL = ("--hidden", 12, "--channels", 70, "--channel-shift", 4, "--dt", 0.02, "--batch-size", 9)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _cache_settings():
-    """`main` switches JAX's cache of compiled programs on; the session's own settings are restored."""
-    names = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
-    before = {name: getattr(jax.config, name) for name in names}
-    yield
-    for name, value in before.items():
-        jax.config.update(name, value)
-
-
-def call(*arguments):
-    """Exit code, standard output, standard error."""
-    out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        try:
-            code = main([str(argument) for argument in arguments])
-        except SystemExit as stop:
-            code = stop.code
-    return code, out.getvalue(), err.getvalue()
+pytestmark = pytest.mark.usefixtures("cache_settings")
 
 
 def config_of(name, gradient, **settings):
@@ -183,6 +163,7 @@ def test_nir_has_no_word_for_it(gradient, runs, words, tmp_path):
 # The network
 
 
+@pytest.mark.slow
 def test_the_network_does_what_its_equations_say():
     """Synapse, membrane, threshold, reset to 0 and feedback, and the readout, as loops in double precision."""
     dt, tau_mem, tau_syn = 0.005, 0.02, 0.005
@@ -208,6 +189,7 @@ def test_the_network_does_what_its_equations_say():
     np.testing.assert_allclose(ys, outputs, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gradient", ["surrogate", "eventprop"])
 @pytest.mark.parametrize("hertz", [6.0, 15.0])
 def test_hidden_neurons_fire_at_the_start(gradient, hertz):
@@ -219,6 +201,7 @@ def test_hidden_neurons_fire_at_the_start(gradient, hertz):
     assert 3.0 < spikes["1.neuron"].mean() / 0.005 < 30.0
 
 
+@pytest.mark.slow
 def test_several_hidden_layers_are_each_recurrent():
     model = recurrent(config_of("fsdd", "eventprop", hidden=(6, 4)), (5,), 3, jax.random.key(0))
     shapes = [part.feedback.weight.shape for part in model.layers if isinstance(part, snnx.Recurrent)]

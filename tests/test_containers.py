@@ -233,6 +233,7 @@ def test_forward_mode_gives_the_same_derivative():
     np.testing.assert_allclose(eqx.filter_jit(along)(NETWORK), reference()[1].sum(), rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_masked_steps_do_not_happen():
     live = "110100101"
     mask = np.array([c == "1" for c in live])
@@ -267,6 +268,7 @@ def test_recording_may_reduce_over_time():
     close(got["2.body.1"], np.sum(traces["2.body.1"], axis=0))
 
 
+@pytest.mark.slow
 def test_an_ensemble_of_models_and_a_batch_are_vmaps():
     def make(key):
         k1, k2, k3 = jax.random.split(key, 3)
@@ -664,6 +666,7 @@ def picklable(seed):
     )
 
 
+@pytest.mark.slow
 def test_models_can_be_pickled_copied_and_stored(tmp_path):
     model, xs, key = picklable(0), pulses((1, 6, 6), steps=4), jax.random.key(5)
     run = eqx.filter_jit(lambda m: simulate(m, xs, key=key))

@@ -25,6 +25,7 @@ def test_three_devices():
     assert "skipped" not in done.stdout
 
 
+@pytest.mark.slow
 def test_use_cores_makes_devices_before_jax_starts():
     program = "import jax, snnx; print(snnx.use_cores(2), jax.device_count(), snnx.use_cores(2))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

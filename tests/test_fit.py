@@ -409,6 +409,7 @@ def test_segments_leave_no_trace(monkeypatch):
 # What is trained
 
 
+@pytest.mark.slow
 def test_only_what_is_trainable_moves():
     def all_but_the_first(model):
         return eqx.tree_at(lambda m: m.layers[0], snnx.trainable(model), replace=False)
@@ -494,6 +495,7 @@ def exploding(bad, at):
     return optax.GradientTransformation(init, update)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("bad", "at"), [(jnp.nan, 4), (jnp.inf, 0)])
 def test_an_update_that_is_not_finite_stops_the_run_before_it(bad, at, monkeypatch):
     epoch, position = divmod(at, BATCHES)
@@ -809,6 +811,7 @@ def test_what_is_no_key_is_refused(key):
             call()
 
 
+@pytest.mark.slow
 def test_the_batch_is_128_or_all_there_is():
     data = make_data()
     given = dict(loss=snnx.CrossEntropy(snnx.Mean()), optimizer=optax.adam(0.1), epochs=1, key=jax.random.key(0))

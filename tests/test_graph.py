@@ -110,6 +110,7 @@ def same(graph, container, xs=XS, rename=()):
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-8)
 
 
+@pytest.mark.slow
 def test_a_chain_is_a_sequential():
     a, b = linear(4, 6, 1), linear(6, 3, 2)
     graph = snnx.Graph(
@@ -119,6 +120,7 @@ def test_a_chain_is_a_sequential():
     same(graph, snnx.Sequential([a, lif(), b, snnx.LI(tau=5.0)]))
 
 
+@pytest.mark.slow
 def test_edges_around_a_node_are_a_residual():
     a, b, c = linear(4, 6, 1), linear(6, 6, 2), linear(6, 3, 3)
     graph = snnx.Graph(
@@ -128,6 +130,7 @@ def test_edges_around_a_node_are_a_residual():
     same(graph, snnx.Sequential([a, snnx.Residual(snnx.Sequential([b, lif()])), c]))
 
 
+@pytest.mark.slow
 def test_feedback_with_a_bias_is_a_recurrent():
     a, back = linear(4, 6, 1), linear(6, 6, 2)
     nodes = {"a": a, "n": snnx.CubaLIF(tau_mem=4.0, tau_syn=2.0), "back": back}
@@ -159,6 +162,7 @@ def several():
     )
 
 
+@pytest.mark.slow
 def test_several_inputs_and_outputs_are_dicts_by_name():
     graph, sound = several(), jax.random.normal(K[5], (11, 2))
     given = {"image": XS, "sound": sound}

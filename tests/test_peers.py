@@ -77,6 +77,7 @@ def test_every_frozen_variant_is_compared_or_explained():
     assert {v["peer"] for v in VARIANTS.values()} == {"snntorch", "norse", "spikingjelly", "sinabs"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in VARIANTS if name not in NOT_EXPRESSED])
 def test_the_net_is_the_peers_net(name, frozen, x64):
     variant = VARIANTS[name]

@@ -99,6 +99,7 @@ def simulated():
     return data, inputs, spikes, outputs
 
 
+@pytest.mark.slow
 def test_a_sample_shows_input_spikes_and_outputs(tmp_path):
     data, inputs, spikes, outputs = simulated()
     label = int(data.targets[0])
@@ -273,6 +274,7 @@ def test_a_confusion_matrix_of_absent_classes_long_names_and_jax_arrays(tmp_path
     assert [label.get_text() for label in own.get_xticklabels()] == list("0123")
 
 
+@pytest.mark.slow
 def test_results_are_drawn_as_they_are():
     result = fit(epochs=2, validation=make_data(10, seed=3))
     whole = plot.learning_curve(result)
@@ -307,6 +309,7 @@ def overhang(figure):
     return max(page.x0 - drawn.x0, page.y0 - drawn.y0, drawn.x1 - page.x1, drawn.y1 - page.y1)
 
 
+@pytest.mark.slow
 def test_nothing_is_cut_off():
     rng = np.random.default_rng(0)
     spikes = {f"{i}.neuron": rng.integers(0, 2, (16, 256)) for i in (1, 3)}
@@ -342,6 +345,7 @@ def test_without_matplotlib_the_package_works_and_says_what_is_missing(monkeypat
             draw()
 
 
+@pytest.mark.slow
 def test_matplotlib_is_imported_only_for_pictures():
     program = """
         import sys

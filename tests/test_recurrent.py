@@ -45,6 +45,7 @@ def over_time(cell, xs, state, mask):
     return ys, seen["feedback"], state
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("feedback", "masked"), [("linear", False), ("with a bias", True), ("not linear", True), ("without weights", False)]
 )
@@ -97,6 +98,7 @@ def test_the_weights_gradient_is_one_product():
     assert (True, (WIDTH, WIDTH)) not in found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["neuron", "feedback"])
 def test_functions_may_close_over_what_is_differentiated(place, x64):
     xs, half = jax.random.normal(K[1], (TIME, WIDTH)), 0.5 * jnp.eye(WIDTH)

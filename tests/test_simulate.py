@@ -263,6 +263,7 @@ def test_a_batch_is_a_vmap_away_and_time_is_not_batch():
         simulate(net, xs[0, 0])  # one step where a sequence is expected
 
 
+@pytest.mark.slow
 def test_the_gradient_of_a_batch_is_the_sum_over_its_examples(x64):
     cell = make_cell()
     batch = jnp.stack([make_input(seed) for seed in range(3)])
@@ -333,6 +334,7 @@ def test_a_burn_in_counts_in_no_readout_record_or_mask(x64):
 # Masks.
 
 
+@pytest.mark.slow
 def test_masked_steps_have_not_happened(x64):
     """Holes and padding: outputs, state and gradient are those of the sequence without them."""
     net = Sequential([jnp.tanh, ALIF(tau=jnp.full(3, 3.0), threshold=0.4), CubaLIF(refractory=1)])
