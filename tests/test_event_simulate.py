@@ -523,7 +523,7 @@ def test_a_silent_neuron_gets_a_phantom_that_wakes_it(x64):
     np.testing.assert_array_equal(gradient[2], 0.0)
 
 
-TOO_MANY = "there are more events than there is room for; raise most= or capacity="
+TOO_MANY = "part {}: there are more events than there is room for; raise most= or capacity="
 
 
 def test_spikes_for_which_there_is_no_room_are_an_error():
@@ -541,13 +541,15 @@ def test_spikes_for_which_there_is_no_room_are_an_error():
         np.testing.assert_array_equal(exact.spikes[path].times, spikes.times[: room[path]])
     for path, name, numbers in [("1", "most", most), ("3", "capacity", room)]:
         fewer = {"most": 20} | {name: numbers | {path: numbers[path] - 1}}
-        with pytest.raises(RuntimeError, match=TOO_MANY):
+        with pytest.raises(RuntimeError, match=TOO_MANY.format(path)):
             event.simulate(model, events, duration=DURATION, **fewer)
         run = event.simulate(model, events, duration=DURATION, overflow="report", **fewer)
         assert run.overflow
         assert run.spikes[path].overflow
     lost = event.from_raster(np.ones((2, 3), np.float32), 1.0, capacity=2)
-    with pytest.raises(RuntimeError, match=TOO_MANY):
+    with pytest.raises(
+        RuntimeError, match="events: there are more events than there is room for, or times and channels"
+    ):
         event.simulate(model, lost, duration=DURATION)
 
 
@@ -556,7 +558,7 @@ def test_the_error_is_there_for_those_who_only_look_at_spikes():
     counts = eqx.filter_jit(
         lambda events: event.simulate(model, events, duration=DURATION, most=1).spikes["1"].counts()
     )
-    with pytest.raises(RuntimeError, match=TOO_MANY):
+    with pytest.raises(RuntimeError, match=TOO_MANY.format(1)):
         counts(events)
 
 
@@ -642,6 +644,17 @@ REFUSED = [
     spoken(one_layer, "capacity is 2.0, expected a whole number >= 1", capacity={"1": 2.0}),
     spoken(one_layer, "duration is 0, expected a number > 0", duration=0),
     spoken(one_layer, "duration is inf", duration=float("inf")),
+    spoken(one_layer, "phantom is 'yes', expected True or False", TypeError, phantom="yes"),
+    spoken(one_layer, "shape is 3, expected a tuple of whole numbers", TypeError, shape=3),
+    spoken(
+        lambda: one_layer(reset=snnx.ValueReset(1.0)),
+        r"part 1 \(CubaLIF\) has v_reset 1.0 and threshold 1.0: it would fire without end. Expected v_reset below",
+    ),
+    spoken(lambda: one_layer(threshold=0.0), "has threshold 0.0, which its reset subtracts: it would .* a threshold > 0"),
+    spoken(
+        lambda: snnx.Recurrent(cuba(), linear(np.ones((2, 3)))),
+        r"part feedback \(Linear\) gives shape \(2,\), expected that of the input, \(3,\)", ShapeError,
+    ),
     spoken(one_layer, "gradient is 'adjoint', expected one of 'eventprop', 'autodiff'", gradient="adjoint"),
     spoken(one_layer, "overflow is 'drop', expected one of 'error', 'report'", overflow="drop"),
     spoken(
@@ -790,12 +803,28 @@ def test_nothing_moves_a_spike_at_the_beginning(recurrent, gradient, x64):
 
 
 @pytest.mark.parametrize("readout", [False, True])
-def test_a_parameter_that_is_nan_does_not_look_like_silence(readout):
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_a_weight_that_is_no_number_does_not_look_like_silence(wrong, readout):
     last = [linear(BETWEEN), snnx.CubaLI(9.0, 3.0)] if readout else []
-    model = snnx.Sequential([linear(np.where(np.eye(3) > 0, np.nan, INTO)), cuba(), *last])
+    model = snnx.Sequential([linear(np.where(np.eye(3) > 0, wrong, INTO)), cuba(), *last])
     run = simulate(model, EVENTS)
     assert jnp.all(jnp.isnan(run.spikes["1"].times))
     assert jnp.all(jnp.isnan(run.output.maximum() if readout else run.output.times))
+
+
+@pytest.mark.parametrize(
+    ("times", "channels", "count", "match"),
+    [
+        ([5.0, 1.5], [0, 1], 2, "events has count 2 and times .*; expected times >= 0, ascending.*make_events"),
+        ([-1.0, 1.5], [0, 1], 2, "expected times >= 0, ascending"),
+        ([1.0, 1.5], [0, 1], 3, "events has count 3 and times"),
+        ([1.0, 1.5], [0, 3], 2, "events has channels from 0 to 3, but size is 3"),
+    ],
+)
+def test_lists_made_by_hand_are_looked_at(times, channels, count, match):
+    numbers = jnp.asarray(times, jnp.float32), jnp.asarray(channels, jnp.int32), jnp.asarray(count, jnp.int32)
+    with pytest.raises(ValueError, match=match):
+        event.simulate(one_layer(), event.Events(*numbers, jnp.zeros((), bool), 3), duration=DURATION)
 
 
 @pytest.mark.parametrize("recurrent", [False, True])

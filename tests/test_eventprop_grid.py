@@ -668,7 +668,7 @@ REFUSED = {
     "random spikes": (lambda: exact(surrogate=snnx.StochasticEscape()), ValueError, "StochasticEscape"),
     "count": (lambda: snnx.EventProp(count=-1.0), ValueError, "count is -1.0, expected a finite number >= 0"),
     "count that is none": (lambda: snnx.EventProp(count=True), ValueError, "count is True"),
-    "smallest": (lambda: snnx.EventProp(smallest=0.0), ValueError, "smallest is 0, expected a number > 0"),
+    "smallest": (lambda: snnx.EventProp(smallest=0.0), ValueError, "smallest is 0.0, expected a finite number > 0"),
     "smallest, infinite": (lambda: snnx.EventProp(smallest=math.inf), ValueError, "smallest is inf"),
     "a state of the surrogate's": (
         lambda: exact()(jnp.ones(4), PLAIN_NEURON.init_state((4,))),

@@ -21,7 +21,8 @@ class Events(eqx.Module):
     - `overflow`: whether there were more than the list, or whatever made it, has room for.
     - `size`: the number of channels or neurons.
 
-    Made by `make_events` from lists, by `from_raster` from steps, and by `simulate`.
+    Made by `make_events` from lists, by `from_raster` from steps, and by `simulate`. One made by hand is checked outside of
+    compiled programs alone.
     """
 
     times: Float[Array, "capacity"]
@@ -69,8 +70,9 @@ def make_events(
     - `size`: the number of channels.
     - `capacity`: the length of the list; by default that of `times`.
 
-    Events of the same time keep their order. Inside a compiled program, where values are not known, an index out of range
-    makes its event one that there is not, and says so by `overflow`, as do more events than there is room for.
+    Events of the same time keep their order. Inside a compiled program, where values are not known, a time < 0 or NaN and an
+    index out of range make their event one that there is not, and say so by `overflow`, as do more events than there is room
+    for.
 
     **Raises:** `ShapeError`, `DtypeError`, and `ValueError` for times < 0 or NaN, for indices out of range, and for more events
     than `capacity`.

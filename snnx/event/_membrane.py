@@ -1,6 +1,7 @@
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from snnx._errors import describe
@@ -39,8 +40,8 @@ class Membrane(eqx.Module):
         From the equation itself, integrated once:
         $(1/\tau_m + \mu) \int e^{-\mu t} u = u(0) - e^{-\mu T} u(T) + \frac{R}{\tau_m} \int e^{-\mu t} j$, and alike for $j$.
         """
-        if not decay >= 0.0:
-            raise ValueError(f"Membrane.integral: decay is {decay!r}, expected a number >= 0.")
+        if not isinstance(decay, (int, float, np.floating)) or not decay >= 0.0:
+            raise ValueError(f"Membrane.integral: decay is {decay!r}, expected a number >= 0, known when compiling.")
         d, end = self.dynamics, jnp.exp(-decay * self.duration)
         path = trajectory(d, self.times, self.jumps)
         last = jnp.asarray(self.duration, d.dtype) - path.starts[-1]

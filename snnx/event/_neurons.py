@@ -55,6 +55,7 @@ def dynamics_of(path: str, neuron: Any, shape: tuple[int, ...], constant: Array 
                 f"event.simulate: part {path} ({kind.__name__}) has NoReset(): without a reset it would fire without end while"
                 " it is above its threshold. Take SubtractReset() or ValueReset(v_reset)."
             )
+        _check_ends(path, neuron)
         if isinstance(neuron.reset, ValueReset):
             after, reset = flat(value(neuron.reset.v_reset)), "value"
     dynamics = Dynamics(
@@ -71,6 +72,19 @@ def dynamics_of(path: str, neuron: Any, shape: tuple[int, ...], constant: Array 
         twice,
     )
     return dynamics, flat(per_event)
+
+
+def _check_ends(path: str, neuron: LIF | CubaLIF) -> None:
+    """Refuse, where numbers are known, a reset that leaves a membrane at its threshold or above it: it fires without end."""
+    by_value, level = isinstance(neuron.reset, ValueReset), value(neuron.threshold)
+    after = value(neuron.reset.v_reset) if isinstance(neuron.reset, ValueReset) else level
+    known = isinstance(level, (int, float)) and isinstance(after, (int, float))
+    if known and not neuron.refractory and (after >= level if by_value else level <= 0.0):
+        came = f"v_reset {after} and threshold {level}" if by_value else f"threshold {level}, which its reset subtracts"
+        raise ValueError(
+            f"event.simulate: part {path} ({type(neuron).__name__}) has {came}: it would fire without end. Expected"
+            f" {'v_reset below the threshold' if by_value else 'a threshold > 0'}, or a refractory time."
+        )
 
 
 def _as_reset(name: str) -> Reset:

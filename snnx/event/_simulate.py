@@ -1,4 +1,3 @@
-import functools
 import math
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -7,6 +6,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Bool, PyTree
 
 from snnx._errors import DtypeError, ShapeError, describe, unknown_name
@@ -82,13 +82,19 @@ def simulate(
         for them.
     - `shape`: of one step of the input, where its channels are no list: `(2, 34, 34)`.
 
-    **Returns:** a `Run`; a NaN in a parameter makes all its times NaN. **Raises:** `ValueError`, naming the part, for parts
-    without such a solution; `ShapeError`, `DtypeError` for events that do not fit.
+    **Returns:** a `Run`; a parameter that is NaN or infinite makes all its times NaN.
+
+    **Raises:** `ValueError`, naming the part, for parts without such a solution; `ShapeError`, `DtypeError`, `ValueError` for
+    events that do not fit; when it runs, a `RuntimeError` that names the part where there is no room for a spike.
 
     Source: for the gradient Wunderlich & Pehle, Event-based backpropagation can compute exact gradients for spiking neural
     networks (2021).
     """
     _check_options(model, duration, gradient, overflow, most=most, capacity=capacity)
+    if not isinstance(phantom, bool):
+        raise TypeError(f"event.simulate: phantom is {phantom!r}, expected True or False.")
+    if shape is not None and not (isinstance(shape, tuple) and all(isinstance(n, int) for n in shape)):
+        raise TypeError(f"event.simulate: shape is {shape!r}, expected a tuple of whole numbers.")
     dtype = cell_dtype(model)
     options = Options(float(duration), most, capacity, gradient == "eventprop", phantom, dtype)
     inputs = events if isinstance(events, Mapping) else {"": events}
@@ -98,16 +104,15 @@ def simulate(
     walker = Walker(options, {}, {})
     out = walker.run("", model, signals if isinstance(events, Mapping) else signals[""])
     output = {name: walker.result(x) for name, x in out.items()} if isinstance(out, dict) else walker.result(out)
-    output, spikes = _nan_where(_has_nan(model), (output, walker.spikes))
-    full = functools.reduce(jnp.logical_or, [e.overflow for e in (*spikes.values(), *inputs.values())])
+    output, spikes = _nan_where(_is_no_network(model), (output, walker.spikes))
+    lists = {f"events {name!r}" if name else "events": e for name, e in inputs.items()}
+    lists |= {f"part {path}": e for path, e in spikes.items()}
+    full = jnp.stack([e.overflow for e in lists.values()])
     if overflow == "error":
-        output, spikes = eqx.error_if(
-            (output, spikes),
-            full,
-            "event.simulate: there are more events than there is room for; raise most= or capacity= (or that of the input), or"
-            " take overflow='report'.",
+        output, spikes = eqx.branched_error_if(
+            (output, spikes), jnp.any(full), jnp.argmax(full), [_too_many(name) for name in lists]
         )
-    return Run(output, spikes, full)
+    return Run(output, spikes, jnp.any(full))
 
 
 def _check_options(model: Any, duration: Any, gradient: Any, overflow: Any, **per_part: PerPart | None) -> None:
@@ -143,11 +148,37 @@ def _check_events(given: Any, dtype: jnp.dtype, shape: tuple[int, ...] | None) -
         )
     if shape is not None and math.prod(shape) != given.size:
         raise ShapeError(f"event.simulate: shape is {shape}, but events has {given.size} channels.")
+    if any(isinstance(x, Tracer) for x in (given.times, given.indices, given.count)):
+        return
+    times, count = np.asarray(given.times), int(given.count)
+    which = np.asarray(given.indices)[:count]
+    if not (0 <= count <= times.size and np.all(times[:count] >= 0) and np.all(times[1:] >= times[:-1])):
+        raise ValueError(
+            f"event.simulate: events has count {count} and times {describe(times.tolist())}; expected times >= 0, ascending,"
+            " inf behind the last. snnx.event.make_events takes them in any order."
+        )
+    if np.any((which < 0) | (which >= given.size)):
+        raise ValueError(
+            f"event.simulate: events has channels from {which.min()} to {which.max()}, but size is {given.size}."
+        )
 
 
-def _has_nan(model: AbstractCell) -> Bool[Array, ""]:
+def _too_many(name: str) -> str:
+    if name.startswith("events"):
+        cause = ", or times and channels that are none (from within a compiled program)"
+        remedy = "raise its capacity="
+    else:
+        cause, remedy = "", "raise most= or capacity="
+    return (
+        f"event.simulate: {name}: there are more events than there is room for{cause}; {remedy}, or take"
+        " overflow='report'."
+    )
+
+
+def _is_no_network(model: AbstractCell) -> Bool[Array, ""]:
+    """Whether a parameter is NaN or infinite, as where training diverged."""
     arrays = jax.tree.leaves(eqx.filter(model, eqx.is_inexact_array))
-    return functools.reduce(jnp.logical_or, [jnp.any(jnp.isnan(x)) for x in arrays], jnp.zeros((), bool))
+    return jnp.any(jnp.stack([jnp.any(~jnp.isfinite(x)) for x in arrays])) if arrays else jnp.zeros((), bool)
 
 
 def _nan_where(condition: Array, tree: PyTree) -> PyTree:

@@ -193,6 +193,11 @@ class Walker(NamedTuple):
             )
         own = Signal((Source(Own(None, name, math.prod(x.shape)), None),), None, x.shape)
         back = self.linear(_join(path, "feedback"), part.feedback, own)
+        if back.shape != x.shape:
+            raise ShapeError(
+                f"event.simulate: part {_join(path, 'feedback')} ({type(part.feedback).__name__}) gives shape {back.shape},"
+                f" expected that of the input, {x.shape}."
+            )
         return self.loop([name], {name: part.neuron}, {name: x.plus(back)})[name]
 
     def loop(self, names: Sequence[str], parts: dict[str, Any], signals: dict[str, Signal]) -> dict[str, Signal]:

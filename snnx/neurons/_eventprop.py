@@ -47,12 +47,11 @@ class EventProp(eqx.Module):
     smallest: float = eqx.field(static=True, default=1e-3)
 
     def __check_init__(self):
-        for name in ("count", "smallest"):
+        for name, bound in (("count", ">="), ("smallest", ">")):
             x = getattr(self, name)
-            if not isinstance(x, (int, float)) or isinstance(x, bool) or not math.isfinite(x) or x < 0:
-                raise ValueError(f"EventProp: {name} is {x!r}, expected a finite number >= 0.")
-        if self.smallest == 0:
-            raise ValueError("EventProp: smallest is 0, expected a number > 0.")
+            number = isinstance(x, (int, float)) and not isinstance(x, bool) and math.isfinite(x)
+            if not number or x < 0 or (x == 0 and bound == ">"):
+                raise ValueError(f"EventProp: {name} is {x!r}, expected a finite number {bound} 0.")
 
 
 def check_gradient(neuron: object, gradient: EventProp | None) -> None:
