@@ -53,9 +53,7 @@ class Neurons(eqx.Module):
     j: Float[Array, "size"]
     base: Float[Array, "size"]
     since: Float[Array, "size"]
-    lifted: Bool[
-        Array, "size"
-    ]  # whether the state is one right behind a beginning, a reset or, without synapse, an event
+    lifted: Bool[Array, "size"]  # right behind a beginning, a reset or, without synapse, an event
 
 
 def at_start(dynamics: Dynamics) -> Neurons:
@@ -82,13 +80,56 @@ def arrive(dynamics: Dynamics, neurons: Neurons, time: Array, jumps: Array) -> N
     return Neurons(jnp.where(resting, v, v_new), j_new, jnp.full_like(v, time), neurons.since, lifted)
 
 
-def run(dynamics: Dynamics, inputs: Inputs, duration: float, capacity: int, *, differentiable: bool) -> Record:
-    """Everything up to `duration`, at most `capacity` spikes. Differentiable in `times`, or faster."""
-    size, events, loops = dynamics.size, inputs.times.shape[0], inputs.delays.shape[0]
-    steps = events + capacity * (1 + loops)
-    infinite = jnp.asarray(jnp.inf, dynamics.dtype)
+class _Spike(eqx.Module):
+    """The next spike: whether there is one, what `Record` keeps of it, and the neurons behind it."""
+
+    fires: Bool[Array, ""]
+    neuron: Int[Array, ""]
+    time: Float[Array, ""]
+    slope: Float[Array, ""]
+    slope_after: Float[Array, ""]
+    back: Float[Array, ""]
+    pinned: Bool[Array, ""]
+    since: Float[Array, ""]
+    behind: Neurons
+
+
+def _next_spike(dynamics: Dynamics, neurons: Neurons, until: Array, *, differentiable: bool) -> _Spike:
+    """The first of all neurons before `until`, up to which nothing arrives."""
+    begin = jnp.maximum(neurons.base, neurons.since)
+    j = dynamics.fade(neurons.j, begin - neurons.base)
+    span = until - begin
+    above = neurons.v > dynamics.threshold
+    ahead = jnp.maximum(span, 0.0)
+    end, _ = dynamics.flow(neurons.v, j, ahead)
+    hit = (span > 0.0) & (above | dynamics.reaches(neurons.v, j, ahead, end))
+    wait = jnp.where(above, 0.0, dynamics.time_to_threshold(neurons.v, j, ahead))
+    n = jax.lax.stop_gradient(jnp.argmin(jnp.where(hit, begin + wait, jnp.inf)))
+    fires = jnp.any(hit)
+    one = jax.tree.map(lambda x: x[n], dynamics)
+    wait, above, pinned = jax.lax.stop_gradient(wait[n]), above[n], above[n] & neurons.lifted[n]
+    if differentiable:
+        moved = one.differentiable(neurons.v[n], j[n], wait, fires & ~pinned)
+        wait = jnp.where(above, wait + moved - jax.lax.stop_gradient(moved), moved)
+    membrane, current = jnp.where(pinned, neurons.v[n], one.threshold), one.fade(j[n], wait)
+    time = begin[n] + wait
+    back = one.set_back(membrane)
+    since = time + dynamics.refractory
+    behind = Neurons(
+        neurons.v.at[n].set(back),
+        neurons.j.at[n].set(current),
+        neurons.base.at[n].set(time),
+        neurons.since.at[n].set(since),
+        neurons.lifted.at[n].set(True),
+    )
+    slope, slope_after = one.slope(membrane, current), one.slope(back, one.fade(current, since - time))
+    return _Spike(fires, n, time, slope, slope_after, back, pinned, neurons.since[n], behind)
+
+
+def _empty(dynamics: Dynamics, steps: int, capacity: int) -> Record:
+    """With room for so many steps and spikes."""
     one, none = jnp.ones(capacity, dynamics.dtype), jnp.zeros(steps, jnp.int32)
-    record = Record(
+    return Record(
         kind=none,
         which=none,
         times=jnp.full(capacity, jnp.inf, dynamics.dtype),
@@ -98,11 +139,17 @@ def run(dynamics: Dynamics, inputs: Inputs, duration: float, capacity: int, *, d
         back=one,
         pinned=jnp.zeros(capacity, bool),
         since=one,
-        since_end=jnp.zeros(size, dynamics.dtype),
+        since_end=jnp.zeros(dynamics.size, dynamics.dtype),
         count=jnp.zeros((), jnp.int32),
         more=jnp.zeros((), bool),
     )
-    times = jnp.append(inputs.times, infinite)
+
+
+def run(dynamics: Dynamics, inputs: Inputs, duration: float, capacity: int, *, differentiable: bool) -> Record:
+    """Everything up to `duration`, at most `capacity` spikes. Differentiable in `times`, or faster."""
+    events, loops = inputs.times.shape[0], inputs.delays.shape[0]
+    steps = events + capacity * (1 + loops)
+    times = jnp.append(inputs.times, jnp.asarray(jnp.inf, dynamics.dtype))
 
     def step(number: Array, carry: tuple) -> tuple:
         neurons, record, seen, waiting = carry
@@ -111,52 +158,26 @@ def run(dynamics: Dynamics, inputs: Inputs, duration: float, capacity: int, *, d
         soonest = jnp.argmin(due.ravel())
         outside, own = times[seen], due.ravel()[soonest]
         arrival = jnp.minimum(outside, own)
-        # The next spike before that.
-        begin = jnp.maximum(neurons.base, neurons.since)
-        j = dynamics.fade(neurons.j, begin - neurons.base)
         until = jax.lax.stop_gradient(jnp.minimum(arrival, duration))
-        span = until - begin
-        above = neurons.v > dynamics.threshold
-        ahead = jnp.maximum(span, 0.0)
-        end, _ = dynamics.flow(neurons.v, j, ahead)
-        hit = (span > 0.0) & (above | dynamics.reaches(neurons.v, j, ahead, end))
-        wait = jnp.where(above, 0.0, dynamics.time_to_threshold(neurons.v, j, ahead))
-        n = jax.lax.stop_gradient(jnp.argmin(jnp.where(hit, begin + wait, jnp.inf)))
-        fires = jnp.any(hit)
+        found = _next_spike(dynamics, neurons, until, differentiable=differentiable)
         full = record.count >= capacity
-        one = jax.tree.map(lambda x: x[n], dynamics)
-        wait, above, pinned = jax.lax.stop_gradient(wait[n]), above[n], above[n] & neurons.lifted[n]
-        if differentiable:
-            moved = one.differentiable(neurons.v[n], j[n], wait, fires & ~pinned)
-            wait = jnp.where(above, wait + moved - jax.lax.stop_gradient(moved), moved)
-        membrane, current = jnp.where(pinned, neurons.v[n], one.threshold), one.fade(j[n], wait)
-        slope = one.slope(membrane, current)
-        time = begin[n] + wait
-        back = one.set_back(membrane)
-        since, before = time + dynamics.refractory, neurons.since[n]
-        fired = Neurons(
-            neurons.v.at[n].set(back),
-            neurons.j.at[n].set(current),
-            neurons.base.at[n].set(time),
-            neurons.since.at[n].set(since),
-            neurons.lifted.at[n].set(True),
-        )
-        slope_after = one.slope(back, one.fade(current, since - time))
-        spike = fires & ~full
+        spike = found.fires & ~full
         place = jnp.minimum(record.count, capacity - 1)
 
         def write(old: Array, new: Array) -> Array:
             return old.at[place].set(jnp.where(spike, new, old[place]).astype(old.dtype))
 
         # The arrival, if nothing fires before.
-        comes = ~fires & (arrival <= duration)
+        comes = ~found.fires & (arrival <= duration)
         from_outside = outside <= own
         loop, source = soonest // capacity, record.neurons[soonest % capacity]
         channel = inputs.indices[jnp.minimum(seen, events - 1)]
         jumps = jnp.where(from_outside, inputs.weights[channel], inputs.back[loop, source])
         when = jnp.where(comes, arrival, 0.0)
         got = arrive(dynamics, neurons, when, jumps)
-        neurons = jax.tree.map(lambda f, g, old: jnp.where(spike, f, jnp.where(comes, g, old)), fired, got, neurons)
+        neurons = jax.tree.map(
+            lambda f, g, old: jnp.where(spike, f, jnp.where(comes, g, old)), found.behind, got, neurons
+        )
         kind = jnp.where(spike, SPIKE, jnp.where(comes, jnp.where(from_outside, INPUT, BACK), NOTHING))
         which = jnp.where(spike, place, jnp.where(from_outside, seen, soonest))
         waiting = waiting & ~(
@@ -166,21 +187,26 @@ def run(dynamics: Dynamics, inputs: Inputs, duration: float, capacity: int, *, d
         record = Record(
             record.kind.at[number].set(kind.astype(jnp.int32)),
             record.which.at[number].set(which.astype(jnp.int32)),
-            write(record.times, time),
-            write(record.neurons, n),
-            write(record.slope, slope),
-            write(record.slope_after, slope_after),
-            write(record.back, back),
-            write(record.pinned, pinned),
-            write(record.since, before),
+            write(record.times, found.time),
+            write(record.neurons, found.neuron),
+            write(record.slope, found.slope),
+            write(record.slope_after, found.slope_after),
+            write(record.back, found.back),
+            write(record.pinned, found.pinned),
+            write(record.since, found.since),
             neurons.since,
             record.count + spike.astype(jnp.int32),
-            record.more | (fires & full),
+            record.more | (found.fires & full),
         )
         seen = seen + (comes & from_outside).astype(jnp.int32)
         return neurons, record, seen, waiting
 
-    carry = (at_start(dynamics), record, jnp.zeros((), jnp.int32), jnp.zeros((loops, capacity), bool))
+    carry = (
+        at_start(dynamics),
+        _empty(dynamics, steps, capacity),
+        jnp.zeros((), jnp.int32),
+        jnp.zeros((loops, capacity), bool),
+    )
     if differentiable:
 
         def body(carry: tuple, number: Array) -> tuple[tuple, None]:

@@ -90,13 +90,11 @@ def simulate(
     Source: for the gradient Wunderlich & Pehle, Event-based backpropagation can compute exact gradients for spiking neural
     networks (2021).
     """
-    _check_options(model, duration, gradient, overflow, most=most, capacity=capacity)
-    if not isinstance(phantom, bool):
-        raise TypeError(f"event.simulate: phantom is {phantom!r}, expected True or False.")
-    if shape is not None and not (isinstance(shape, tuple) and all(isinstance(n, int) for n in shape)):
-        raise TypeError(f"event.simulate: shape is {shape!r}, expected a tuple of whole numbers.")
+    _check_options(model, duration, gradient, overflow, phantom, most=most, capacity=capacity)
     dtype = cell_dtype(model)
     options = Options(float(duration), most, capacity, gradient == "eventprop", phantom, dtype)
+    if shape is not None and not (isinstance(shape, tuple) and all(isinstance(n, int) for n in shape)):
+        raise TypeError(f"event.simulate: shape is {shape!r}, expected a tuple of whole numbers.")
     inputs = events if isinstance(events, Mapping) else {"": events}
     for given in inputs.values():
         _check_events(given, dtype, shape)
@@ -115,7 +113,9 @@ def simulate(
     return Run(output, spikes, jnp.any(full))
 
 
-def _check_options(model: Any, duration: Any, gradient: Any, overflow: Any, **per_part: PerPart | None) -> None:
+def _check_options(
+    model: Any, duration: Any, gradient: Any, overflow: Any, phantom: Any, **per_part: PerPart | None
+) -> None:
     if not isinstance(model, AbstractCell):
         raise TypeError(f"event.simulate: model is {describe(model)}; expected a cell.")
     if not (isinstance(duration, (int, float, np.floating)) and 0 < duration < float("inf")):
@@ -127,6 +127,8 @@ def _check_options(model: Any, duration: Any, gradient: Any, overflow: Any, **pe
             raise ValueError(
                 f"event.simulate: {name} is {given!r}, expected one of {', '.join(map(repr, known.__args__))}."
             )
+    if not isinstance(phantom, bool):
+        raise TypeError(f"event.simulate: phantom is {phantom!r}, expected True or False.")
     for name, numbers in per_part.items():
         _check_per_part(name, numbers, model)
     for path, part in walk(model):
