@@ -12,12 +12,15 @@ The rooms of the house, from the ground up:
 - `snnx.data`, `snnx.encoding`, `snnx.audio`, `snnx.augment`: what goes in.
 - `snnx.losses`, `snnx.metrics`: what is asked of what comes out.
 - `snnx.nir`: graphs from and for other frameworks and hardware.
-- `snnx.train`: training, evaluation, checkpoints.
+- `snnx.solvers`: by gradient or by evolution.
+- `snnx.train`: training, evolution, evaluation, checkpoints.
+- `snnx.control`: networks that act: environments, policies, rollouts.
 - `snnx.plot`: pictures (extra `plot`; matplotlib is imported when one is drawn).
 """
 
 from snnx import audio as audio
 from snnx import augment as augment
+from snnx import control as control
 from snnx import data as data
 from snnx import encoding as encoding
 from snnx import event as event
@@ -26,6 +29,7 @@ from snnx import metrics as metrics
 from snnx import neurons as neurons
 from snnx import nir as nir
 from snnx import plot as plot
+from snnx import solvers as solvers
 from snnx import surrogates as surrogates
 from snnx import train as train
 from snnx._errors import CheckpointError as CheckpointError
@@ -41,6 +45,10 @@ from snnx.cells import AbstractCell as AbstractCell
 from snnx.cells import cast as cast
 from snnx.cells import spiking_paths as spiking_paths
 from snnx.cells import with_dt as with_dt
+from snnx.control import Environment as Environment
+from snnx.control import Policy as Policy
+from snnx.control import Rollout as Rollout
+from snnx.control import rollout as rollout
 from snnx.data import SpikeDataset as SpikeDataset
 from snnx.inputs import ActiveChannels as ActiveChannels
 from snnx.inputs import Bits as Bits
@@ -103,9 +111,15 @@ from snnx.neurons import ValueReset as ValueReset
 from snnx.parameters import Bounded as Bounded
 from snnx.parameters import Frozen as Frozen
 from snnx.parameters import Positive as Positive
+from snnx.parameters import combine as combine
+from snnx.parameters import flatten as flatten
 from snnx.parameters import gamma as gamma
+from snnx.parameters import init_ensemble as init_ensemble
 from snnx.parameters import log_uniform as log_uniform
+from snnx.parameters import member as member
+from snnx.parameters import partition as partition
 from snnx.parameters import trainable as trainable
+from snnx.parameters import unflatten as unflatten
 from snnx.parameters import value as value
 from snnx.reductions import FirstSpike as FirstSpike
 from snnx.reductions import Last as Last
@@ -117,6 +131,7 @@ from snnx.reductions import Weighted as Weighted
 from snnx.simulation import default_chunk as default_chunk
 from snnx.simulation import default_keep as default_keep
 from snnx.simulation import simulate as simulate
+from snnx.solvers import Evolution as Evolution
 from snnx.surrogates import AbstractSurrogate as AbstractSurrogate
 from snnx.surrogates import Arctan as Arctan
 from snnx.surrogates import ATan as ATan
@@ -139,11 +154,13 @@ from snnx.surrogates import Triangular as Triangular
 from snnx.train import Checkpoint as Checkpoint
 from snnx.train import EarlyStopping as EarlyStopping
 from snnx.train import Evaluation as Evaluation
+from snnx.train import EvolveResult as EvolveResult
 from snnx.train import FitResult as FitResult
 from snnx.train import LogFile as LogFile
 from snnx.train import TensorBoard as TensorBoard
 from snnx.train import TrainState as TrainState
 from snnx.train import evaluate as evaluate
+from snnx.train import evolve as evolve
 from snnx.train import fit as fit
 from snnx.train import load_checkpoint as load_checkpoint
 from snnx.train import save_checkpoint as save_checkpoint
@@ -181,10 +198,13 @@ __all__ = [
     "Dense",
     "DtypeError",
     "EarlyStopping",
+    "Environment",
     "Evaluation",
     "EventProp",
     "EventTable",
     "Events",
+    "Evolution",
+    "EvolveResult",
     "FastSigmoid",
     "FirstSpike",
     "FirstSpikeCrossEntropy",
@@ -209,6 +229,7 @@ __all__ = [
     "NonFiniteError",
     "Parallel",
     "PiecewiseQuadratic",
+    "Policy",
     "PopulationRate",
     "PopulationUpperRate",
     "Positive",
@@ -217,6 +238,7 @@ __all__ = [
     "RateMSE",
     "Recurrent",
     "Residual",
+    "Rollout",
     "Scale",
     "Sequential",
     "ShapeError",
@@ -250,32 +272,42 @@ __all__ = [
     "audio",
     "augment",
     "cast",
+    "combine",
+    "control",
     "data",
     "default_chunk",
     "default_keep",
     "encoding",
     "evaluate",
     "event",
+    "evolve",
     "fit",
+    "flatten",
     "fluctuation_driven",
     "gamma",
     "he",
+    "init_ensemble",
     "load_checkpoint",
     "log_uniform",
     "losses",
+    "member",
     "metrics",
     "neurons",
     "nir",
     "pack_active",
     "pack_bits",
+    "partition",
     "plot",
+    "rollout",
     "save_checkpoint",
     "simulate",
+    "solvers",
     "spiking_paths",
     "summary",
     "surrogates",
     "train",
     "trainable",
+    "unflatten",
     "unpack_bits",
     "use_cores",
     "value",

@@ -15,8 +15,8 @@ FLOORS = {
     2: ("neurons",),
     3: ("layers",),
     4: ("simulation",),
-    5: ("encoding", "audio", "augment", "losses", "metrics", "data"),
-    6: ("train", "event", "nir", "evolve", "neurobench", "plot"),
+    5: ("encoding", "audio", "augment", "losses", "metrics", "data", "solvers"),
+    6: ("train", "event", "nir", "control", "neurobench", "plot"),
     7: ("cli", "__main__"),
 }
 FLOOR_OF = {room: floor for floor, rooms in FLOORS.items() for room in rooms}

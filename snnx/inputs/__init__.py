@@ -18,6 +18,7 @@ from snnx.inputs._layout import LAYOUTS as LAYOUTS
 from snnx.inputs._layout import SPIKE_LAYOUTS as SPIKE_LAYOUTS
 from snnx.inputs._layout import compact as compact
 from snnx.inputs._layout import lay_out as lay_out
+from snnx.inputs._memory import amount as amount
 from snnx.inputs._memory import available_memory as available_memory
 from snnx.inputs._memory import host_array as host_array
 from snnx.inputs._memory import to_device as to_device

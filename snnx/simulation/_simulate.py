@@ -1,21 +1,18 @@
-import difflib
 import functools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Key, PyTree
 
-from snnx._errors import ShapeError, UnknownNameError, check_float, check_key, describe, unknown_name
-from snnx.cells import KEEPS, AbstractCell, Keep, State, Taps, cell_dtype, check_state, keep_marked, walk
+from snnx._errors import ShapeError, check_float, check_key, describe
+from snnx.cells import KEEPS, AbstractCell, Keep, State, Taps, cell_dtype, check_state, keep_marked
 from snnx.inputs import AbstractInputs
 from snnx.layers import check_gradients
 from snnx.reductions import AbstractReduction, Stack
+from snnx.simulation._record import Record, Reductions, as_tuple, reductions_by_path
 from snnx.simulation._schedule import chunk_size, default_keep
-
-Reductions = AbstractReduction | tuple[AbstractReduction, ...]
-Record = Mapping[str, Reductions] | Iterable[str] | str
 
 _OWN = "*"  # the entry of the cell's own outputs among what is recorded
 
@@ -79,7 +76,7 @@ def simulate(
         state = cell.init_state(shape)
     else:
         check_state("simulate: state", state, jax.eval_shape(lambda: cell.init_state(shape)))
-    taps = _reductions_by_path(cell, record)
+    taps = reductions_by_path("simulate", cell, record)
     if not isinstance(burn_in, int) or not 0 <= burn_in < steps:
         raise ValueError(f"simulate: burn_in is {burn_in!r}, expected a number of steps from 0 to {steps - 1}.")
     run = functools.partial(_run, cell, key=key, chunk=chunk, keep=keep, truncate=truncate)
@@ -89,13 +86,13 @@ def simulate(
         state = jax.lax.stop_gradient(state)
         steps -= burn_in
         xs, mask = _stretch(xs, burn_in, steps), None if mask is None else mask[burn_in:]
-    for r in _as_tuple(readout):
+    for r in as_tuple(readout):
         if not isinstance(r, AbstractReduction):
             raise TypeError(
                 f"simulate: readout is {r!r}; expected a reduction such as snnx.Mean(), or a tuple of them."
             )
     wanted = {_OWN: readout} | taps
-    outs = {(path, i): r for path, given in wanted.items() for i, r in enumerate(_as_tuple(given))}
+    outs = {(path, i): r for path, given in wanted.items() for i, r in enumerate(as_tuple(given))}
     results, state = run(xs, steps, state, mask=mask, outs=outs)
     found = {
         path: tuple(results[path, i] for i in range(len(given))) if isinstance(given, tuple) else results[path, 0]
@@ -103,10 +100,6 @@ def simulate(
     }
     ys = found.pop(_OWN)
     return (ys, state) if record is None else (ys, state, found)
-
-
-def _as_tuple(given: Any) -> tuple:
-    return given if isinstance(given, tuple) else (given,)
 
 
 Inputs: TypeAlias = "Array | AbstractInputs | Mapping[str, Any]"
@@ -138,37 +131,6 @@ def _check_inputs(cell: AbstractCell, xs: Inputs, mask: Array | None) -> tuple[i
     if mask is not None and (getattr(mask, "shape", None) != (steps,) or mask.dtype != jnp.bool_):
         raise ShapeError(f"simulate: mask is {describe(mask)}; expected bool[{steps}], one entry a time step.")
     return steps, shape
-
-
-def _reductions_by_path(cell: AbstractCell, record: "Record | None") -> "dict[str, Reductions]":
-    """What to record as a dict from path to reductions, every path being one of the cell's."""
-    if record is None:
-        return {}
-    if isinstance(record, str):
-        record = [record]
-    wanted: dict[str, Reductions] = dict(record) if isinstance(record, Mapping) else {path: Stack() for path in record}
-    parts = dict(walk(cell))
-    for path, given in wanted.items():
-        if not isinstance(path, str):
-            raise TypeError(f"simulate: record holds {describe(path)}; expected paths such as '1' or '1.v'.")
-        for reduction in _as_tuple(given):
-            if not isinstance(reduction, AbstractReduction):
-                raise TypeError(
-                    f"simulate: record[{path!r}] is {describe(given)}; expected a reduction such as snnx.Mean()."
-                )
-        parent, _, field = path.rpartition(".")
-        owner = parts.get(parent)
-        if path not in parts and not (field and _is_leaf(owner)):
-            known = [p for p in parts if p]
-            inner = [f"{p}.{field}" for p in known if p.startswith(f"{parent}.") and _is_leaf(parts[p])]
-            misspelt = difflib.get_close_matches(path, known, n=1, cutoff=0.75)
-            raise UnknownNameError(unknown_name("simulate", "part to record", path, known, misspelt or inner))
-    return wanted
-
-
-def _is_leaf(part: PyTree) -> bool:
-    """Whether a part is a cell with a state of its own rather than of its parts."""
-    return isinstance(part, AbstractCell) and not part.children()
 
 
 def _stretch(xs: Inputs, start: "int | Array", size: int) -> Any:

@@ -13,10 +13,13 @@ from snnx.train._devices import use_cores as use_cores
 from snnx.train._ease_in import ease_in as ease_in
 from snnx.train._evaluate import Evaluation as Evaluation
 from snnx.train._evaluate import evaluate as evaluate
+from snnx.train._evolve import EvolveResult as EvolveResult
+from snnx.train._evolve import evolve as evolve
 from snnx.train._fit import FitResult as FitResult
 from snnx.train._fit import fit as fit
 from snnx.train._program import TRACES as TRACES
 from snnx.train._progress import duration as duration
+from snnx.train._state import EvolveState as EvolveState
 from snnx.train._state import TrainState as TrainState
 from snnx.train._wake_silent import wake_silent_weights as wake_silent_weights
 
@@ -25,6 +28,8 @@ __all__ = [
     "Checkpoint",
     "EarlyStopping",
     "Evaluation",
+    "EvolveResult",
+    "EvolveState",
     "FitResult",
     "LogFile",
     "Run",
@@ -32,6 +37,7 @@ __all__ = [
     "TrainState",
     "ease_in",
     "evaluate",
+    "evolve",
     "fit",
     "load_checkpoint",
     "read_meta",

@@ -7,21 +7,26 @@ import json
 import os
 import pathlib
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from snnx._default import default
-from snnx._errors import MissingExtraError
+from snnx._errors import MissingExtraError, describe
 from snnx._files import write_atomically
 from snnx.train._checkpoint import save_checkpoint
-from snnx.train._state import TrainState
+from snnx.train._state import EvolveState, TrainState
 
 
 @dataclass(frozen=True)
 class Run:
-    """What a callback sees: the state, the figures of every finished epoch, and the settings of `fit`."""
+    """What a callback sees: the state, the figures of every finished epoch, and the settings of `fit`.
 
-    state: TrainState
+    Of `evolve` the state is an `EvolveState`, and the figures are of generations; what is said of epochs here holds for
+    the generations between two looks at the run.
+    """
+
+    state: TrainState | EvolveState
     history: tuple[dict[str, Any], ...]
     settings: dict[str, Any]
 
@@ -51,6 +56,18 @@ class AbstractCallback:
         """Once training has ended: after all epochs, or because a callback stopped it."""
 
 
+def check_callbacks(where: str, callbacks: Any) -> None:
+    """Refuse what is no list of callbacks."""
+    if not isinstance(callbacks, Sequence):
+        raise TypeError(f"{where}: callbacks is {describe(callbacks)}; expected a list, e.g. [snnx.LogFile(path)].")
+    for i, callback in enumerate(callbacks):
+        if not isinstance(callback, AbstractCallback):
+            hint = (
+                f"an object: {callback.__name__}(...)" if isinstance(callback, type) else "an object with its methods"
+            )
+            raise TypeError(f"{where}: callbacks[{i}] is {describe(callback)}; expected {hint}.")
+
+
 class Checkpoint(AbstractCallback):
     """Keep the whole training state in one file, so that a killed run resumes with `fit(..., resume=path)`.
 
@@ -77,18 +94,13 @@ class Checkpoint(AbstractCallback):
         self.after_segment(run)
 
     def after(self, run: Run) -> None:
-        if self._place != _place(run):
+        if self._place != run.state.place:
             self._write(run)
 
     def _write(self, run: Run) -> None:
         meta = {"history": list(run.history), "settings": run.settings, "config": self.meta}
         save_checkpoint(self.path, run.state, meta)
-        self._last, self._place = time.monotonic(), _place(run)
-
-
-def _place(run: Run) -> tuple[int, int]:
-    """Epochs done, and steps of the current one."""
-    return int(run.state.epoch), int(run.state.position)
+        self._last, self._place = time.monotonic(), run.state.place
 
 
 class EarlyStopping(AbstractCallback):
@@ -106,8 +118,10 @@ class EarlyStopping(AbstractCallback):
         self.patience = patience
 
     def before(self, run: Run) -> None:
-        if not run.settings["validation"]:
-            raise ValueError("EarlyStopping: there is nothing to watch; pass validation=... to fit.")
+        if not run.settings.get("validation"):
+            raise ValueError(
+                "EarlyStopping: there is nothing to watch; pass validation=... to fit (and evolve takes patience=...)."
+            )
 
     def stop(self, run: Run) -> bool:
         return bool(run.history) and len(run.history) - run.history[-1]["best_epoch"] >= self.patience
@@ -155,10 +169,16 @@ class TensorBoard(AbstractCallback):
                 "snnx.TensorBoard needs the package 'tensorboardX', which is not installed; run: pip install tensorboardX"
             ) from error
         self._writer = SummaryWriter(str(folder))
+        self._written = 0
+
+    def before(self, run: Run) -> None:
+        self._written = len(run.history)
 
     def after_epoch(self, run: Run) -> None:
-        record = run.history[-1]
-        for name, value in record.items():
-            if isinstance(value, (int, float)) and name != "epoch":
-                self._writer.add_scalar(name, value, record["epoch"])
+        for record in run.history[self._written :]:
+            (counter, number), *figures = record.items()  # the epoch or generation comes first
+            for name, value in figures:
+                if isinstance(value, (int, float)):
+                    self._writer.add_scalar(name, value, number)
+        self._written = len(run.history)
         self._writer.flush()

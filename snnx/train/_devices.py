@@ -112,11 +112,15 @@ def summed(mesh: Mesh | None, tree: PyTree) -> PyTree:
     return tree if mesh is None else jax.lax.psum(tree, AXIS)
 
 
-def gathered(mesh: Mesh | None, tree: PyTree, count: int) -> PyTree:
-    """The `count` rows (along the second axis) of which every device has those of `my_rows`."""
+def gathered(mesh: Mesh | None, tree: PyTree, count: int, axis: int = 1) -> PyTree:
+    """The `count` rows (along `axis`) of which every device has those of `my_rows`."""
     if mesh is None:
         return tree
-    return jax.tree.map(lambda x: jax.lax.all_gather(x, AXIS, axis=1, tiled=True)[:, :count], tree)
+
+    def all_rows(x: Array) -> Array:
+        return jax.lax.slice_in_dim(jax.lax.all_gather(x, AXIS, axis=axis, tiled=True), 0, count, axis=axis)
+
+    return jax.tree.map(all_rows, tree)
 
 
 def spread(mesh: Mesh | None, tree: Any) -> Any:

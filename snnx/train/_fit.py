@@ -17,16 +17,17 @@ from snnx.data import AbstractStream, SpikeDataset, fingerprint
 from snnx.losses import AbstractLoss
 from snnx.parameters import trainable as trainable_by_default
 from snnx.simulation import chunk_size
+from snnx.solvers import AbstractSolver, Gradient, as_solver
 from snnx.surrogates import AbstractSurrogate
 from snnx.train._augment import check_augment
-from snnx.train._callbacks import AbstractCallback
+from snnx.train._callbacks import AbstractCallback, check_callbacks
 from snnx.train._check import check_task
 from snnx.train._checkpoint import load_checkpoint, read_meta
 from snnx.train._chunks import Chunks
 from snnx.train._devices import Devices, mesh_of, spread
 from snnx.train._epochs import Epochs
 from snnx.train._evaluate import Evaluation, score
-from snnx.train._program import Fixed, Moving, Plan, Schedule
+from snnx.train._program import SOLVER, Fixed, Moving, Plan, Schedule
 from snnx.train._progress import Progress, duration, sentence
 from snnx.train._state import Totals, TrainState, copied
 
@@ -63,7 +64,7 @@ def fit(
     data: SpikeDataset | AbstractStream,
     *,
     loss: AbstractLoss,
-    optimizer: optax.GradientTransformation,
+    optimizer: "optax.GradientTransformation | AbstractSolver | Any",
     epochs: int,
     key: Key[Array, ""],
     batch_size: int | None = None,
@@ -78,7 +79,7 @@ def fit(
     devices: Devices | None = None,
     progress: bool = True,
 ) -> FitResult:
-    """Train a model by gradient descent. An epoch is one compiled program over data in device memory.
+    """Train a model, by gradient descent or by evolution. An epoch is one compiled program over data in device memory.
 
     It is compiled once, and again only for other shapes: a second call with a model, an optimiser and a loss that are
     made alike compiles nothing. Examples are shuffled on the device, anew each epoch; the last batch of an epoch may be
@@ -93,7 +94,10 @@ def fit(
     - `model`: any cell. It is not changed.
     - `data`: a `SpikeDataset`; or a stream (`snnx.data.stream`), of which two chunks at a time are on the device.
     - `loss`: e.g. `CrossEntropy(Mean()) + 1e-3 * UpperRate(0.1)`.
-    - `optimizer`: from optax; clipping, schedules and accumulation are optax's (`optax.chain`, `optax.MultiSteps`).
+    - `optimizer`: from optax; clipping, schedules and accumulation are optax's (`optax.chain`, `optax.MultiSteps`). Or a
+        strategy of evosax (`Sep_CMA_ES(population_size=64, solution=snnx.partition(model)[0])`), or an `Evolution`: each
+        step is then a generation on one batch, in which no gradient is taken; loss and accuracy are those of the model
+        itself, which is evaluated along with the candidates.
     - `epochs`: how many in all, those of a resumed run included.
     - `batch_size`: examples per step, at most as many as there are; by default 128, or all where there are fewer.
     - `validation`: scored after every epoch; the model of the epoch with the lowest validation loss is returned.
@@ -119,7 +123,8 @@ def fit(
     `CheckpointError` for a checkpoint of another model or run.
     """
     begin = time.perf_counter()
-    _check_kinds(optimizer, key, callbacks, trainable)
+    _check_kinds(key, callbacks, trainable)
+    solver = as_solver("fit", "optimizer", optimizer)
     known = isinstance(data, SpikeDataset | AbstractStream)
     size = min(128, len(data) if known else 128) if batch_size is None else batch_size
     like = data.like if isinstance(data, AbstractStream) else data
@@ -135,10 +140,11 @@ def fit(
         "loss": " ".join(repr(loss).split()),
         "truncate": truncate,
     }
-    state, history = _initial_state(model, optimizer, trainable, key, validation, resume, settings)
-    params, rest, static = _partition(state.model, trainable)
+    state, history = _initial_state(model, solver, trainable, key, validation, resume, settings)
+    params, rest, static = _partition(state.model, trainable, solver)
     loss_arrays, loss_static = eqx.partition(loss, eqx.is_array)
     augment_arrays, augment_static = eqx.partition(tuple(augment), eqx.is_array)
+    solver_arrays, solver_static = eqx.partition(solver, eqx.is_array)
     schedule = Schedule(chunk_size(model, like.num_steps, chunk, truncate, size, "fit"), keep, truncate)
     mesh = mesh_of("fit", devices)
     if isinstance(validation, SpikeDataset):
@@ -153,13 +159,13 @@ def fit(
             Static(static),
             Static(loss_static),
             Static(augment_static),
-            Static(optimizer.update),
+            Static(solver_static),
             size,
             schedule,
             mesh,
             chunks.streamed,
         ),
-        spread(mesh, Fixed(rest, loss_arrays, augment_arrays, state.key)),
+        spread(mesh, Fixed(rest, loss_arrays, augment_arrays, solver_arrays, state.key)),
         spread(mesh, copied(Moving(params, state.opt_state, state.position, state.totals, jnp.asarray(-1, jnp.int32)))),
         state,
         chunks,
@@ -215,29 +221,19 @@ def _check(
         check_task("fit, validation", model, shown, loss, batch_size)
 
 
-def _check_kinds(optimizer: Any, key: Any, callbacks: Any, trainable: Any) -> None:
+def _check_kinds(key: Any, callbacks: Any, trainable: Any) -> None:
     if isinstance(trainable, AbstractCell) or not callable(trainable):
         raise TypeError(
             f"fit: trainable is {type(trainable).__name__}; expected a function from a model to a PyTree of bools, such"
             " as snnx.trainable itself."
         )
-    if not isinstance(optimizer, optax.GradientTransformation):
-        hint = "use .gradient_transformation()" if isinstance(optimizer, optax.MultiSteps) else "e.g. optax.adam(1e-3)"
-        raise TypeError(f"fit: optimizer is {describe(optimizer)}; expected an optax.GradientTransformation: {hint}.")
     check_key("fit", key)
-    if not isinstance(callbacks, Sequence):
-        raise TypeError(f"fit: callbacks is {describe(callbacks)}; expected a list, e.g. [snnx.LogFile(path)].")
-    for i, callback in enumerate(callbacks):
-        if not isinstance(callback, AbstractCallback):
-            hint = (
-                f"an object: {callback.__name__}(...)" if isinstance(callback, type) else "an object with its methods"
-            )
-            raise TypeError(f"fit: callbacks[{i}] is {describe(callback)}; expected {hint}.")
+    check_callbacks("fit", callbacks)
 
 
 def _initial_state(
     model: PyTree,
-    optimizer: optax.GradientTransformation,
+    solver: AbstractSolver,
     trainable: Callable[[PyTree], PyTree],
     key: Key[Array, ""],
     validation: SpikeDataset | AbstractStream | None,
@@ -246,10 +242,11 @@ def _initial_state(
 ) -> tuple[TrainState, list[dict[str, Any]]]:
     """The state to start from, and the figures of the epochs that are behind it."""
     model = eqx.nn.inference_mode(model, value=False)
-    params, _, _ = _partition(model, trainable)
+    params, _, _ = _partition(model, trainable, solver)
     zero = jnp.zeros((), jnp.int32)
     best = None if validation is None else model
-    fresh = TrainState(model, optimizer.init(params), key, zero, zero, Totals.zero(), best)
+    opt_state = solver.init(params, key=jax.random.fold_in(key, SOLVER))
+    fresh = TrainState(model, opt_state, key, zero, zero, Totals.zero(), best)
     if resume is None:
         return fresh, []
     if isinstance(resume, FitResult):
@@ -291,7 +288,9 @@ def _load(path: "str | os.PathLike", like: TrainState) -> TrainState:
         raise
 
 
-def _partition(model: PyTree, trainable: Callable[[PyTree], PyTree]) -> tuple[PyTree, PyTree, PyTree]:
+def _partition(
+    model: PyTree, trainable: Callable[[PyTree], PyTree], solver: AbstractSolver
+) -> tuple[PyTree, PyTree, PyTree]:
     """Arrays to train, other arrays, and all that is no array."""
     spec = trainable(model)
     params, fixed = eqx.partition(model, spec)
@@ -303,7 +302,8 @@ def _partition(model: PyTree, trainable: Callable[[PyTree], PyTree]) -> tuple[Py
         )
     if not all(eqx.is_inexact_array(leaf) for leaf in leaves):
         raise TypeError("fit: trainable marks something that is no array of floats; start from snnx.trainable(model).")
-    _refuse_slopes(params)
+    if isinstance(solver, Gradient):
+        _refuse_slopes(params)
     return params, rest, static
 
 

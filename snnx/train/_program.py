@@ -7,7 +7,6 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import optax
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int, Key, PyTree
 
@@ -17,12 +16,16 @@ from snnx.data import SpikeDataset
 from snnx.losses import AbstractLoss
 from snnx.reductions import Mean
 from snnx.simulation import simulate
+from snnx.solvers import Objective
 from snnx.train._augment import Augment
 from snnx.train._devices import gathered, my_rows, on_every_device, summed
 from snnx.train._state import Totals
 
 TRACES: collections.Counter = collections.Counter()
 """How often each program has been traced; the tests hold it to once."""
+
+
+SOLVER = 2**32 - 1  # tells the keys of the solver from those of the steps, which are folded in by number
 
 
 class Schedule(NamedTuple):
@@ -44,11 +47,12 @@ class Moving(eqx.Module):
 
 
 class Fixed(eqx.Module):
-    """What it does not: the arrays that are not trained, those of the loss and of the augmentations, and the key."""
+    """What it does not: the arrays that are not trained, those of loss, augmentations and solver, and the key."""
 
     rest: PyTree
     loss: PyTree
     augment: PyTree
+    solver: PyTree
     key: Key[Array, ""]
 
 
@@ -71,7 +75,7 @@ class Plan(NamedTuple):
     model: Static
     loss: Static
     augment: Static
-    update: Static
+    solver: Static
     batch_size: int
     schedule: Schedule
     mesh: Mesh | None
@@ -152,6 +156,8 @@ def _train_steps(plan: Plan, moving: Moving, fixed: Fixed, part: Part, stop: Int
     order = jnp.pad(order, (0, batches * size - n))
     loss = eqx.combine(fixed.loss, plan.loss.value)
     augment = Augment(eqx.combine(fixed.augment, plan.augment.value), part.data, part.examples)
+    solver = eqx.combine(fixed.solver, plan.solver.value)
+    key_solver = jax.random.fold_in(key_epoch, SOLVER)
 
     def batch_loss(
         params: PyTree, batch: SpikeDataset, others: PyTree, keys: Array, weights: Array, count: Array
@@ -171,32 +177,35 @@ def _train_steps(plan: Plan, moving: Moving, fixed: Fixed, part: Part, stop: Int
         mine, real = my_rows(plan.mesh, size)
         count = jnp.sum(weights)
         batch, others = augment.batch(index[mine], keys[mine])
-        (value, (total, right)), grads = summed(
-            plan.mesh,
-            jax.value_and_grad(batch_loss, has_aux=True)(
-                moving.params, batch, others, keys[mine], weights[mine] * real, count
-            ),
+        given = (batch, others, keys[mine], weights[mine] * real, count)
+
+        def value_and_grad(params: PyTree) -> PyTree:
+            return summed(plan.mesh, jax.value_and_grad(batch_loss, has_aux=True)(params, *given))
+
+        def values(population: PyTree) -> PyTree:
+            return summed(plan.mesh, jax.vmap(lambda params: batch_loss(params, *given))(population))
+
+        found = solver.step(
+            moving.params,
+            moving.opt_state,
+            Objective(value_and_grad, values),
+            key=jax.random.fold_in(key_solver, place),
         )
-        updates, opt_state = plan.update.value(grads, moving.opt_state, moving.params)
-        finite = jnp.isfinite(value) & _all_finite(updates)
+        total, right = found.aux
         new = Moving(
-            optax.apply_updates(moving.params, updates),
-            opt_state,
+            found.params,
+            found.state,
             moving.position + 1,
             Totals(moving.totals.loss + total, moving.totals.correct + right, moving.totals.examples + count),
             moving.failed,
         )
         old = eqx.tree_at(lambda m: m.failed, moving, moving.position)
-        return jax.tree.map(lambda n, o: jnp.where(finite, n, o), new, old)
+        return jax.tree.map(lambda n, o: jnp.where(found.finite & jnp.isfinite(found.value), n, o), new, old)
 
     def more(moving: Moving) -> Array:
         return (moving.position < stop) & (moving.failed < 0)
 
     return jax.lax.while_loop(more, step, moving)
-
-
-def _all_finite(tree: PyTree) -> Array:
-    return functools.reduce(jnp.logical_and, (jnp.all(jnp.isfinite(x)) for x in jax.tree.leaves(tree)), jnp.array(True))
 
 
 class Scores(eqx.Module):

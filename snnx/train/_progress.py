@@ -12,7 +12,10 @@ def duration(seconds: float) -> str:
 
 
 def sentence(record: dict[str, Any]) -> str:
-    """One epoch as a line: losses, accuracies, rate."""
+    """One epoch or generation as a line: losses and accuracies, or fitness."""
+    if "fitness" in record:
+        parts = [f"{name} {record[name]:#.4g}" for name in ("fitness", "mean", "best")]
+        return "  ".join([*parts, f"{record['failed']} failed"] if record["failed"] else parts)
     parts = [f"loss {record['loss']:#.4g}"]
     if record.get("accuracy") is not None:
         parts.append(f"acc {100 * record['accuracy']:.1f} %")
@@ -25,10 +28,24 @@ def sentence(record: dict[str, Any]) -> str:
 
 class Progress:
     """A bar on a terminal; elsewhere a line at the first epoch and at every tenth of them all, or every half minute;
-    nothing if `shown` is False."""
+    nothing if `shown` is False.
 
-    def __init__(self, shown: bool, epochs: int, steps: int, examples: int, done: int):
+    **Arguments:** `epochs`, of `steps` steps with `examples` examples; `done`: steps that are behind; `unit`: what is
+    counted, an epoch or a generation; `what`: what the rate is in.
+    """
+
+    def __init__(
+        self,
+        shown: bool,
+        epochs: int,
+        steps: int,
+        examples: int,
+        done: int,
+        unit: str = "epoch",
+        what: str = "samples",
+    ):
         self.shown, self.epochs, self.steps, self.examples, self.done = shown, epochs, steps, examples, done
+        self.unit, self.what, self._last_shown = unit, what, done // steps
         self._begin = self._last_line = time.perf_counter()
         self._bar = self._task = self._console = None
         self._first = True
@@ -63,28 +80,32 @@ class Progress:
         if self._console is not None and seconds > 0.5:
             self._console.print(f"compiled in {seconds:.1f} s", highlight=False)
 
-    def update(self, epoch: int, position: int, record: dict[str, Any] | None) -> None:
-        """Show how far training is; `record` holds the figures of the last finished epoch."""
+    def update(self, epoch: int, position: int, record: dict[str, Any] | None, last: bool = False) -> None:
+        """Show how far training is; `record` holds the figures of the last finished epoch; `last`: it ends here."""
         if self._console is None:
             return
         steps = epoch * self.steps + position
         now = time.perf_counter()
         rate = (steps - self.done) / max(now - self._begin, 1e-9)
-        if self._first and position == 0 and record:
+        if self._first and position == 0 and record and "samples_per_second" in record:
             # The first epoch ends with the compilation of the scoring; it counts neither here nor in what follows.
             rate = record["samples_per_second"] * self.steps / self.examples
             self._first, self._begin, self.done = False, now, steps
+        last = last or epoch >= self.epochs
         left = (self.epochs * self.steps - steps) / rate if rate > 0 else 0.0
         figures = sentence(record) if record else ""
-        speed = f"{rate * self.examples / self.steps:,.0f} samples/s"
+        speed = f"{rate * self.examples / self.steps:,.0f} {self.what}/s"
         shown = min(epoch + (1 if position else 0), self.epochs)
         if self._bar is not None and self._task is not None:
-            note = "  ".join(part for part in (figures, speed, f"{duration(left)} left") if part)
-            self._bar.update(self._task, description=f"epoch {shown}/{self.epochs}", completed=steps, note=note)
-        elif position == 0 and (self._is_due(epoch) or now - self._last_line > 30.0):
-            self._last_line = now
-            left_text = f"  {duration(left)} left" if epoch < self.epochs else ""
-            self._console.print(f"epoch {shown}/{self.epochs}  {figures}  {speed}{left_text}", highlight=False)
+            left_text = "" if last else f"{duration(left)} left"
+            note = "  ".join(part for part in (figures, speed, left_text) if part)
+            self._bar.update(self._task, description=f"{self.unit} {shown}/{self.epochs}", completed=steps, note=note)
+        elif position == 0 and (last or self._is_due(epoch) or now - self._last_line > 30.0):
+            self._last_line, self._last_shown = now, epoch
+            left_text = "" if last else f"  {duration(left)} left"
+            self._console.print(f"{self.unit} {shown}/{self.epochs}  {figures}  {speed}{left_text}", highlight=False)
 
     def _is_due(self, epoch: int) -> bool:
-        return epoch in (1, self.epochs) or (epoch > 0 and epoch % -(-self.epochs // 10) == 0)
+        """The first, the last, and the first from each tenth on: not every generation is seen."""
+        tenth = -(-self.epochs // 10)
+        return epoch in (1, self.epochs) or epoch // tenth > self._last_shown // tenth

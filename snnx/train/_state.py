@@ -39,6 +39,37 @@ class TrainState(eqx.Module):
     totals: Totals
     best: PyTree = None
 
+    @property
+    def place(self) -> tuple[int, int]:
+        """Epochs done, and steps of the current one."""
+        return int(self.epoch), int(self.position)
+
+
+class EvolveState(eqx.Module):
+    """All that `evolve` carries from generation to generation, and a checkpoint holds: resumed bit for bit.
+
+    - `params`: what is evolved.
+    - `solver`: the solver's state.
+    - `key`: the key of the whole run; generations fold their number into it.
+    - `generation`: generations finished.
+    - `best`: the best candidate so far, and its fitness, which is that of one evaluation.
+    - `highest`: the best fitness of `params` so far, and in which generation that was.
+    """
+
+    params: PyTree
+    solver: PyTree
+    key: Key[Array, ""]
+    generation: Int[Array, ""]
+    best: PyTree
+    best_fitness: Float[Array, ""]
+    highest: Float[Array, ""]
+    highest_at: Int[Array, ""]
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """Generations done."""
+        return int(self.generation), 0
+
 
 def copied(tree: Any) -> Any:
     """Every array in a buffer of its own: what is donated to a program is lost to its owner, and two leaves of one

@@ -1,0 +1,169 @@
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Int, Key, PyTree
+
+from snnx._errors import describe
+from snnx.cells import AbstractCell, State, Taps, keep_where, taps_of_child, with_prefix, zero_where_masked
+
+
+class PolicyState(eqx.Module):
+    """The state of a `Policy`: that of its network, the observation's shape for the rest, and how many steps it took."""
+
+    network: State
+    step: Int[Array, ""]
+
+
+class Policy(AbstractCell):
+    r"""A network that acts: one step of it is one step of the environment, and several ticks of the network.
+
+    $$ x_k = \text{encoder}(o), \qquad y_k, n \leftarrow \text{network}(x_k, n), \qquad
+       d_k = \text{decoder}(y_k), \qquad k = 1, \ldots, K; \qquad a = \text{action}(d_K) $$
+
+    The network's state $n$ goes on from one step of the environment to the next. Encoder and decoder start anew at
+    every step: they are a code for one observation, and one action.
+
+    ```python
+    network = snnx.Sequential([eqx.nn.Linear(4, 32, key=k1), snnx.LIF(tau=4.0), eqx.nn.Linear(32, 2, key=k2), snnx.LI(tau=4.0)])
+    policy = snnx.Policy(network, ticks=4, action=jnp.argmax)       # membranes of a readout, the higher one chosen
+
+    policy = snnx.Policy(
+        snnx.Sequential([eqx.nn.Linear(32, 16, key=k1), snnx.LIF()]),
+        ticks=8,
+        encoder=snnx.control.PopulationEncoder(low, high, fields=8),
+        decoder=snnx.control.PopulationVectorDecoder(jnp.linspace(-1.0, 1.0, 16)),
+    )
+    ```
+
+    **Arguments:**
+    - `network`: any cell.
+    - `ticks`: $K$, steps of the network for one of the environment.
+    - `encoder`: a cell that sees the observation at every tick, such as `RateEncoder`; without one the observation is the
+        network's input as it is, a constant current.
+    - `decoder`: a cell that sees the network's output at every tick, and whose last output counts: `RateDecoder`,
+        `FirstSpikeDecoder`, `PopulationVectorDecoder`; or an `LI` or `Integrator` of its own, a membrane. Without one it is
+        the network's last output.
+    - `action`: a function of that, e.g. `jnp.argmax` or `jnp.tanh`.
+
+    `record` of a rollout finds the parts as `"network"`, `"encoder"`, `"decoder"`, and what is in them, with an axis of
+    ticks: `record=["network.1"]` gives `[steps, ticks, *shape]`.
+
+    A random encoder, or network in training mode, needs a key; every step of the environment has noise of its own.
+
+    **Raises:** `ValueError` for `ticks` < 1; `TypeError` for parts that are no cells.
+    """
+
+    spikes: ClassVar[bool] = False
+
+    network: AbstractCell
+    encoder: AbstractCell | None
+    decoder: AbstractCell | None
+    action: Callable[[Array], Any] | None
+    ticks: int = eqx.field(static=True)
+
+    def __init__(
+        self,
+        network: AbstractCell,
+        *,
+        ticks: int = 1,
+        encoder: AbstractCell | None = None,
+        decoder: AbstractCell | None = None,
+        action: Callable[[Array], Any] | None = None,
+    ):
+        self.network, self.encoder, self.decoder, self.action, self.ticks = network, encoder, decoder, action, ticks
+
+    def __check_init__(self):
+        if isinstance(self.ticks, bool) or not isinstance(self.ticks, int) or self.ticks < 1:
+            raise ValueError(f"Policy: ticks is {self.ticks!r}, expected a whole number >= 1.")
+        for name, part in (("network", self.network), ("encoder", self.encoder), ("decoder", self.decoder)):
+            if not (isinstance(part, AbstractCell) or (part is None and name != "network")):
+                raise TypeError(
+                    f"Policy: {name} is {describe(part)}; expected a cell. Wrap callables: snnx.Sequential([...])."
+                )
+        if self.action is not None and not callable(self.action):
+            raise TypeError(f"Policy: action is {describe(self.action)}; expected a function, e.g. jnp.argmax.")
+
+    def children(self) -> dict[str, PyTree]:
+        parts = {"encoder": self.encoder, "network": self.network, "decoder": self.decoder}
+        return {name: part for name, part in parts.items() if part is not None}
+
+    def init_state(self, shape: Any) -> PolicyState:
+        if self.encoder is not None:
+            encoder, x = self.encoder, jax.tree.map(jnp.zeros, shape, is_leaf=lambda node: isinstance(node, tuple))
+            shape = _shape(jax.eval_shape(lambda x: encoder(x, encoder.init_state(shape), key=some_key(None))[0], x))
+        return PolicyState(self.network.init_state(shape), jnp.zeros((), jnp.int32))
+
+    def __call__(self, x: PyTree, state: PolicyState, *, key: Key[Array, ""] | None = None) -> tuple[Any, PolicyState]:
+        y, state, _ = self._act(x, state, key, ())
+        return y, state
+
+    def over_time(
+        self,
+        xs: PyTree,
+        state: PolicyState,
+        *,
+        key: Key[Array, ""] | None = None,
+        mask: Bool[Array, "time"] | None = None,
+        taps: Taps = (),
+    ) -> tuple[Any, PolicyState, dict[str, Array]]:
+        def step(state: PolicyState, inputs: PyTree) -> tuple[PolicyState, PyTree]:
+            x, live = inputs
+            y, new, seen = self._act(x, state, key, taps)
+            y, seen = zero_where_masked(live, (y, seen))
+            return keep_where(live, new, state), (y, seen)
+
+        state, (ys, tapped) = jax.lax.scan(step, state, (xs, mask))
+        return ys, state, tapped
+
+    def _act(
+        self, x: PyTree, state: PolicyState, key: Array | None, taps: Taps
+    ) -> tuple[Any, PolicyState, dict[str, Array]]:
+        """One step of the environment, with what was asked of the parts at its ticks."""
+        # Tick by tick, not layer by layer: for a population of small networks that takes half the time.
+        parts = self.children()
+        fresh = None if key is None else jax.random.fold_in(key, state.step)
+        keys = {"encoder": fresh, "network": key, "decoder": fresh}
+        states = {"network": state.network}
+        seen_by = x
+        if self.encoder is not None:
+            states["encoder"] = self.encoder.init_state(_shape(x))
+            seen_by = jax.eval_shape(lambda x: self.encoder(x, states["encoder"], key=some_key(fresh))[0], x)
+        if self.decoder is not None:
+            given = jax.eval_shape(lambda x: self.network(x, state.network, key=some_key(key))[0], seen_by)
+            states["decoder"] = self.decoder.init_state(_shape(given))
+
+        def tick(states: dict[str, State], _: None) -> tuple[dict[str, State], PyTree]:
+            value, new, tapped = x, dict(states), {}
+            for name, part in parts.items():
+                wanted = taps_of_child(taps, name)
+                if wanted:
+                    one = jax.tree.map(lambda v: v[None], value)
+                    ys, new[name], seen = part.over_time(one, states[name], key=keys[name], taps=wanted)
+                    value = jax.tree.map(lambda y: y[0], ys)
+                    tapped |= with_prefix(name, jax.tree.map(lambda trace: trace[0], seen))
+                else:
+                    value, new[name] = part(value, states[name], key=keys[name])
+            return new, (value, tapped)
+
+        if self.ticks == 1:
+            states, (y, tapped) = tick(states, None)
+            tapped = jax.tree.map(lambda trace: trace[None], tapped)
+        else:
+            states, (ys, tapped) = jax.lax.scan(tick, states, None, length=self.ticks)
+            y = jax.tree.map(lambda all: all[-1], ys)
+        y = y if self.action is None else self.action(y)
+        if "" in taps:
+            tapped[""] = y
+        return y, PolicyState(states["network"], state.step + 1), tapped
+
+
+def _shape(x: PyTree) -> Any:
+    return jax.tree.map(lambda o: o.shape, x)
+
+
+def some_key(key: Array | None) -> Array:
+    """A key for working out shapes, where no number is drawn."""
+    return jax.random.key(0) if key is None else key

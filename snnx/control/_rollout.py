@@ -1,0 +1,222 @@
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, Key, PyTree
+
+from snnx._errors import check_key, describe
+from snnx.cells import AbstractCell, State, Taps, cell_dtype, check_state
+from snnx.control._choose import as_environment
+from snnx.control._environment import Environment
+from snnx.simulation import Record, reductions_by_path
+
+
+class RolloutState(eqx.Module):
+    """Where a rollout stands: given back, and given to another to go on there.
+
+    `ended`: whether the episode is over; `episode`: how many are.
+    """
+
+    observation: PyTree
+    environment: PyTree
+    policy: State
+    ended: Bool[Array, ""]
+    episode: Int[Array, ""]
+
+
+class Trajectory(eqx.Module):
+    """Every step of a rollout, `[length, ...]`; zeros behind the end of the episode.
+
+    `observation` is what the policy saw before it chose `action`; `reward`, `terminated` and `truncated` are what came of
+    it. `alive`: whether the step counts. `state`: the environment's before the action, if asked for, to draw it by; it
+    stands still behind the end.
+    """
+
+    observation: PyTree
+    action: PyTree
+    reward: Float[Array, "length"]
+    terminated: Bool[Array, "length"]
+    truncated: Bool[Array, "length"]
+    alive: Bool[Array, "length"]
+    state: PyTree = None
+
+
+class Rollout(eqx.Module):
+    """What `rollout` returns.
+
+    - `returns`: the sum of the rewards that count.
+    - `lengths`: how many steps count: those up to the end of the episode, the step that ends it included; with
+        `auto_reset` all.
+    - `episodes`: how many episodes came to an end.
+    - `state`: where it stopped.
+    - `trajectory`, `record`: what was asked for; else None and empty.
+    """
+
+    returns: Float[Array, ""]
+    lengths: Int[Array, ""]
+    episodes: Int[Array, ""]
+    state: RolloutState
+    trajectory: Trajectory | None
+    record: dict[str, PyTree]
+
+
+def rollout(
+    policy: AbstractCell,
+    env: Any,
+    *,
+    length: int,
+    key: Key[Array, ""],
+    state: RolloutState | None = None,
+    auto_reset: bool = False,
+    trajectory: bool = False,
+    env_states: bool = False,
+    record: "Record | None" = None,
+    truncate: int | None = None,
+) -> Rollout:
+    r"""Let a policy act in an environment: a scan of `length` steps, with the neurons' state in its carry.
+
+    $$ a_t, n_t = \text{policy}(o_t, n_{t-1}), \qquad o_{t+1}, e_{t+1}, r_t = \text{env}(e_t, a_t), \qquad
+       R = \sum_{t \leq t_\text{end}} r_t $$
+
+    One policy in one environment; `jax.vmap` over keys makes many episodes of it, over parameters a population. Pure, and
+    differentiable as far as policy and environment are: of a differentiable one, `jax.grad` of `returns` is the analytic
+    policy gradient. Backwards, each step is computed again from what stood before it.
+
+    ```python
+    one = snnx.rollout(policy, env, length=500, key=key)
+    many = jax.vmap(lambda key: snnx.rollout(policy, env, length=500, key=key))(jax.random.split(key, 64))
+    seen = snnx.rollout(policy, env, length=500, key=key, trajectory=True, record=["network.1"])
+    more = snnx.rollout(policy, env, length=500, key=other, state=one.state)
+    ```
+
+    **Arguments:**
+    - `policy`: a `Policy`, or any cell whose output is an action. It runs in inference mode.
+    - `env`: an environment of Gymnax or Brax as it is (or `gymnax.make(...)`), an `Environment`, or two functions (reset,
+        step).
+    - `length`: steps of the environment.
+    - `key`: for everything random: the reset, the environment, and the policy, which gets one key an episode.
+    - `state`: where to go on; by default a reset.
+    - `auto_reset`: at the end of an episode a new one begins, with fresh neurons; else environment, neurons and sums stand
+        still from there on.
+    - `trajectory`: whether to keep observations, actions, rewards, ends of all steps; `env_states`: and the environment's
+        states.
+    - `record`: paths to parts of the policy, as in `simulate`; behind the end there are zeros. Of a `Policy` with an axis of
+        ticks.
+    - `truncate`: no gradient flows through environment and neurons across every `truncate`-th step.
+
+    **Raises:** `TypeError`, `ShapeError`, `DtypeError` for an environment with another signature, or whose states change
+    their shape, for actions that do not fit, and for observations that are no floats; `ValueError` for `length` or
+    `truncate` < 1.
+    """
+    world = as_environment(env)
+    _check(policy, length, truncate, env_states, trajectory)
+    check_key("rollout", key)
+    policy = eqx.nn.inference_mode(policy)
+    wanted = reductions_by_path("rollout", policy, record)
+    taps: Taps = tuple(wanted)
+    key_reset, key_env, key_policy = jax.random.split(key, 3)
+    fresh = _fresh(policy, world)
+    if state is None:
+        state = fresh(key_reset, jnp.zeros((), jnp.int32))
+    else:
+        check_state("rollout: state", state, jax.eval_shape(fresh, key_reset, jnp.zeros((), jnp.int32)))
+
+    def step(carry: RolloutState, number: Array) -> tuple[RolloutState, PyTree]:
+        if truncate is not None:
+            cut = (number > 0) & (number % truncate == 0)
+            carry = jax.tree.map(lambda x: jnp.where(cut, jax.lax.stop_gradient(x), x), carry)
+        alive = ~carry.ended
+        key_now = jax.random.fold_in(key_policy, carry.episode)
+        action, neurons, seen = _act(policy, carry.observation, carry.policy, key_now, taps)
+        key_step, key_again = jax.random.split(jax.random.fold_in(key_env, number))
+        new = world.advance(carry.environment, action, key_step)
+        ends = alive & (new.terminated | new.truncated)
+        episode = carry.episode + ends.astype(jnp.int32)
+        after = RolloutState(_cast(new.observation, policy), new.state, neurons, ends, episode)
+        if auto_reset:
+            after = _where(ends, fresh(key_again, episode), after)
+        else:  # what is over stands still, so that nothing in it can grow without bounds
+            after = _where(alive, after, carry)
+        reward = jnp.where(alive, new.reward, 0.0)
+        steps = Trajectory(
+            _zero_unless(alive, carry.observation),
+            _zero_unless(alive, action),
+            reward,
+            alive & new.terminated,
+            alive & new.truncated,
+            alive,
+            carry.environment if env_states else None,
+        )
+        return after, (reward, alive, steps if trajectory else None, _zero_unless(alive, seen))
+
+    start = state.episode
+    body = jax.checkpoint(step, prevent_cse=False)
+    last, (rewards, alive, steps, seen) = jax.lax.scan(body, state, jnp.arange(length, dtype=jnp.int32))
+    return Rollout(
+        jnp.sum(rewards),
+        jnp.sum(alive, dtype=jnp.int32),
+        last.episode - start,
+        last,
+        steps,
+        {path: _reduce(wanted[path], trace, alive) for path, trace in seen.items()},
+    )
+
+
+def _fresh(policy: AbstractCell, world: Environment) -> Callable[[Array, Array], RolloutState]:
+    """The beginning of an episode."""
+
+    def start(key: Array, episode: Array) -> RolloutState:
+        observation, environment = world.start(key)
+        observation = _cast(observation, policy)
+        neurons = policy.init_state(jax.tree.map(lambda x: x.shape, observation))
+        return RolloutState(observation, environment, neurons, jnp.array(False), episode)
+
+    return start
+
+
+def _cast(observation: PyTree, policy: AbstractCell) -> PyTree:
+    """The observation in the policy's dtype: an environment knows nothing of that."""
+    return jax.tree.map(lambda x: x.astype(cell_dtype(policy)), observation)
+
+
+def _act(policy: AbstractCell, observation: PyTree, state: State, key: Array, taps: Taps) -> tuple[Any, State, dict]:
+    if not taps:
+        return (*policy(observation, state, key=key), {})
+    ys, state, seen = policy.over_time(jax.tree.map(lambda x: x[None], observation), state, key=key, taps=taps)
+    return jax.tree.map(lambda y: y[0], ys), state, {path: trace[0] for path, trace in seen.items()}
+
+
+def _reduce(reduction: Any, trace: Array, alive: Bool[Array, "length"]) -> PyTree:
+    """A reduction, or several, of what was recorded, over the steps that count."""
+    if isinstance(reduction, tuple):
+        return tuple(_reduce(r, trace, alive) for r in reduction)
+    if reduction.stacks:
+        return trace
+    like = jax.ShapeDtypeStruct(trace.shape[1:], trace.dtype)
+    carry = reduction.init(like, jnp.sum(alive, dtype=jnp.int32))
+    times = jnp.arange(trace.shape[0], dtype=jnp.int32)
+    return reduction.finish(reduction.step(carry, trace, times, alive))
+
+
+def _where(condition: Bool[Array, ""], new: PyTree, old: PyTree) -> PyTree:
+    return jax.tree.map(lambda n, o: jnp.where(condition, n, o), new, old)
+
+
+def _zero_unless(condition: Bool[Array, ""], tree: PyTree) -> PyTree:
+    return jax.tree.map(lambda x: jnp.where(condition, x, jnp.zeros_like(x)), tree)
+
+
+def _check(policy: Any, length: Any, truncate: Any, env_states: bool, trajectory: bool) -> None:
+    if not isinstance(policy, AbstractCell):
+        raise TypeError(
+            f"rollout: policy is {describe(policy)}; expected a cell, e.g. snnx.Policy(network, action=jnp.argmax)."
+        )
+    for name, number in (("length", length), ("truncate", truncate)):
+        if number is None and name == "truncate":
+            continue
+        if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+            raise ValueError(f"rollout: {name} is {number!r}, expected a whole number >= 1.")
+    if env_states and not trajectory:
+        raise ValueError("rollout: env_states are part of a trajectory; pass trajectory=True too.")

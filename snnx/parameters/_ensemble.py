@@ -1,0 +1,72 @@
+"""Many models of one structure, as one PyTree with a leading axis."""
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Key, PyTree
+
+from snnx._errors import ShapeError, describe
+
+
+def init_ensemble(make: Callable[..., PyTree], keys: Key[Array, "members"], *more: Any) -> PyTree:
+    """As many models as there are keys, made side by side: every array gets a leading axis.
+
+    ```python
+    def make(key, threshold):
+        k1, k2 = jax.random.split(key)
+        neurons = snnx.LIF(threshold=snnx.Frozen(threshold))       # differs between the members, and is not trained
+        return snnx.Sequential([eqx.nn.Linear(64, 32, key=k1), neurons, eqx.nn.Linear(32, 10, key=k2), snnx.LI()])
+
+    models = snnx.init_ensemble(make, jax.random.split(key, 32), jnp.linspace(0.5, 2.0, 32))
+    outputs = eqx.filter_vmap(lambda model: snnx.simulate(model, xs)[0])(models)
+    ```
+
+    **Arguments:**
+    - `make`: from a key, and one entry of each of `more`, to a model.
+    - `keys`: `[members]`, from `jax.random.split`.
+    - `more`: arrays `[members, ...]`, or PyTrees of such: what else differs between the members.
+
+    **Returns:** one PyTree: a model as `make` gives it, its arrays with a leading axis of `members`. What is no array is
+    the same for all. `member(models, i)` takes one out.
+
+    **Raises:** `TypeError`, `ShapeError` for keys or arrays without such an axis.
+    """
+    if not (hasattr(keys, "dtype") and jnp.issubdtype(keys.dtype, jax.dtypes.prng_key) and keys.ndim == 1):
+        raise TypeError(
+            f"init_ensemble: keys is {describe(keys)}; expected a row of keys, one a model: jax.random.split(key, 32)."
+        )
+    for leaf in jax.tree.leaves(more):
+        if eqx.is_array(leaf) and leaf.shape[:1] != keys.shape:
+            raise ShapeError(
+                f"init_ensemble: there are {keys.shape[0]} keys, but an array is {describe(leaf)}; expected one entry a"
+                f" key, [{keys.shape[0]}, ...]."
+            )
+    return eqx.filter_vmap(make)(keys, *more)
+
+
+def members(models: PyTree) -> int:
+    """How many models a stack holds: the length of the leading axis that all of its arrays share.
+
+    **Raises:** `ShapeError` if they share none.
+    """
+    sizes = {leaf.shape[:1] for leaf in jax.tree.leaves(models) if eqx.is_array(leaf)}
+    if len(sizes) != 1 or sizes == {()}:
+        raise ShapeError(
+            f"members: the arrays have leading axes {sorted(sizes)}; expected a stack of models, of one length, as"
+            " snnx.init_ensemble makes it."
+        )
+    return sizes.pop()[0]
+
+
+def member(models: PyTree, index: int) -> PyTree:
+    """One model of a stack of them.
+
+    **Raises:** `ShapeError` if `models` is no stack; `IndexError` if there is no such member.
+    """
+    count = members(models)
+    if isinstance(index, int) and not -count <= index < count:
+        raise IndexError(f"member: index is {index}, but there are {count} models.")
+    return jax.tree.map(lambda leaf: leaf[index] if eqx.is_array(leaf) else leaf, models)

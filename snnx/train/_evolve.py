@@ -1,0 +1,421 @@
+import functools
+import math
+import os
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, TypeAlias
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Key, PyTree
+
+from snnx._errors import CheckpointError, NonFiniteError, ShapeError, check_key, describe
+from snnx._intern import Static
+from snnx.parameters import check_params
+from snnx.solvers import AbstractSolver, Evolution, as_solver
+from snnx.train._callbacks import AbstractCallback, Run, check_callbacks
+from snnx.train._checkpoint import load_checkpoint, read_meta
+from snnx.train._devices import Devices, collected, mesh_of, spread
+from snnx.train._generations import (
+    BROKEN,
+    FIGURES,
+    PATIENCE,
+    ROOM,
+    RUNNING,
+    TARGET,
+    Fixed,
+    Moving,
+    Plan,
+    recorded,
+    run_generations,
+)
+from snnx.train._progress import Progress, duration, sentence
+from snnx.train._state import EvolveState, copied
+
+SEGMENT_SECONDS = 2.0
+Goal: TypeAlias = Literal["maximize", "minimize"]
+SIGNS = {"maximize": -1.0, "minimize": 1.0}
+
+
+class EvolveResult(eqx.Module):
+    """What `evolve` returns.
+
+    - `params`: what was searched for: the mean of the strategy's distribution, or the best of its population; if the
+        target was reached, the parameters that reached it.
+    - `best`, `best_fitness`: the best candidate of all generations, and what it got. Where fitness is random it may owe
+        that to luck.
+    - `history`: a dict a generation: `generation`, from 1 on; `fitness` of `params` at its beginning; `mean`, `std` and
+        `best` over its candidates; how many `failed`; and what `record` gave.
+    - `outcome`: why it ended, in words.
+    - `state`: everything of the last generation, and what a checkpoint holds; `evolve(..., resume=result)` goes on from it.
+    - `compile_seconds`, `seconds`: what compiling took, and everything.
+    - `settings`: what a resumed run has to agree with.
+    """
+
+    params: PyTree
+    best: PyTree
+    best_fitness: float
+    history: tuple[dict[str, Any], ...]
+    outcome: str
+    state: EvolveState
+    compile_seconds: float
+    seconds: float
+    settings: dict[str, Any]
+
+    def __repr__(self) -> str:
+        """One line: what a notebook shows of it."""
+        last = f": {sentence(self.history[-1])}" if self.history else ""
+        return f"EvolveResult of {len(self.history)} generations{last}; {self.outcome}; in {duration(self.seconds)}"
+
+    __str__ = __repr__
+
+
+def evolve(
+    strategy: Any,
+    fitness: Callable[[PyTree, Key[Array, ""]], Array],
+    params: PyTree,
+    *,
+    generations: int,
+    key: Key[Array, ""],
+    goal: Goal,
+    target: float | None = None,
+    patience: int | None = None,
+    record: Callable[[Any], dict[str, Array]] | None = None,
+    callbacks: Sequence[AbstractCallback] = (),
+    resume: "str | os.PathLike | EvolveResult | None" = None,
+    at_once: int | None = None,
+    devices: Devices | None = None,
+    progress: bool = True,
+) -> EvolveResult:
+    r"""Search for the parameters of highest (or lowest) fitness, many generations as one compiled program.
+
+    ```python
+    params, rest = snnx.partition(policy)
+
+    def fitness(params, key):
+        keys = jax.random.split(key, 4)
+        run = lambda key: snnx.rollout(snnx.combine(params, rest), env, length=500, key=key)
+        return jax.vmap(run)(keys).returns.mean()
+
+    strategy = evosax.algorithms.SNES(population_size=64, solution=params)
+    result = snnx.evolve(strategy, fitness, params, generations=25, goal="maximize", target=500.0, key=key)
+    policy = snnx.combine(result.params, rest)
+    ```
+
+    Every candidate of a generation is evaluated with the same key, and so are the parameters themselves, along with
+    them. Where fitness can be differentiated (`rollout` through a differentiable environment), an optimiser of optax in
+    the strategy's place goes up its gradient instead: an analytic policy gradient, each step of it a generation.
+
+    **Arguments:**
+    - `strategy`: of evosax, made with `solution=params`; an `Evolution`, for its settings; or an optimiser of optax.
+    - `fitness`: from parameters and a key to one float. It is vmapped over the candidates. Arrays that it closes over
+        become arguments of the program.
+    - `params`: where to start: arrays of floats, the first part of `partition(model)`.
+    - `generations`: how many at most, those of a resumed run included.
+    - `goal`: `"maximize"` or `"minimize"`; nothing is assumed.
+    - `target`: ends the run as soon as `params` have this fitness.
+    - `patience`: ends it when the fitness of `params` has not improved for so many generations.
+    - `record`: from the strategy's state to a dict of further numbers for the history, e.g.
+        `lambda state: {"step": state.std.mean()}`.
+    - `callbacks`: `Checkpoint(path)`, `LogFile(path)`, ...: they are told every two seconds or so.
+    - `resume`: the path of a checkpoint, or an `EvolveResult`: goes on where that left off, bit for bit, given the same
+        key, strategy, goal and number of devices. Whether the fitness is the same cannot be seen.
+    - `at_once`: how many candidates are evaluated beside each other (on each device), where all of them need too much
+        memory; by default all.
+    - `devices`: among which the candidates are divided; by default all that a CPU has (see `use_cores`), else one.
+    - `progress`: whether to show it.
+
+    **Returns:** an `EvolveResult`.
+
+    **Raises:** `TypeError`, `ValueError`, `ShapeError` before anything is compiled for parameters that cannot be evolved,
+    a strategy of another structure, a fitness that is no single float; `MemoryError` for a strategy whose state is too
+    large; `NonFiniteError` if no candidate of the first generation has a finite fitness, if a step leads to parameters
+    that are not finite, or if a gradient is not; `CheckpointError` for a checkpoint of another run.
+    """
+    begin = time.perf_counter()
+    solver = as_solver("evolve", "strategy", strategy)
+    check_params("evolve", params)
+    check_key("evolve", key)
+    check_callbacks("evolve", callbacks)
+    _check_numbers(generations, goal, target, patience, at_once)
+    _check_fitness(fitness, params, key)
+    sign = SIGNS[goal]
+    population = solver.population_size if isinstance(solver, Evolution) else 1
+    settings = {
+        "generations": generations,
+        "goal": goal,
+        "strategy": type(solver.strategy).__name__ if isinstance(solver, Evolution) else type(solver).__name__,
+        "population": population,
+        "target": target,
+        "patience": patience,
+    }
+    state, history = _initial_state(solver, params, key, resume, settings)
+    mesh = mesh_of("evolve", devices)
+    closed = _closed(Static(fitness), *_like((params, key)))
+    fitness_arrays, fitness_static = eqx.partition(closed, eqx.is_array)
+    solver_arrays, solver_static = eqx.partition(solver, eqx.is_array)
+    extra = _check_record(record, state.solver)
+    plan = Plan(
+        Static(fitness_static),
+        Static(solver_static),
+        Static(record),
+        sign,
+        None if target is None else float(target),
+        patience,
+        population,
+        at_once,
+        mesh,
+    )
+    run = _Generations(
+        plan,
+        spread(mesh, copied(_moving(state, sign, extra))),
+        spread(mesh, Fixed(fitness_arrays, solver_arrays, key)),
+        key,
+        history,
+        settings,
+        callbacks,
+    )
+    run.tell("before")
+    compile_seconds = run.compile()
+    with Progress(progress, generations, 1, 1, run.generation, "generation", "generations") as bar:
+        bar.compiled(compile_seconds)
+        run.run(bar)
+    run.tell("after")
+    final = run.snapshot()
+    return EvolveResult(
+        params=final.params,
+        best=final.best,
+        best_fitness=float(final.best_fitness),
+        history=tuple(history),
+        outcome=_in_words(int(run.moving.outcome), final, settings),
+        state=final,
+        compile_seconds=compile_seconds,
+        seconds=time.perf_counter() - begin,
+        settings=settings,
+    )
+
+
+class _Generations:
+    """A run under way: what it moves is on the device, the figures of finished generations are here."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        moving: Moving,
+        fixed: Fixed,
+        key: Array,
+        history: list[dict[str, Any]],
+        settings: dict[str, Any],
+        callbacks: Sequence[AbstractCallback],
+    ):
+        self.plan, self.moving, self.fixed, self.key = plan, moving, fixed, key
+        self.history, self.settings, self.callbacks = history, settings, callbacks
+        self.generation = int(moving.generation)
+
+    def compile(self) -> float:
+        """Compile the program by running it for no generation; returns the seconds that this took."""
+        start = time.perf_counter()
+        self._advance(self.generation)
+        jax.block_until_ready(self.moving)
+        return time.perf_counter() - start
+
+    def run(self, bar: Progress) -> None:
+        """All generations that are left, or those until an end."""
+        size, total = 1, self.settings["generations"]
+        ended = _ended(self.history, self.settings)
+        while self.generation < total and not ended:
+            begin = time.perf_counter()
+            first = self.generation
+            self._advance(min(first + size, total))
+            self._read(first)
+            seconds = max((time.perf_counter() - begin) / (self.generation - first), 1e-7)
+            size = max(1, min(ROOM, int(SEGMENT_SECONDS / seconds)))
+            ended = int(self.moving.outcome) != RUNNING or any(
+                callback.stop(self._seen()) for callback in self.callbacks
+            )
+            self._check_finite()
+            bar.update(self.generation, 0, self.history[-1], last=ended)
+            self.tell("after_epoch")
+
+    def snapshot(self) -> EvolveState:
+        """The state as it is now, in arrays of its own."""
+        now = copied(collected(self.moving))
+        return EvolveState(
+            now.params,
+            now.solver,
+            self.key,
+            now.generation,
+            now.best,
+            self.plan.sign * now.best_cost,
+            self.plan.sign * now.lowest,
+            now.lowest_at,
+        )
+
+    def tell(self, event: str) -> None:
+        """Call the method of this name of every callback."""
+        for callback in self.callbacks:
+            getattr(callback, event)(self._seen())
+
+    def _seen(self) -> Run:
+        return Run(self.snapshot(), tuple(self.history), self.settings)
+
+    def _advance(self, stop: int) -> None:
+        first, last = (spread(self.plan.mesh, jnp.asarray(n, jnp.int32)) for n in (self.generation, stop))
+        self.moving = run_generations(self.plan, self.moving, self.fixed, first, last)
+
+    def _read(self, first: int) -> None:
+        """Note the figures of the generations from `first` on."""
+        self.generation = int(self.moving.generation)
+        figures = jax.tree.map(np.asarray, collected(self.moving.figures))
+        for place in range(self.generation - first):
+            record = {name: row[place].item() for name, row in figures.items()}
+            record["failed"] = int(record["failed"])
+            self.history.append({"generation": first + place + 1, **record})
+
+    def _check_finite(self) -> None:
+        last = self.history[-1]
+        where = f"in generation {self.generation}"
+        if int(self.moving.outcome) == BROKEN:
+            hint = (
+                "Try smaller steps, e.g. a smaller standard deviation in Evolution(strategy, settings)"
+                if self.plan.population > 1
+                else "Try a smaller learning rate, optax.clip_by_global_norm, or rollout(..., truncate=...)"
+            )
+            self._raise(f"evolve: a step of {self.settings['strategy']} is not finite {where}. {hint}.")
+        if self.generation == 1 and last["failed"] >= self.plan.population:
+            self._raise(
+                f"evolve: no candidate has a finite fitness {where} ({self.plan.population} of them); find out what"
+                " fitness(params, key) gives."
+            )
+
+    def _raise(self, message: str) -> None:
+        error = NonFiniteError(f"{message} The parameters are as they were before (error.state.params).")
+        error.state = self.snapshot()
+        raise error
+
+
+def _moving(state: EvolveState, sign: float, extra: Sequence[str]) -> Moving:
+    return Moving(
+        state.params,
+        state.solver,
+        state.generation,
+        state.best,
+        sign * state.best_fitness,
+        sign * state.highest,
+        state.highest_at,
+        {name: jnp.zeros(ROOM, state.best_fitness.dtype) for name in (*FIGURES, *extra)},
+        jnp.asarray(RUNNING, jnp.int32),
+    )
+
+
+def _initial_state(
+    solver: AbstractSolver,
+    params: PyTree,
+    key: Array,
+    resume: "str | os.PathLike | EvolveResult | None",
+    settings: dict[str, Any],
+) -> tuple[EvolveState, list[dict[str, Any]]]:
+    """The state to start from, and the figures of the generations that are behind it."""
+    zero, none = jnp.zeros((), jnp.int32), jnp.asarray(SIGNS[settings["goal"]] * jnp.inf)
+    start = solver.init(params, key=jax.random.fold_in(key, 2**32 - 1))
+    fresh = EvolveState(params, start, key, zero, params, none, none, zero)
+    if resume is None:
+        return fresh, []
+    if isinstance(resume, EvolveResult):
+        before, state, history = resume.settings, resume.state, list(resume.history)
+        if jax.tree.structure(state) != jax.tree.structure(fresh):
+            raise CheckpointError("evolve: resume is the result of another strategy or other params; pass the same.")
+    else:
+        meta = read_meta(resume)
+        before, history = meta.get("settings", {}), list(meta["history"])
+        _agree(before, settings)
+        state = load_checkpoint(resume, fresh)
+    _agree(before, settings)
+    if int(state.generation) > settings["generations"]:
+        raise ValueError(
+            f"evolve: generations is {settings['generations']}, but resume has {int(state.generation)} behind it;"
+            " generations counts those too."
+        )
+    if not jnp.array_equal(jax.random.key_data(state.key), jax.random.key_data(key)):
+        raise CheckpointError(
+            "evolve: resume was made with another key; pass the key of that run, to go on as it would."
+        )
+    return state, history
+
+
+def _agree(before: dict[str, Any], settings: dict[str, Any]) -> None:
+    for name in ("goal", "strategy", "population"):
+        if before.get(name) != settings[name]:
+            raise CheckpointError(
+                f"evolve: resume was made with {name}={before.get(name)}, but this call has {name}={settings[name]}; pass"
+                " the arguments of that run, or start anew from its params."
+            )
+
+
+def _ended(history: list[dict[str, Any]], settings: dict[str, Any]) -> bool:
+    """Whether the run that is resumed had reached its end already."""
+    if not history or settings["target"] is None:
+        return False
+    sign = SIGNS[settings["goal"]]
+    return sign * history[-1]["fitness"] <= sign * settings["target"]
+
+
+def _in_words(outcome: int, state: EvolveState, settings: dict[str, Any]) -> str:
+    if outcome == TARGET:
+        return f"reached the target {settings['target']:g} in generation {int(state.generation)}"
+    if outcome == PATIENCE:
+        return f"no better for {settings['patience']} generations"
+    return "ran all generations" if int(state.generation) >= settings["generations"] else "stopped by a callback"
+
+
+@functools.lru_cache(maxsize=16)
+def _closed(fitness: Static, structure: Any, shapes: tuple) -> PyTree:
+    """Fitness as a PyTree: the arrays that it closes over are leaves of it, so that they are no constants of the program."""
+    params, key = jax.tree.unflatten(structure, shapes)
+    return eqx.filter_closure_convert(fitness.value, params, key)
+
+
+def _like(tree: PyTree) -> tuple[Any, tuple]:
+    """What a function is traced for: structure, shapes and dtypes."""
+    leaves, structure = jax.tree.flatten(tree)
+    return structure, tuple(jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in leaves)
+
+
+def _check_fitness(fitness: Any, params: PyTree, key: Array) -> None:
+    if not callable(fitness):
+        raise TypeError(f"evolve: fitness is {describe(fitness)}; expected a function of params and a key.")
+    found = jax.eval_shape(fitness, params, key)
+    if not hasattr(found, "shape"):
+        raise TypeError(f"evolve: fitness gives {describe(found)}; expected one float.")
+    if found.shape != () or not jnp.issubdtype(found.dtype, jnp.floating):
+        hint = "of several episodes take the .mean()" if found.shape else "cast it with .astype(float)"
+        raise ShapeError(f"evolve: fitness gives {describe(found)}; expected one float: {hint}.")
+
+
+def _check_record(record: Any, state: PyTree) -> tuple[str, ...]:
+    """The names of what is recorded besides."""
+    if record is None:
+        return ()
+    found = jax.eval_shape(functools.partial(recorded, record), state)
+    for name, value in found.items():
+        if name in (*FIGURES, "generation"):
+            raise ValueError(f"evolve: record gives {name!r}, which the history has already; take another name.")
+        if value.shape != ():
+            raise ShapeError(f"evolve: record gives {name!r} as {describe(value)}; expected one number, e.g. its mean.")
+    return tuple(found)
+
+
+def _check_numbers(generations: Any, goal: Any, target: Any, patience: Any, at_once: Any) -> None:
+    if goal not in SIGNS:
+        raise ValueError(f"evolve: goal is {goal!r}, expected 'maximize' or 'minimize'.")
+    for name, number in (("generations", generations), ("patience", patience), ("at_once", at_once)):
+        optional = name != "generations"
+        if optional and number is None:
+            continue
+        if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+            expected = "a whole number >= 1" + (", or None" if optional else "")
+            raise ValueError(f"evolve: {name} is {number!r}, expected {expected}.")
+    if target is not None and (isinstance(target, bool) or not isinstance(target, (int, float)) or math.isnan(target)):
+        raise ValueError(f"evolve: target is {target!r}, expected a number, or None.")
