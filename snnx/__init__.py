@@ -153,6 +153,7 @@ from snnx.surrogates import Tanh as Tanh
 from snnx.surrogates import Triangular as Triangular
 from snnx.train import Checkpoint as Checkpoint
 from snnx.train import EarlyStopping as EarlyStopping
+from snnx.train import EnsembleResult as EnsembleResult
 from snnx.train import Evaluation as Evaluation
 from snnx.train import EvolveResult as EvolveResult
 from snnx.train import FitResult as FitResult
@@ -162,6 +163,7 @@ from snnx.train import TrainState as TrainState
 from snnx.train import evaluate as evaluate
 from snnx.train import evolve as evolve
 from snnx.train import fit as fit
+from snnx.train import fit_ensemble as fit_ensemble
 from snnx.train import load_checkpoint as load_checkpoint
 from snnx.train import save_checkpoint as save_checkpoint
 from snnx.train import use_cores as use_cores
@@ -198,6 +200,7 @@ __all__ = [
     "Dense",
     "DtypeError",
     "EarlyStopping",
+    "EnsembleResult",
     "Environment",
     "Evaluation",
     "EventProp",
@@ -282,6 +285,7 @@ __all__ = [
     "event",
     "evolve",
     "fit",
+    "fit_ensemble",
     "flatten",
     "fluctuation_driven",
     "gamma",

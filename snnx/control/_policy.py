@@ -128,9 +128,9 @@ class Policy(AbstractCell):
         keys = {"encoder": fresh, "network": key, "decoder": fresh}
         states = {"network": state.network}
         seen_by = x
-        if self.encoder is not None:
-            states["encoder"] = self.encoder.init_state(_shape(x))
-            seen_by = jax.eval_shape(lambda x: self.encoder(x, states["encoder"], key=some_key(fresh))[0], x)
+        if (encoder := self.encoder) is not None:
+            states["encoder"] = encoder.init_state(_shape(x))
+            seen_by = jax.eval_shape(lambda x: encoder(x, states["encoder"], key=some_key(fresh))[0], x)
         if self.decoder is not None:
             given = jax.eval_shape(lambda x: self.network(x, state.network, key=some_key(key))[0], seen_by)
             states["decoder"] = self.decoder.init_state(_shape(given))

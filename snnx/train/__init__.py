@@ -17,8 +17,11 @@ from snnx.train._evolve import EvolveResult as EvolveResult
 from snnx.train._evolve import evolve as evolve
 from snnx.train._fit import FitResult as FitResult
 from snnx.train._fit import fit as fit
+from snnx.train._fit_ensemble import EnsembleResult as EnsembleResult
+from snnx.train._fit_ensemble import fit_ensemble as fit_ensemble
 from snnx.train._program import TRACES as TRACES
 from snnx.train._progress import duration as duration
+from snnx.train._state import EnsembleState as EnsembleState
 from snnx.train._state import EvolveState as EvolveState
 from snnx.train._state import TrainState as TrainState
 from snnx.train._wake_silent import wake_silent_weights as wake_silent_weights
@@ -27,6 +30,8 @@ __all__ = [
     "AbstractCallback",
     "Checkpoint",
     "EarlyStopping",
+    "EnsembleResult",
+    "EnsembleState",
     "Evaluation",
     "EvolveResult",
     "EvolveState",
@@ -39,6 +44,7 @@ __all__ = [
     "evaluate",
     "evolve",
     "fit",
+    "fit_ensemble",
     "load_checkpoint",
     "read_meta",
     "save_checkpoint",

@@ -15,7 +15,7 @@ from snnx._default import default
 from snnx._errors import MissingExtraError, describe
 from snnx._files import write_atomically
 from snnx.train._checkpoint import save_checkpoint
-from snnx.train._state import EvolveState, TrainState
+from snnx.train._state import EnsembleState, EvolveState, TrainState
 
 
 @dataclass(frozen=True)
@@ -23,10 +23,10 @@ class Run:
     """What a callback sees: the state, the figures of every finished epoch, and the settings of `fit`.
 
     Of `evolve` the state is an `EvolveState`, and the figures are of generations; what is said of epochs here holds for
-    the generations between two looks at the run.
+    the generations between two looks at the run. Of `fit_ensemble` it is an `EnsembleState`, and figures are lists.
     """
 
-    state: TrainState | EvolveState
+    state: TrainState | EvolveState | EnsembleState
     history: tuple[dict[str, Any], ...]
     settings: dict[str, Any]
 

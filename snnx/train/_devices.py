@@ -128,10 +128,17 @@ def spread(mesh: Mesh | None, tree: Any) -> Any:
     return tree if mesh is None else jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
 
 
+def divided(mesh: Mesh | None, tree: Any) -> Any:
+    """Every array cut along its leading axis, a part on every device."""
+    return tree if mesh is None else jax.device_put(tree, NamedSharding(mesh, PartitionSpec(AXIS)))
+
+
 def collected(tree: Any) -> Any:
     """Every array on one device alone, so that it goes with any other."""
     return jax.tree.map(lambda x: _first(x) if eqx.is_array(x) else x, tree)
 
 
 def _first(x: Array) -> Array:
-    return x if len(x.sharding.device_set) == 1 else x.addressable_data(0)
+    if len(x.sharding.device_set) == 1:
+        return x
+    return x.addressable_data(0) if x.is_fully_replicated else jax.device_put(x, x.addressable_shards[0].device)

@@ -8,33 +8,20 @@ from typing import Any, Literal, TypeAlias
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Key, PyTree
 
-from snnx._errors import CheckpointError, NonFiniteError, ShapeError, check_key, describe
+from snnx._errors import CheckpointError, ShapeError, check_key, describe
 from snnx._intern import Static
 from snnx.parameters import check_params
 from snnx.solvers import AbstractSolver, Evolution, as_solver
-from snnx.train._callbacks import AbstractCallback, Run, check_callbacks
+from snnx.train._callbacks import AbstractCallback, check_callbacks
 from snnx.train._checkpoint import load_checkpoint, read_meta
-from snnx.train._devices import Devices, collected, mesh_of, spread
-from snnx.train._generations import (
-    BROKEN,
-    FIGURES,
-    PATIENCE,
-    ROOM,
-    RUNNING,
-    TARGET,
-    Fixed,
-    Moving,
-    Plan,
-    recorded,
-    run_generations,
-)
+from snnx.train._devices import Devices, mesh_of, spread
+from snnx.train._generation_program import FIGURES, PATIENCE, TARGET, Fixed, Plan, recorded
+from snnx.train._generations import Generations, moving_of
 from snnx.train._progress import Progress, duration, sentence
 from snnx.train._state import EvolveState, copied
 
-SEGMENT_SECONDS = 2.0
 Goal: TypeAlias = Literal["maximize", "minimize"]
 SIGNS = {"maximize": -1.0, "minimize": 1.0}
 
@@ -168,14 +155,15 @@ def evolve(
         at_once,
         mesh,
     )
-    run = _Generations(
+    run = Generations(
         plan,
-        spread(mesh, copied(_moving(state, sign, extra))),
+        spread(mesh, copied(moving_of(state, sign, extra))),
         spread(mesh, Fixed(fitness_arrays, solver_arrays, key)),
         key,
         history,
         settings,
         callbacks,
+        ended=_ended(history, settings),
     )
     run.tell("before")
     compile_seconds = run.compile()
@@ -194,119 +182,6 @@ def evolve(
         compile_seconds=compile_seconds,
         seconds=time.perf_counter() - begin,
         settings=settings,
-    )
-
-
-class _Generations:
-    """A run under way: what it moves is on the device, the figures of finished generations are here."""
-
-    def __init__(
-        self,
-        plan: Plan,
-        moving: Moving,
-        fixed: Fixed,
-        key: Array,
-        history: list[dict[str, Any]],
-        settings: dict[str, Any],
-        callbacks: Sequence[AbstractCallback],
-    ):
-        self.plan, self.moving, self.fixed, self.key = plan, moving, fixed, key
-        self.history, self.settings, self.callbacks = history, settings, callbacks
-        self.generation = int(moving.generation)
-
-    def compile(self) -> float:
-        """Compile the program by running it for no generation; returns the seconds that this took."""
-        start = time.perf_counter()
-        self._advance(self.generation)
-        jax.block_until_ready(self.moving)
-        return time.perf_counter() - start
-
-    def run(self, bar: Progress) -> None:
-        """All generations that are left, or those until an end."""
-        size, total = 1, self.settings["generations"]
-        ended = _ended(self.history, self.settings)
-        while self.generation < total and not ended:
-            begin = time.perf_counter()
-            first = self.generation
-            self._advance(min(first + size, total))
-            self._read(first)
-            seconds = max((time.perf_counter() - begin) / (self.generation - first), 1e-7)
-            size = max(1, min(ROOM, int(SEGMENT_SECONDS / seconds)))
-            ended = int(self.moving.outcome) != RUNNING or any(
-                callback.stop(self._seen()) for callback in self.callbacks
-            )
-            self._check_finite()
-            bar.update(self.generation, 0, self.history[-1], last=ended)
-            self.tell("after_epoch")
-
-    def snapshot(self) -> EvolveState:
-        """The state as it is now, in arrays of its own."""
-        now = copied(collected(self.moving))
-        return EvolveState(
-            now.params,
-            now.solver,
-            self.key,
-            now.generation,
-            now.best,
-            self.plan.sign * now.best_cost,
-            self.plan.sign * now.lowest,
-            now.lowest_at,
-        )
-
-    def tell(self, event: str) -> None:
-        """Call the method of this name of every callback."""
-        for callback in self.callbacks:
-            getattr(callback, event)(self._seen())
-
-    def _seen(self) -> Run:
-        return Run(self.snapshot(), tuple(self.history), self.settings)
-
-    def _advance(self, stop: int) -> None:
-        first, last = (spread(self.plan.mesh, jnp.asarray(n, jnp.int32)) for n in (self.generation, stop))
-        self.moving = run_generations(self.plan, self.moving, self.fixed, first, last)
-
-    def _read(self, first: int) -> None:
-        """Note the figures of the generations from `first` on."""
-        self.generation = int(self.moving.generation)
-        figures = jax.tree.map(np.asarray, collected(self.moving.figures))
-        for place in range(self.generation - first):
-            record = {name: row[place].item() for name, row in figures.items()}
-            record["failed"] = int(record["failed"])
-            self.history.append({"generation": first + place + 1, **record})
-
-    def _check_finite(self) -> None:
-        last = self.history[-1]
-        where = f"in generation {self.generation}"
-        if int(self.moving.outcome) == BROKEN:
-            hint = (
-                "Try smaller steps, e.g. a smaller standard deviation in Evolution(strategy, settings)"
-                if self.plan.population > 1
-                else "Try a smaller learning rate, optax.clip_by_global_norm, or rollout(..., truncate=...)"
-            )
-            self._raise(f"evolve: a step of {self.settings['strategy']} is not finite {where}. {hint}.")
-        if self.generation == 1 and last["failed"] >= self.plan.population:
-            self._raise(
-                f"evolve: no candidate has a finite fitness {where} ({self.plan.population} of them); find out what"
-                " fitness(params, key) gives."
-            )
-
-    def _raise(self, message: str) -> None:
-        error = NonFiniteError(f"{message} The parameters are as they were before (error.state.params).")
-        error.state = self.snapshot()
-        raise error
-
-
-def _moving(state: EvolveState, sign: float, extra: Sequence[str]) -> Moving:
-    return Moving(
-        state.params,
-        state.solver,
-        state.generation,
-        state.best,
-        sign * state.best_fitness,
-        sign * state.highest,
-        state.highest_at,
-        {name: jnp.zeros(ROOM, state.best_fitness.dtype) for name in (*FIGURES, *extra)},
-        jnp.asarray(RUNNING, jnp.int32),
     )
 
 

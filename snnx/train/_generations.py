@@ -1,157 +1,135 @@
-"""The compiled program of `evolve`: many generations as one."""
+"""The host's side of `evolve`: generations cut into segments, and what happens between them."""
 
-import functools
-from collections.abc import Callable
-from typing import Any, NamedTuple
+import time
+from collections.abc import Sequence
+from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jax.sharding import Mesh
-from jaxtyping import Array, Bool, Float, Int, Key, PyTree
+import numpy as np
+from jaxtyping import Array
 
-from snnx._intern import Static
-from snnx.solvers import Candidates, Objective, Step
-from snnx.train._devices import gathered, my_rows, on_every_device
-from snnx.train._program import TRACES
+from snnx._errors import NonFiniteError
+from snnx.train._callbacks import AbstractCallback, Run
+from snnx.train._devices import collected, spread
+from snnx.train._generation_program import BROKEN, FIGURES, ROOM, RUNNING, Fixed, Moving, Plan, run_generations
+from snnx.train._progress import Progress
+from snnx.train._state import EvolveState, copied
 
-ROOM = 1024  # generations whose figures are kept on the device, and so the most that one call of the program runs
-RUNNING, TARGET, PATIENCE, BROKEN = range(4)
-FIGURES = ("fitness", "mean", "std", "best", "failed")
-
-
-class Moving(eqx.Module):
-    """What a generation changes: donated to the program, and given back. Costs are fitness turned so that less is better."""
-
-    params: PyTree
-    solver: PyTree
-    generation: Int[Array, ""]
-    best: PyTree
-    best_cost: Float[Array, ""]
-    lowest: Float[Array, ""]
-    lowest_at: Int[Array, ""]
-    figures: dict[str, Float[Array, "room"]]
-    outcome: Int[Array, ""]
+SEGMENT_SECONDS = 2.0
 
 
-class Fixed(eqx.Module):
-    """What it does not: the arrays of fitness and solver, and the key."""
+class Generations:
+    """A run under way: what it moves is on the device, the figures of finished generations are here."""
 
-    fitness: PyTree
-    solver: PyTree
-    key: Key[Array, ""]
+    def __init__(
+        self,
+        plan: Plan,
+        moving: Moving,
+        fixed: Fixed,
+        key: Array,
+        history: list[dict[str, Any]],
+        settings: dict[str, Any],
+        callbacks: Sequence[AbstractCallback],
+        *,
+        ended: bool,
+    ):
+        self.ended = ended
+        self.plan, self.moving, self.fixed, self.key = plan, moving, fixed, key
+        self.history, self.settings, self.callbacks = history, settings, callbacks
+        self.generation = int(moving.generation)
+
+    def compile(self) -> float:
+        """Compile the program by running it for no generation; returns the seconds that this took."""
+        start = time.perf_counter()
+        self._advance(self.generation)
+        jax.block_until_ready(self.moving)
+        return time.perf_counter() - start
+
+    def run(self, bar: Progress) -> None:
+        """All generations that are left, or those until an end."""
+        size, total = 1, self.settings["generations"]
+        ended = self.ended
+        while self.generation < total and not ended:
+            begin = time.perf_counter()
+            first = self.generation
+            self._advance(min(first + size, total))
+            self._read(first)
+            seconds = max((time.perf_counter() - begin) / (self.generation - first), 1e-7)
+            size = max(1, min(ROOM, int(SEGMENT_SECONDS / seconds)))
+            ended = int(self.moving.outcome) != RUNNING or any(
+                callback.stop(self._seen()) for callback in self.callbacks
+            )
+            self._check_finite()
+            bar.update(self.generation, 0, self.history[-1], last=ended)
+            self.tell("after_epoch")
+
+    def snapshot(self) -> EvolveState:
+        """The state as it is now, in arrays of its own."""
+        now = copied(collected(self.moving))
+        return EvolveState(
+            now.params,
+            now.solver,
+            self.key,
+            now.generation,
+            now.best,
+            self.plan.sign * now.best_cost,
+            self.plan.sign * now.lowest,
+            now.lowest_at,
+        )
+
+    def tell(self, event: str) -> None:
+        """Call the method of this name of every callback."""
+        for callback in self.callbacks:
+            getattr(callback, event)(self._seen())
+
+    def _seen(self) -> Run:
+        return Run(self.snapshot(), tuple(self.history), self.settings)
+
+    def _advance(self, stop: int) -> None:
+        first, last = (spread(self.plan.mesh, jnp.asarray(n, jnp.int32)) for n in (self.generation, stop))
+        self.moving = run_generations(self.plan, self.moving, self.fixed, first, last)
+
+    def _read(self, first: int) -> None:
+        """Note the figures of the generations from `first` on."""
+        self.generation = int(self.moving.generation)
+        figures = jax.tree.map(np.asarray, collected(self.moving.figures))
+        for place in range(self.generation - first):
+            record = {name: row[place].item() for name, row in figures.items()}
+            record["failed"] = int(record["failed"])
+            self.history.append({"generation": first + place + 1, **record})
+
+    def _check_finite(self) -> None:
+        last = self.history[-1]
+        where = f"in generation {self.generation}"
+        if int(self.moving.outcome) == BROKEN:
+            hint = (
+                "Try smaller steps, e.g. a smaller standard deviation in Evolution(strategy, settings)"
+                if self.plan.population > 1
+                else "Try a smaller learning rate, optax.clip_by_global_norm, or rollout(..., truncate=...)"
+            )
+            self._raise(f"evolve: a step of {self.settings['strategy']} is not finite {where}. {hint}.")
+        if self.generation == 1 and last["failed"] >= self.plan.population:
+            self._raise(
+                f"evolve: no candidate has a finite fitness {where} ({self.plan.population} of them); find out what"
+                " fitness(params, key) gives."
+            )
+
+    def _raise(self, message: str) -> None:
+        error = NonFiniteError(f"{message} The parameters are as they were before (error.state.params).")
+        error.state = self.snapshot()
+        raise error
 
 
-class Plan(NamedTuple):
-    """What the program is compiled for, besides shapes."""
-
-    fitness: Static
-    solver: Static
-    record: Static
-    sign: float
-    target: float | None
-    patience: int | None
-    population: int
-    at_once: int | None
-    mesh: Mesh | None
-
-
-@functools.partial(jax.jit, static_argnums=0, donate_argnums=1)
-def run_generations(plan: Plan, moving: Moving, fixed: Fixed, first: Int[Array, ""], stop: Int[Array, ""]) -> Moving:
-    """Generations up to `stop`, or up to where the run ends before; figures are written from `first` on.
-
-    Everything random is drawn from the key and the generation's number, so that any stretch can be run by itself.
-    """
-    TRACES["run_generations"] += 1
-    return on_every_device(plan.mesh, functools.partial(_run, plan))(moving, fixed, first, stop)
-
-
-def _run(plan: Plan, moving: Moving, fixed: Fixed, first: Int[Array, ""], stop: Int[Array, ""]) -> Moving:
-    fitness = eqx.combine(fixed.fitness, plan.fitness.value)
-    solver = eqx.combine(fixed.solver, plan.solver.value)
-
-    def generation(moving: Moving) -> Moving:
-        key_fitness, key_solver = jax.random.split(jax.random.fold_in(fixed.key, moving.generation))
-
-        def cost(params: PyTree) -> tuple[Array, None]:
-            return plan.sign * fitness(params, key_fitness), None
-
-        def values(population: PyTree) -> tuple[Array, None]:
-            return _costs(plan, lambda params: cost(params)[0], population), None
-
-        objective = Objective(jax.value_and_grad(cost, has_aux=True), values)
-        found = solver.step(moving.params, moving.solver, objective, key=key_solver)
-        return _after(plan, moving, found, first)
-
-    def more(moving: Moving) -> Bool[Array, ""]:
-        return (moving.generation < stop) & (moving.outcome == RUNNING)
-
-    return jax.lax.while_loop(more, generation, moving)
-
-
-def _costs(plan: Plan, cost: Callable[[PyTree], Array], population: PyTree) -> Float[Array, "members"]:
-    """The cost of every member; each device has its part of them."""
-    count = jax.tree.leaves(population)[0].shape[0]
-    mine, _ = my_rows(plan.mesh, count)
-    some = population if plan.mesh is None else jax.tree.map(lambda x: x[mine], population)
-    if plan.at_once is None or plan.at_once >= mine.shape[0]:
-        costs = jax.vmap(cost)(some)
-    else:
-        costs = jax.lax.map(cost, some, batch_size=plan.at_once)
-    return gathered(plan.mesh, costs, count, axis=0)
-
-
-def _after(plan: Plan, moving: Moving, found: Step, first: Int[Array, ""]) -> Moving:
-    """The run after a generation: moved, unless there was nothing to go by or the target was reached before."""
-    of = found.candidates
-    nothing = (of.failed >= plan.population) & (plan.population > 1)
-    reached = jnp.array(False) if plan.target is None else found.value <= plan.sign * plan.target
-    moves = found.finite & ~reached
-    params, solver = jax.tree.map(
-        lambda n, o: jnp.where(moves, n, o), (found.params, found.state), (moving.params, moving.solver)
-    )
-    lower = found.value < moving.lowest
-    lowest_at = jnp.where(lower, moving.generation, moving.lowest_at)
-    best, best_cost = _best(moving, found.value, of)
-    stale = jnp.array(False) if plan.patience is None else moving.generation - lowest_at >= plan.patience
-    outcome = jnp.select(
-        [reached, ~found.finite & ~nothing, stale], [jnp.asarray(o) for o in (TARGET, BROKEN, PATIENCE)], RUNNING
-    ).astype(jnp.int32)
-    seen = {
-        "fitness": plan.sign * found.value,
-        "mean": plan.sign * of.mean,
-        "std": of.std,
-        "best": plan.sign * of.best,
-        "failed": of.failed,
-        **recorded(plan.record.value, moving.solver),
-    }
-    place = moving.generation - first
-    figures = {name: row.at[place].set(seen[name].astype(row.dtype)) for name, row in moving.figures.items()}
+def moving_of(state: EvolveState, sign: float, extra: Sequence[str]) -> Moving:
     return Moving(
-        params,
-        solver,
-        moving.generation + 1,
-        best,
-        best_cost,
-        jnp.where(lower, found.value, moving.lowest),
-        lowest_at,
-        figures,
-        outcome,
+        state.params,
+        state.solver,
+        state.generation,
+        state.best,
+        sign * state.best_fitness,
+        sign * state.highest,
+        state.highest_at,
+        {name: jnp.zeros(ROOM, state.best_fitness.dtype) for name in (*FIGURES, *extra)},
+        jnp.asarray(RUNNING, jnp.int32),
     )
-
-
-def _best(moving: Moving, center: Array, of: Candidates) -> tuple[PyTree, Array]:
-    """The best so far: of the candidates, or the parameters themselves."""
-    best, cost = moving.best, moving.best_cost
-    for params, value in ((of.params, of.best), (moving.params, center)):
-        better = value < cost
-        best = jax.tree.map(lambda n, o, better=better: jnp.where(better, n, o).astype(o.dtype), params, best)
-        cost = jnp.where(better, value, cost)
-    return best, cost
-
-
-def recorded(record: Callable[[Any], dict[str, Array]] | None, state: PyTree) -> dict[str, Array]:
-    """What the user wants to know of the solver's state: of a strategy its own."""
-    if record is None:
-        return {}
-    return {name: jnp.asarray(x) for name, x in record(getattr(state, "strategy", state)).items()}

@@ -2,6 +2,7 @@
 
 import collections
 import functools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import equinox as eqx
@@ -16,7 +17,7 @@ from snnx.data import SpikeDataset
 from snnx.losses import AbstractLoss
 from snnx.reductions import Mean
 from snnx.simulation import simulate
-from snnx.solvers import Objective
+from snnx.solvers import AbstractSolver, Objective
 from snnx.train._augment import Augment
 from snnx.train._devices import gathered, my_rows, on_every_device, summed
 from snnx.train._state import Totals
@@ -144,6 +145,17 @@ def train_steps(plan: Plan, moving: Moving, fixed: Fixed, part: Part, stop: Int[
 
 
 def _train_steps(plan: Plan, moving: Moving, fixed: Fixed, part: Part, stop: Int[Array, ""]) -> Moving:
+    step = stepper(plan, fixed, part)
+    solver = eqx.combine(fixed.solver, plan.solver.value)
+
+    def more(moving: Moving) -> Array:
+        return (moving.position < stop) & (moving.failed < 0)
+
+    return jax.lax.while_loop(more, lambda moving: step(moving, fixed.rest, solver), moving)
+
+
+def stepper(plan: Plan, fixed: Fixed, part: Part) -> Callable[[Moving, PyTree, AbstractSolver], Moving]:
+    """One training step, of a model whose other arrays are given, by a solver."""
     n, size = len(part.data), plan.batch_size
     batches = -(-n // size)
     key_epoch = jax.random.fold_in(fixed.key, part.epoch)
@@ -156,19 +168,18 @@ def _train_steps(plan: Plan, moving: Moving, fixed: Fixed, part: Part, stop: Int
     order = jnp.pad(order, (0, batches * size - n))
     loss = eqx.combine(fixed.loss, plan.loss.value)
     augment = Augment(eqx.combine(fixed.augment, plan.augment.value), part.data, part.examples)
-    solver = eqx.combine(fixed.solver, plan.solver.value)
     key_solver = jax.random.fold_in(key_epoch, SOLVER)
 
     def batch_loss(
-        params: PyTree, batch: SpikeDataset, others: PyTree, keys: Array, weights: Array, count: Array
+        params: PyTree, rest: PyTree, batch: SpikeDataset, others: PyTree, keys: Array, weights: Array, count: Array
     ) -> tuple:
-        model = eqx.combine(params, fixed.rest, plan.model.value)
+        model = eqx.combine(params, rest, plan.model.value)
         losses, scores, _ = _examples(model, loss, batch, keys, plan.schedule, others=others)
         total = jnp.sum(jnp.where(weights > 0, losses, 0.0))
         right = jnp.sum(_right(scores, batch.targets) * weights)
         return total / count, (total, right)
 
-    def step(moving: Moving) -> Moving:
+    def step(moving: Moving, rest: PyTree, solver: AbstractSolver) -> Moving:
         place = moving.position - part.first
         first = place * size
         index = jax.lax.dynamic_slice_in_dim(order, first, size)
@@ -177,7 +188,7 @@ def _train_steps(plan: Plan, moving: Moving, fixed: Fixed, part: Part, stop: Int
         mine, real = my_rows(plan.mesh, size)
         count = jnp.sum(weights)
         batch, others = augment.batch(index[mine], keys[mine])
-        given = (batch, others, keys[mine], weights[mine] * real, count)
+        given = (rest, batch, others, keys[mine], weights[mine] * real, count)
 
         def value_and_grad(params: PyTree) -> PyTree:
             return summed(plan.mesh, jax.value_and_grad(batch_loss, has_aux=True)(params, *given))
@@ -202,10 +213,7 @@ def _train_steps(plan: Plan, moving: Moving, fixed: Fixed, part: Part, stop: Int
         old = eqx.tree_at(lambda m: m.failed, moving, moving.position)
         return jax.tree.map(lambda n, o: jnp.where(found.finite & jnp.isfinite(found.value), n, o), new, old)
 
-    def more(moving: Moving) -> Array:
-        return (moving.position < stop) & (moving.failed < 0)
-
-    return jax.lax.while_loop(more, step, moving)
+    return step
 
 
 class Scores(eqx.Module):

@@ -92,13 +92,12 @@ class Progress:
             rate = record["samples_per_second"] * self.steps / self.examples
             self._first, self._begin, self.done = False, now, steps
         last = last or epoch >= self.epochs
-        left = (self.epochs * self.steps - steps) / rate if rate > 0 else 0.0
+        left = (self.epochs * self.steps - steps) / rate if rate > 0 and not last else 0.0
         figures = sentence(record) if record else ""
         speed = f"{rate * self.examples / self.steps:,.0f} {self.what}/s"
         shown = min(epoch + (1 if position else 0), self.epochs)
         if self._bar is not None and self._task is not None:
-            left_text = "" if last else f"{duration(left)} left"
-            note = "  ".join(part for part in (figures, speed, left_text) if part)
+            note = "  ".join(part for part in (figures, speed, f"{duration(left)} left") if part)
             self._bar.update(self._task, description=f"{self.unit} {shown}/{self.epochs}", completed=steps, note=note)
         elif position == 0 and (last or self._is_due(epoch) or now - self._last_line > 30.0):
             self._last_line, self._last_shown = now, epoch

@@ -71,6 +71,18 @@ class EvolveState(eqx.Module):
         return int(self.generation), 0
 
 
+class EnsembleState(eqx.Module):
+    """A `TrainState` whose arrays are stacked, and the step from which on each member stood still, or -1."""
+
+    train: TrainState
+    failed: Array
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """Epochs done."""
+        return int(self.train.epoch), 0
+
+
 def copied(tree: Any) -> Any:
     """Every array in a buffer of its own: what is donated to a program is lost to its owner, and two leaves of one
     buffer cannot be donated at all."""
