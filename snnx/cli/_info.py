@@ -14,6 +14,7 @@ EXTRAS = {
     "plot": ("matplotlib",),
     "data": ("tonic", "h5py", "soundfile"),
     "evo": ("evosax", "gymnax"),
+    "brax": ("brax", "mujoco"),
     "notebooks": ("nbclient", "nbformat"),
 }
 
