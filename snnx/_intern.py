@@ -2,7 +2,8 @@
 
 `optax.adam(1e-3)` makes new closures at every call, and a `lambda` in a model is a new function each time the model is
 built. JAX compares functions by identity and would compile again. Two functions of the same code, the same closed-over
-values, the same defaults and the same module do the same thing, so here they are equal.
+values, the same defaults and the same globals do the same thing, so here they are equal. Globals count by what they are
+now: in a notebook everything is one, and a cell that is run again may have changed it.
 """
 
 import functools
@@ -46,7 +47,8 @@ def structure(value: Any, seen: tuple[int, ...] = ()) -> Hashable:
             cells = tuple(_cell(cell, inner) for cell in value.__closure__ or ())
             defaults = structure((value.__defaults__, value.__kwdefaults__), inner)
             extras = structure(vars(value), inner)
-            return ("function", value.__code__, id(value.__globals__), cells, defaults, extras)
+            names = tuple((name, _global(value, name, inner)) for name in sorted(_names(value.__code__)))
+            return ("function", value.__code__, id(value.__globals__), cells, defaults, extras, names)
         case types.MethodType():
             return ("method", structure(value.__func__, inner), structure(value.__self__, inner))
         case functools.partial():
@@ -82,6 +84,23 @@ def _hashable(value: Any) -> Hashable:
     except TypeError:
         return _Identity(value)
     return value
+
+
+def _names(code: types.CodeType) -> set[str]:
+    """The names that a function, and those within it, look up outside of themselves (and those of attributes)."""
+    inner = (const for const in code.co_consts if isinstance(const, types.CodeType))
+    return set(code.co_names).union(*map(_names, inner))
+
+
+def _global(function: types.FunctionType, name: str, seen: tuple[int, ...]) -> Hashable:
+    """What a function finds under a name; functions of other modules, classes and modules by identity."""
+    if name not in function.__globals__:
+        return "absent"
+    value = function.__globals__[name]
+    foreign = isinstance(value, types.FunctionType) and value.__globals__ is not function.__globals__
+    if foreign or isinstance(value, (type, types.ModuleType, types.BuiltinFunctionType)):
+        return _hashable(value)
+    return structure(value, seen)
 
 
 def _cell(cell: types.CellType, seen: tuple[int, ...]) -> Hashable:

@@ -55,16 +55,21 @@ class Evolution(AbstractSolver):
     """
 
     strategy: Any
-    settings: PyTree = None
-    spread: float = eqx.field(static=True, default=0.1, kw_only=True)
-    memory: int = eqx.field(static=True, default=2**30, kw_only=True)
+    settings: PyTree
+    spread: float = eqx.field(static=True)
+    memory: int = eqx.field(static=True)
 
-    def __check_init__(self):
-        if isinstance(self.strategy, type) or not is_strategy(self.strategy):
+    def __init__(self, strategy: Any, settings: PyTree = None, *, spread: float = 0.1, memory: int = 2**30):
+        if isinstance(strategy, type) or not is_strategy(strategy):
             raise TypeError(
-                f"Evolution: strategy is {describe(self.strategy)}; expected an object with init, ask, tell and"
+                f"Evolution: strategy is {describe(strategy)}; expected an object with init, ask, tell and"
                 " default_params, e.g. evosax.algorithms.SNES(population_size=64, solution=params)."
             )
+        self.strategy, self.spread, self.memory = strategy, spread, memory
+        # Here and not within a program: some of evosax's defaults are worked out on the host.
+        self.settings = strategy.default_params if settings is None else settings
+
+    def __check_init__(self):
         if not (isinstance(self.spread, (int, float)) and math.isfinite(self.spread) and self.spread > 0):
             raise ValueError(f"Evolution: spread is {self.spread!r}, expected a number > 0.")
 
@@ -84,7 +89,7 @@ class Evolution(AbstractSolver):
 
     def step(self, params: PyTree, state: EvolutionState, objective: Objective, *, key: Key[Array, ""]) -> Step:
         key_ask, key_tell = jax.random.split(key)
-        strategy, settings = self.strategy, self._settings()
+        strategy, settings = self.strategy, self.settings
         population, asked = strategy.ask(key_ask, state.strategy, settings)
         keeps_population = _kind(strategy) == "population"
         if keeps_population:  # the first of all generations is the first population itself
@@ -109,19 +114,16 @@ class Evolution(AbstractSolver):
             candidates,
         )
 
-    def _settings(self) -> PyTree:
-        return self.strategy.default_params if self.settings is None else self.settings
-
     def _first(self, params: PyTree, kind: str, key: Key[Array, ""]) -> PyTree:
         """The strategy's state before anything is known."""
         if kind == "mean":
-            return self.strategy.init(key, params, self._settings())
+            return self.strategy.init(key, params, self.settings)
         key_init, key_spread = jax.random.split(key)
         leaves, structure = jax.tree.flatten(params)
         keys = jax.random.split(key_spread, len(leaves))
         around = [self._around(leaf, k) for leaf, k in zip(leaves, keys, strict=True)]
         nothing_known = jnp.full(self.population_size, jnp.inf)
-        return self.strategy.init(key_init, jax.tree.unflatten(structure, around), nothing_known, self._settings())
+        return self.strategy.init(key_init, jax.tree.unflatten(structure, around), nothing_known, self.settings)
 
     def _around(self, leaf: Array, key: Key[Array, ""]) -> Array:
         noise = self.spread * jax.random.normal(key, (self.population_size, *leaf.shape), leaf.dtype)

@@ -245,7 +245,7 @@ def _in_words(outcome: int, state: EvolveState, settings: dict[str, Any]) -> str
     return "ran all generations" if int(state.generation) >= settings["generations"] else "stopped by a callback"
 
 
-@functools.lru_cache(maxsize=16)
+@functools.lru_cache(maxsize=4)
 def _closed(fitness: Static, structure: Any, shapes: tuple) -> PyTree:
     """Fitness as a PyTree: the arrays that it closes over are leaves of it, so that they are no constants of the program."""
     params, key = jax.tree.unflatten(structure, shapes)

@@ -122,7 +122,8 @@ class Generations:
 
 
 def moving_of(state: EvolveState, sign: float, extra: Sequence[str]) -> Moving:
-    return Moving(
+    """What the program moves, from the state that a run starts with."""
+    moving = Moving(
         state.params,
         state.solver,
         state.generation,
@@ -133,3 +134,5 @@ def moving_of(state: EvolveState, sign: float, extra: Sequence[str]) -> Moving:
         {name: jnp.zeros(ROOM, state.best_fitness.dtype) for name in (*FIGURES, *extra)},
         jnp.asarray(RUNNING, jnp.int32),
     )
+    # Types that are not weak, as they come out of the program: else it would be compiled for both.
+    return jax.tree.map(lambda x: jax.lax.convert_element_type(x, x.dtype), moving)

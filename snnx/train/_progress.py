@@ -94,7 +94,8 @@ class Progress:
         last = last or epoch >= self.epochs
         left = (self.epochs * self.steps - steps) / rate if rate > 0 and not last else 0.0
         figures = sentence(record) if record else ""
-        speed = f"{rate * self.examples / self.steps:,.0f} {self.what}/s"
+        each = rate * self.examples / self.steps
+        speed = f"{each:,.0f} {self.what}/s" if each >= 10 else f"{each:.2g} {self.what}/s"
         shown = min(epoch + (1 if position else 0), self.epochs)
         if self._bar is not None and self._task is not None:
             note = "  ".join(part for part in (figures, speed, f"{duration(left)} left") if part)
