@@ -197,7 +197,7 @@ def _judge(values: Float[Array, "members"], population: PyTree) -> tuple[Array, 
     none = ~jnp.any(good)
     mean, std, best = (jnp.where(none, jnp.nan, x) for x in (mean, std, best))
     failed = jnp.sum(~good).astype(jnp.int32)
-    return jnp.where(good, values, beyond), Candidates(mean, std, best, failed, of_best)
+    return jnp.where(good, values, beyond), Candidates(mean, std, best, failed, of_best, all_finite(population))
 
 
 def _where(condition: Bool[Array, ""], new: PyTree, old: PyTree) -> PyTree:

@@ -24,5 +24,6 @@ class Gradient(AbstractSolver):
         (value, aux), grads = objective.value_and_grad(params)
         updates, state = self.optimizer.update(grads, state, params)
         good = jnp.isfinite(value)
-        candidates = Candidates(value, jnp.zeros_like(value), value, (~good).astype(jnp.int32), params)
+        failed = (~good).astype(jnp.int32)
+        candidates = Candidates(value, jnp.zeros_like(value), value, failed, params, all_finite(params))
         return Step(optax.apply_updates(params, updates), state, value, aux, good & all_finite(updates), candidates)

@@ -28,6 +28,7 @@ class Candidates(eqx.Module):
     """What a step looked at: of a gradient step the parameters alone.
 
     Means and extremes are over the values that are finite; `failed` counts the others. `params` are those of `best`.
+    `sound`: whether all the candidates themselves are finite numbers.
     """
 
     mean: Float[Array, ""]
@@ -35,6 +36,7 @@ class Candidates(eqx.Module):
     best: Float[Array, ""]
     failed: Int[Array, ""]
     params: PyTree
+    sound: Bool[Array, ""]
 
 
 class Step(eqx.Module):

@@ -17,7 +17,7 @@ from snnx.solvers import AbstractSolver, Evolution, as_solver
 from snnx.train._callbacks import AbstractCallback, check_callbacks
 from snnx.train._checkpoint import load_checkpoint, read_meta
 from snnx.train._devices import Devices, mesh_of, spread
-from snnx.train._generation_program import FIGURES, PATIENCE, TARGET, Fixed, Plan, recorded
+from snnx.train._generation_program import FIGURES, PATIENCE, RUNNING, TARGET, Fixed, Plan, recorded
 from snnx.train._generations import Generations, moving_of
 from snnx.train._progress import Progress, duration, sentence
 from snnx.train._state import EvolveState, copied
@@ -157,13 +157,12 @@ def evolve(
     )
     run = Generations(
         plan,
-        spread(mesh, copied(moving_of(state, sign, extra))),
+        spread(mesh, copied(moving_of(state, sign, extra, _outcome(state, history, settings)))),
         spread(mesh, Fixed(fitness_arrays, solver_arrays, key)),
         key,
         history,
         settings,
         callbacks,
-        ended=_ended(history, settings),
     )
     run.tell("before")
     compile_seconds = run.compile()
@@ -229,12 +228,15 @@ def _agree(before: dict[str, Any], settings: dict[str, Any]) -> None:
             )
 
 
-def _ended(history: list[dict[str, Any]], settings: dict[str, Any]) -> bool:
-    """Whether the run that is resumed had reached its end already."""
-    if not history or settings["target"] is None:
-        return False
-    sign = SIGNS[settings["goal"]]
-    return sign * history[-1]["fitness"] <= sign * settings["target"]
+def _outcome(state: EvolveState, history: list[dict[str, Any]], settings: dict[str, Any]) -> int:
+    """Where the run that is resumed had come to its end already: as the program would have it."""
+    if not history:
+        return RUNNING
+    sign, target, patience = SIGNS[settings["goal"]], settings["target"], settings["patience"]
+    if target is not None and sign * jnp.asarray(history[-1]["fitness"]) <= sign * target:
+        return TARGET
+    stale = int(state.generation) - 1 - int(state.highest_at)
+    return PATIENCE if patience is not None and stale >= patience else RUNNING
 
 
 def _in_words(outcome: int, state: EvolveState, settings: dict[str, Any]) -> str:

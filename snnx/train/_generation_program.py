@@ -104,7 +104,7 @@ def _costs(plan: Plan, cost: Callable[[PyTree], Array], population: PyTree) -> F
 def _after(plan: Plan, moving: Moving, found: Step, first: Int[Array, ""]) -> Moving:
     """The run after a generation: moved, unless there was nothing to go by or the target was reached before."""
     of = found.candidates
-    nothing = (of.failed >= plan.population) & (plan.population > 1)
+    nothing = (of.failed >= plan.population) & (plan.population > 1) & of.sound
     reached = jnp.array(False) if plan.target is None else found.value <= plan.sign * plan.target
     moves = found.finite & ~reached
     params, solver = jax.tree.map(

@@ -31,10 +31,7 @@ class Generations:
         history: list[dict[str, Any]],
         settings: dict[str, Any],
         callbacks: Sequence[AbstractCallback],
-        *,
-        ended: bool,
     ):
-        self.ended = ended
         self.plan, self.moving, self.fixed, self.key = plan, moving, fixed, key
         self.history, self.settings, self.callbacks = history, settings, callbacks
         self.generation = int(moving.generation)
@@ -49,7 +46,7 @@ class Generations:
     def run(self, bar: Progress) -> None:
         """All generations that are left, or those until an end."""
         size, total = 1, self.settings["generations"]
-        ended = self.ended
+        ended = int(self.moving.outcome) != RUNNING
         while self.generation < total and not ended:
             begin = time.perf_counter()
             first = self.generation
@@ -104,7 +101,7 @@ class Generations:
         where = f"in generation {self.generation}"
         if int(self.moving.outcome) == BROKEN:
             hint = (
-                "Try smaller steps, e.g. a smaller standard deviation in Evolution(strategy, settings)"
+                "Try smaller steps, e.g. a smaller standard deviation in Evolution(strategy, settings), or another strategy"
                 if self.plan.population > 1
                 else "Try a smaller learning rate, optax.clip_by_global_norm, or rollout(..., truncate=...)"
             )
@@ -121,7 +118,7 @@ class Generations:
         raise error
 
 
-def moving_of(state: EvolveState, sign: float, extra: Sequence[str]) -> Moving:
+def moving_of(state: EvolveState, sign: float, extra: Sequence[str], outcome: int) -> Moving:
     """What the program moves, from the state that a run starts with."""
     moving = Moving(
         state.params,
@@ -132,7 +129,7 @@ def moving_of(state: EvolveState, sign: float, extra: Sequence[str]) -> Moving:
         sign * state.highest,
         state.highest_at,
         {name: jnp.zeros(ROOM, state.best_fitness.dtype) for name in (*FIGURES, *extra)},
-        jnp.asarray(RUNNING, jnp.int32),
+        jnp.asarray(outcome, jnp.int32),
     )
     # Types that are not weak, as they come out of the program: else it would be compiled for both.
     return jax.tree.map(lambda x: jax.lax.convert_element_type(x, x.dtype), moving)
