@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import textwrap
+from types import SimpleNamespace
 
 import jax
 import matplotlib
@@ -236,7 +237,7 @@ def test_a_learning_curve_needs_an_epoch():
         plot.learning_curve([])
     for wrong in (3, [1.0, 0.5], "history"):
         with pytest.raises(
-            TypeError, match=r"learning_curve: result is .*; expected what snnx.fit returns, or its hist"
+            TypeError, match=r"learning_curve: result is .*; expected what snnx.fit, fit_ensemble or evolve returns"
         ):
             plot.learning_curve(wrong)
 
@@ -365,3 +366,27 @@ def test_a_raster_is_of_spikes():
         ):
             plot.raster(values)
     assert marks_of(plot.raster(np.array([[0, 2], [1, 0]]))) == {(0.0, 1.0), (1.0, 0.0)}
+
+
+def test_a_learning_curve_of_evolution_shows_parameters_and_candidates():
+    history = [
+        {"generation": g, "fitness": 10.0 * g, "mean": 5.0 * g, "std": 1.0, "best": 12.0 * g, "failed": g - 1}
+        for g in (1, 2, 3)
+    ]
+    (ax,) = plot.learning_curve(history).axes
+    lines = {line.get_label(): line.get_ydata() for line in ax.lines}
+    np.testing.assert_allclose(lines["the parameters themselves"], [10.0, 20.0, 30.0])
+    np.testing.assert_allclose(lines["candidates: best"], [12.0, 24.0, 36.0])
+    band = ax.collections[0].get_paths()[0].vertices[:, 1]
+    assert (band.min(), band.max()) == (4.0, 16.0)
+    assert "3 candidates had no finite fitness" in ax.get_title()
+    assert ax.get_xlabel() == "generation"
+
+
+def test_a_learning_curve_of_an_ensemble_has_a_line_for_each_member():
+    history = [{"epoch": e, "loss": [1.0 / e, 3.0], "accuracy": None, "validation_loss": [2.0, 4.0]} for e in (1, 2)]
+    result = SimpleNamespace(history=history, best=0, best_epoch=(1, 2))
+    (ax,) = plot.learning_curve(result).axes
+    drawn = [line.get_ydata().tolist() for line in ax.lines]
+    assert drawn == [[1.0, 0.5], [3.0, 3.0], [1.0, 0.5], [2.0, 2.0], [4.0, 4.0], [2.0, 2.0]]
+    assert [t.get_text() for t in ax.get_legend().get_texts()] == ["training, member 0", "validation, member 0"]

@@ -199,7 +199,9 @@ def test_over_time_is_its_steps_and_masked_steps_do_not_happen(x64):
     encoder = RateEncoder(-1.0, 1.5)
     policy = Policy(make_network(), ticks=TICKS, encoder=encoder)
     xs, mask = jnp.asarray(OBSERVATIONS), np.array([True, False, False, True, True])
-    run = jax.jit(lambda mask: policy.over_time(xs, policy.init_state((VALUES,)), key=KEY, mask=mask, taps=("encoder",)))
+    run = jax.jit(
+        lambda mask: policy.over_time(xs, policy.init_state((VALUES,)), key=KEY, mask=mask, taps=("encoder",))
+    )
     for live in (np.ones(STEPS, bool), mask):
         ys, state, tapped = run(live)
         expected, end = act(policy, OBSERVATIONS[live], KEY)
@@ -521,8 +523,8 @@ def test_receptive_fields_are_gaussians_that_overlap_evenly(dtype, x64):
 def test_receptive_fields_pass_the_gradient():
     encoder = PopulationEncoder(0.0, 1.0, 5)
     x, h = jnp.array([0.3]), 1e-3
-    value = lambda x: jnp.sum(encoder(x, None)[0] * jnp.arange(5.0))
-    slope = jax.grad(value)(x)[0]
+    value = jax.jit(lambda x: jnp.sum(encoder(x, None)[0] * jnp.arange(5.0)))
+    slope = jax.jit(jax.grad(value))(x)[0]
     np.testing.assert_allclose(slope, (value(x + h) - value(x - h)) / (2 * h), rtol=1e-3)
 
 
@@ -541,8 +543,8 @@ def test_a_range_goes_up_and_fits_the_observation(kind):
 
 
 def test_what_encoders_and_decoders_refuse():
+    policy = Policy(make_network(), encoder=RateEncoder(0.0, 1.0))
     with pytest.raises(ValueError, match="RateEncoder: is random and needs a key"):
-        policy = Policy(make_network(), encoder=RateEncoder(0.0, 1.0))
         policy(jnp.zeros(VALUES), policy.init_state((VALUES,)))
     for fields in (2, True):
         with pytest.raises(ValueError, match="expected at least 3"):

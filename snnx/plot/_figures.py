@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def _figure(width: float, height: float) -> "Figure":
+def figure_of(width: float, height: float) -> "Figure":
     # A Figure of its own rather than pyplot's: nothing is registered, so that thousands can be drawn without a leak,
     # and no display is needed.
     try:
@@ -23,7 +23,7 @@ def _figure(width: float, height: float) -> "Figure":
 
 
 def _axes(ax: "Axes | None", width: float, height: float) -> "Axes":
-    return _figure(width, height).add_subplot() if ax is None else ax
+    return figure_of(width, height).add_subplot() if ax is None else ax
 
 
 def _draw_raster(ax: "Axes", spikes: np.ndarray, dt: float) -> None:
@@ -79,7 +79,7 @@ def sample(
     names = _sample_names(given, spikes, ys, classes)
     if label is not None and not 0 <= label < len(names):
         raise ValueError(f"sample: label is {label!r}, but there are {len(names)} outputs: 0 to {len(names) - 1}.")
-    figure = _figure(7.5, 2.2 * (len(spikes) + 2))
+    figure = figure_of(7.5, 2.2 * (len(spikes) + 2))
     rows = figure.subplots(len(spikes) + 2, 1, sharex=True)
     _draw_inputs(rows[0], given.reshape(given.shape[0], -1))
     rows[0].set_title("input" if label is None else f"input, true class: {names[label]}")
@@ -141,44 +141,6 @@ def _draw_outputs(ax: "Axes", outputs: np.ndarray, names: Sequence[str], label: 
         loc="center left",
         bbox_to_anchor=(1.01, 0.5),
     )
-
-
-def learning_curve(result: Any, *, best_epoch: int | None = None) -> "Figure":
-    """Loss and accuracy over the epochs, of training and validation.
-
-    **Arguments:** `result`: a `FitResult`, or its `history`; `best_epoch`: marked by a line, by default the result's.
-    **Raises:** `ValueError` for an empty history; `TypeError` for what is no history.
-    """
-    history: Sequence[Mapping[str, Any]] = getattr(result, "history", result)
-    if not isinstance(history, Sequence) or not all(isinstance(record, Mapping) for record in history):
-        raise TypeError(
-            f"learning_curve: result is {describe(result)}; expected what snnx.fit returns, or its history."
-        )
-    best_epoch = getattr(result, "best_epoch", None) if best_epoch is None else best_epoch
-    if not history:
-        raise ValueError("learning_curve: history is empty; train for at least one epoch.")
-    epochs = [record["epoch"] for record in history]
-    with_accuracy = any(record.get("accuracy") is not None for record in history)
-    figure = _figure(9.0 if with_accuracy else 5.0, 3.4)
-    rows = np.atleast_1d(figure.subplots(1, 2 if with_accuracy else 1))
-    marker = "." if len(epochs) <= 30 else None
-    for ax, name, factor in zip(rows, ("loss", "accuracy"), (1.0, 100.0), strict=False):
-        for key, text in ((name, "training"), (f"validation_{name}", "validation")):
-            values = [record.get(key) for record in history]
-            if any(v is not None for v in values):
-                ax.plot(epochs, [np.nan if v is None else factor * v for v in values], marker=marker, label=text)
-        if best_epoch:
-            ax.axvline(best_epoch, color="grey", linewidth=0.8, linestyle="--", label=f"best: epoch {best_epoch}")
-        ax.set_xlabel("epoch")
-        ax.set_xlim(epochs[0] - 0.5, epochs[-1] + 0.5)
-        ax.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
-        ax.set_ylabel(name if factor == 1.0 else f"{name} (%)")
-        ax.grid(alpha=0.3)
-        ax.legend(frameon=False)
-    losses = [record.get(key) or 0.0 for record in history for key in ("loss", "validation_loss") if key in record]
-    if min(losses) > 0 and max(losses) > 10 * min(losses):
-        rows[0].set_yscale("log")
-    return figure
 
 
 def confusion(scored: Any, *, classes: Sequence[str] | None = None, ax: "Axes | None" = None) -> "Axes":

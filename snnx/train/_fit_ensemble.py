@@ -1,5 +1,6 @@
 import os
 import time
+import types
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -113,7 +114,7 @@ def fit_ensemble(
     check_key("fit_ensemble", key)
     check_callbacks("fit_ensemble", callbacks)
     count = members(models)
-    _check_sweep(sweep, count)
+    _check_sweep(sweep, optimizer, count)
     if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
         raise ValueError(f"fit_ensemble: epochs is {epochs!r}, expected a whole number >= 1.")
     size = min(128, len(data) if isinstance(data, SpikeDataset) else 128) if batch_size is None else batch_size
@@ -236,7 +237,18 @@ def _resumed(resume: Any, fresh: EnsembleState, settings: dict[str, Any]) -> tup
     return state, history
 
 
-def _check_sweep(sweep: PyTree, count: int) -> None:
+def _check_sweep(sweep: PyTree, optimizer: Any, count: int) -> None:
+    made = isinstance(optimizer, optax.GradientTransformation) or not callable(optimizer)
+    if sweep is not None and made:
+        raise TypeError(
+            f"fit_ensemble: optimizer is one for all ({type(optimizer).__name__}), but there is a sweep; pass a function from"
+            " an entry of it to an optimiser, e.g. optimizer=optax.adam."
+        )
+    if sweep is None and isinstance(optimizer, types.FunctionType):
+        raise TypeError(
+            f"fit_ensemble: optimizer is a function; pass sweep=, of whose entries it makes one optimiser each, or make it"
+            f" here: {optimizer.__name__}(...)."
+        )
     for leaf in jax.tree.leaves(sweep):
         if not eqx.is_array(leaf) or leaf.shape[:1] != (count,):
             raise ShapeError(

@@ -38,13 +38,13 @@ class Schedule(NamedTuple):
 
 
 class Moving(eqx.Module):
-    """What a training step changes: donated to the program, and given back."""
+    """What a training step changes: donated to the program, and given back; of an ensemble with a leading axis."""
 
     params: PyTree
     opt_state: PyTree
-    position: Int[Array, ""]
+    position: Int[Array, "*members"]
     totals: Totals
-    failed: Int[Array, ""]  # the position of the first step that was not finite, or -1
+    failed: Int[Array, "*members"]  # the position of the first step that was not finite, or -1
 
 
 class Fixed(eqx.Module):

@@ -7,11 +7,12 @@ from jaxtyping import Array, Float, Int, Key, PyTree
 
 
 class Totals(eqx.Module):
-    """Sums over the examples of an epoch so far: of their losses, of right answers, and their number."""
+    """Sums over the examples of an epoch so far: of their losses, of right answers, and their number; of an ensemble a row
+    of each."""
 
-    loss: Float[Array, ""]
-    correct: Float[Array, ""]
-    examples: Float[Array, ""]
+    loss: Float[Array, "*members"]
+    correct: Float[Array, "*members"]
+    examples: Float[Array, "*members"]
 
     @staticmethod
     def zero() -> "Totals":
