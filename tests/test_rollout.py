@@ -19,7 +19,7 @@ LENGTH = 14
 # An environment, a policy, and the loop.
 
 
-def walk(*, drift=0.15, noise=0.1, wide=1.0, time=5, start=0.4):
+def walk(*, drift=0.15, noise=0.3, wide=1.0, time=5, start=0.4):
     """A walker on a line who is pushed, and blown about: over beyond `wide`, or when `time` is up."""
 
     def see(state):
@@ -151,7 +151,7 @@ def test_a_trajectory_holds_what_was_seen_before_each_action_and_what_came_of_it
 def test_it_stops_where_the_loop_does(auto_reset):
     """Behind its end an episode stands still; with resets the last one goes on."""
     out, loops = rolled(auto_reset)
-    for i, (steps, (observation, state, neurons), starts) in enumerate(loops):
+    for i, (steps, (observation, state, neurons), _) in enumerate(loops):
         end = at(out.state, i)
         same((end.observation, end.environment, end.policy), (observation, state, neurons))
         assert end.ended == (not auto_reset)
@@ -208,7 +208,7 @@ def test_records_are_of_every_tick_and_reduced_over_the_steps_that_count(auto_re
 
 def test_a_cell_that_is_no_policy_records_without_an_axis_of_ticks(x64):
     network = make_policy(inputs=2, outputs=1).network
-    out = rollout(network, walk(noise=0.0, time=99, wide=99.0), length=5, key=KEY, trajectory=True, record=["1.v", "4"])
+    out = rollout(network, walk(noise=0.0, time=99, wide=99.0), length=5, key=KEY, trajectory=True, record=["1.v", "3"])
     v, u, w = np.zeros(6), np.zeros(1), network.layers
     for t, seen in enumerate(np.asarray(out.trajectory.observation)):
         v = math.exp(-1 / 4) * v + w[0].weight @ seen + w[0].bias
@@ -217,6 +217,7 @@ def test_a_cell_that_is_no_policy_records_without_an_axis_of_ticks(x64):
         u = math.exp(-1 / 8) * u + w[2].weight @ spikes + w[2].bias
         np.testing.assert_allclose(out.record["1.v"][t], v, rtol=1e-10)
         np.testing.assert_allclose(out.trajectory.action[t], u, rtol=1e-10)
+        np.testing.assert_allclose(out.record["3"][t], u, rtol=1e-10)
 
 
 # Ends.
@@ -274,14 +275,8 @@ def undefined(x, a):
     return x + a * root, root, x + a * root > 1.0
 
 
-def blind(x, a):
-    """At its end an infinite slope."""
-    new = x + a
-    return new, jnp.where(new > 1.0, 1.0, new) * jnp.log(jnp.maximum(1.2 - x, 0.0)), new > 1.0
-
-
 @pytest.mark.parametrize("auto_reset", [False, True])
-@pytest.mark.parametrize("rule", [explodes, undefined, blind])
+@pytest.mark.parametrize("rule", [explodes, undefined])
 def test_what_an_environment_does_behind_its_end_spoils_nothing(rule, auto_reset, x64):
     """Neither returns nor their gradient, backwards and forwards, against finite differences of a loop that stops."""
     start = 0.6
@@ -324,7 +319,7 @@ def test_what_an_environment_does_behind_its_end_spoils_nothing(rule, auto_reset
 @pytest.mark.parametrize("auto_reset", [False, True])
 def test_going_on_from_a_state_is_one_longer_rollout(auto_reset):
     """Of a policy and an environment in which nothing is random."""
-    policy, env = make_policy(encoder=False), walk(noise=0.0, start=0.0, drift=0.5, time=4)
+    policy, env = make_policy(encoder=False), walk(noise=0.0, start=0.0, wide=99.0, time=4)
     roll = jax.jit(
         lambda key, state, length: rollout(
             policy, env, length=length, key=key, state=state, auto_reset=auto_reset, trajectory=True
@@ -398,7 +393,7 @@ def test_dropout_is_off():
 
 def test_a_policy_acts_in_its_own_precision_in_an_environment_of_another(x64):
     """An environment in double precision; a network in half: the observation is rounded, the rewards are not."""
-    env = walk(noise=0.0, wide=99.0, time=99)
+    env = walk(drift=0.25, noise=0.0, wide=99.0, time=99)  # a quarter is exact in half precision
     half = snnx.cast(make_policy(encoder=False, scale=1.0), "bfloat16")
     out = rollout(half, env, length=6, key=KEY, trajectory=True, env_states=True)
     assert out.trajectory.observation.dtype == out.trajectory.action.dtype == jnp.bfloat16
@@ -406,7 +401,7 @@ def test_a_policy_acts_in_its_own_precision_in_an_environment_of_another(x64):
     place, total = float(out.trajectory.state["place"][0]), 0.0
     for action, seen in zip(out.trajectory.action, out.trajectory.observation, strict=True):
         assert seen[0] == jnp.asarray(place, jnp.bfloat16)
-        place += 0.15 * float(action[0])
+        place += 0.25 * float(action[0])
         total += 1 - place**2
     np.testing.assert_allclose(out.returns, total, rtol=1e-12)
 
@@ -439,7 +434,8 @@ def test_observations_and_actions_can_be_trees_and_states_hold_keys():
     np.testing.assert_allclose(out.trajectory.reward, rewards + [0] * (6 - len(rewards)), rtol=1e-5)
     again = rollout(policy, (reset, step), auto_reset=True, **settings)
     np.testing.assert_allclose(again.trajectory.reward[: len(rewards)], rewards, rtol=1e-5)
-    assert (again.lengths, again.episodes) == (6, 1)
+    assert again.lengths == 6
+    np.testing.assert_array_equal(again.trajectory.state[0][len(rewards)], 0.0)
 
 
 # Gradients.
@@ -452,7 +448,7 @@ def test_the_analytic_policy_gradient_is_that_of_finite_differences(env, inputs,
     returns = lambda vector: rollout(snnx.unflatten(vector, policy), env, length=12, key=KEY).returns
     gradient = jax.jit(jax.grad(returns))(vector)
     steps = 1e-5 * jnp.eye(len(vector))
-    high, low = jax.jit(jax.vmap(returns))(vector + jnp.stack([steps, -steps]).reshape(-1, len(vector))).reshape(2, -1)
+    high, low = jax.jit(jax.vmap(lambda step: (returns(vector + step), returns(vector - step))))(steps)
     scale = np.abs(gradient).max()
     assert scale > 1e-2
     np.testing.assert_allclose(gradient, (high - low) / 2e-5, rtol=1e-6, atol=1e-7 * scale)

@@ -4,16 +4,17 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
-from snnx._errors import ShapeError, describe
+from snnx._errors import ShapeError, describe, missing_extra
 from snnx.control._environment import Environment
 
 
-def from_brax(env: Any, *, observe: Callable[[PyTree], PyTree] | None = None) -> Environment:
+def from_brax(env: Any, *, observe: Callable[[PyTree], PyTree] | None = None, **options: Any) -> Environment:
     """An environment of Brax, or one alike (MuJoCo Playground): `reset(key) -> State`, `step(State, action) -> State`,
     where a `State` has `obs`, `reward` and `done`.
 
     ```python
-    pendulum = snnx.control.from_brax(brax.envs.get_environment("inverted_pendulum", backend="spring"))
+    pendulum = snnx.control.from_brax("inverted_pendulum", backend="spring")
+    pendulum = snnx.control.from_brax(brax.envs.get_environment("inverted_pendulum", backend="spring"))   # the same
     walker = snnx.control.from_brax(mujoco_playground.registry.load("WalkerWalk"), observe=lambda obs: obs["state"])
     ```
 
@@ -21,11 +22,20 @@ def from_brax(env: Any, *, observe: Callable[[PyTree], PyTree] | None = None) ->
     starts new ones where asked to. An episode has the length of the rollout, unless the environment ends it before. What
     Brax's `EpisodeWrapper` says of time that is up (`info["truncation"]`) is taken over.
 
-    **Arguments:** `env`; `observe`: as in `Environment`, of dicts of observations the part to act on.
+    **Arguments:** `env`: a name of Brax's, or an environment; `observe`: as in `Environment`, of dicts of observations the
+    part to act on; `options`: of `brax.envs.get_environment`, with a name.
 
-    **Raises:** `TypeError` for what is no such environment; at a rollout `ShapeError` for an action of another size than
+    **Raises:** `TypeError` for what is no such environment; `MissingExtraError` for a name without Brax; at a rollout `ShapeError` for an action of another size than
     `env.action_size`.
     """
+    if isinstance(env, str):
+        try:
+            import brax.envs  # pyright: ignore[reportMissingImports]
+        except ImportError as error:
+            missing_extra("from_brax", "brax", "brax", error)
+        env = brax.envs.get_environment(env, **options)
+    elif options:
+        raise TypeError(f"from_brax: {', '.join(options)} go with a name; this environment is made already.")
     if not is_brax(env):
         raise TypeError(
             f"from_brax: env is {describe(env)}; expected an environment of Brax or MuJoCo Playground, with reset(key) and"

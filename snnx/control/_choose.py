@@ -20,6 +20,6 @@ def as_environment(given: Any) -> Environment:
     if is_gymnax(given):
         return from_gymnax(given)
     raise TypeError(
-        f"rollout: env is {describe(given)}; expected an environment of Gymnax or Brax, or two functions (reset, step):"
-        " snnx.control.Environment(reset, step)."
+        f"rollout: env is {describe(given)}; expected an environment of Gymnax or Brax (snnx.control.from_gymnax(name),"
+        " from_brax(name)), or two functions: snnx.control.Environment(reset, step)."
     )

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
-from snnx._errors import ShapeError, describe
+from snnx._errors import ShapeError, describe, missing_extra
 from snnx.control._environment import Environment
 
 _OWN_STEP = "gymnax.environments.environment"  # where Gymnax defines the step that resets by itself
@@ -16,7 +16,8 @@ def from_gymnax(env: Any, params: PyTree = None, *, observe: Callable[[PyTree], 
     """An environment of Gymnax, 1.x (whose step gives six values) or 0.x (five).
 
     ```python
-    cart_pole = snnx.control.from_gymnax(*gymnax.make("CartPole-v1"))
+    cart_pole = snnx.control.from_gymnax("CartPole-v1")
+    cart_pole = snnx.control.from_gymnax(*gymnax.make("CartPole-v1"))      # the same
     ```
 
     Gymnax resets an environment within its `step`, at every step, and chooses afterwards. An environment of its own is
@@ -24,13 +25,20 @@ def from_gymnax(env: Any, params: PyTree = None, *, observe: Callable[[PyTree], 
     what it observes after an end belongs to the next episode, which `rollout` masks.
 
     **Arguments:**
-    - `env`: as `gymnax.make` gives it first.
+    - `env`: a name, or what `gymnax.make` gives first.
     - `params`: as it gives them second; `env.default_params` by default.
     - `observe`: as in `Environment`.
 
-    **Raises:** `TypeError` for what is no such environment; at a rollout `ShapeError` for an action that does not fit its
+    **Raises:** `TypeError` for what is no such environment; `MissingExtraError` for a name without Gymnax; at a rollout `ShapeError` for an action that does not fit its
     action space: of discrete actions one whole number (`Policy(..., action=jnp.argmax)`).
     """
+    if isinstance(env, str):
+        try:
+            import gymnax  # pyright: ignore[reportMissingImports]
+        except ImportError as error:
+            missing_extra("from_gymnax", "gymnax", "evo", error)
+        env, default = gymnax.make(env)
+        params = default if params is None else params
     if not is_gymnax(env):
         raise TypeError(
             f"from_gymnax: env is {describe(env)}; expected an environment of Gymnax, with reset(key, params), step(key,"
