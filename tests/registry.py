@@ -61,6 +61,11 @@ CELLS = {
         ),
         WIDE,
     ),
+    "Policy": (
+        lambda: snnx.Policy(snnx.Sequential([linear(4, 6), snnx.LIF(5.0), linear(6, 3)]), ticks=2),
+        WIDE,
+    ),
+    "PopulationEncoder": (lambda: snnx.control.PopulationEncoder(-1.0, 2.0, fields=5), WIDE),
 }
 
 # Plain layers: name -> (factory, shape of one input step)

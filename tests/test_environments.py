@@ -276,7 +276,9 @@ def test_what_an_environment_gives_is_checked(name):
 
 def test_what_is_no_environment_is_refused():
     for given in (3, "CartPole-v1", (reset,), (reset, 3), object(), None):
-        with pytest.raises(TypeError, match="rollout: env is .* expected an environment of Gymnax or Brax, or two"):
+        with pytest.raises(
+            TypeError, match="rollout: env is .* expected an environment of Gymnax or Brax.* or two functions"
+        ):
             rollout(script([[1.0]]), given, length=2, key=KEY)
     with pytest.raises(TypeError, match="from_gymnax: env is .* expected an environment of Gymnax"):
         from_gymnax(Environment(reset, step))
@@ -348,14 +350,15 @@ def test_a_rollout_in_gymnax_is_a_loop_over_its_own_steps(gymnax):
     assert out.trajectory.terminated.any()
 
 
-def test_an_environment_of_gymnax_goes_in_by_itself_or_with_its_parameters(gymnax):
+def test_an_environment_of_gymnax_goes_in_by_itself_by_name_or_with_its_parameters(gymnax):
     env, params = gymnax.make("CartPole-v1")
     policy = Policy(snnx.Sequential([snnx.Scale(1.0)]), action=balance)
     bare = roll(policy, env, 12)
     assert_same_episode(bare, env, params)
     heavy = params.replace(gravity=40.0, max_steps_in_episode=9)
-    out = roll(policy, from_gymnax(env, heavy), 12)
-    assert assert_same_episode(out, env, heavy) == 9
+    for given in (from_gymnax(env, heavy), from_gymnax("CartPole-v1", heavy)):
+        out = roll(policy, given, 12)
+        assert assert_same_episode(out, env, heavy) == 9
     assert np.abs(out.trajectory.observation[8] - bare.trajectory.observation[8]).max() > 0.01
 
 
@@ -500,13 +503,22 @@ def go_fast(pushes):
 def test_a_rollout_in_brax_goes_as_the_closed_form(brax):
     env = brax.envs.get_environment("fast", backend="spring")
     seen, rewards = go_fast(PUSHES)
-    for given in (env, from_brax(env)):
+    for given in (env, from_brax(env), from_brax("fast", backend="spring")):
         out = roll(script(PUSHES[:, None]), given, 7)
         np.testing.assert_allclose(out.trajectory.observation, seen, rtol=1e-5)
         np.testing.assert_allclose(out.trajectory.reward, rewards, rtol=1e-5)
         np.testing.assert_allclose(out.returns, rewards.sum(), rtol=1e-5)
         assert (out.lengths, out.episodes) == (7, 0)
         np.testing.assert_allclose(out.state.environment.pipeline_state.xd.vel, 0.08, rtol=1e-5)
+
+
+def test_nothing_is_run_before_the_rollout(brax):
+    """Brax finds out the size of its observations by a reset, which takes seconds in a larger environment."""
+    env = brax.envs.get_environment("fast", backend="spring")
+    from_brax(env)
+    assert env.reset_count == 0
+    jax.eval_shape(lambda: rollout(script(PUSHES[:, None]), env, length=3, key=KEY))
+    assert env.reset_count <= 2
 
 
 def test_what_braxs_wrapper_cuts_off_is_truncated(brax):
@@ -618,6 +630,19 @@ def test_an_action_of_another_size_than_braxs_is_refused():
             rollout(script(actions), Bare(), length=1, key=KEY)
     with pytest.raises(snnx.ShapeError, match="give its last layer 2 outputs"):
         rollout(script([[1.0]]), from_brax(Playground(), observe=lambda obs: obs["state"]), length=1, key=KEY)
+
+
+def test_a_name_needs_its_package_and_options_need_a_name(monkeypatch):
+    with pytest.raises(TypeError, match="from_brax: backend go with a name; this environment is made already"):
+        from_brax(Bare(), backend="spring")
+    monkeypatch.setitem(sys.modules, "brax.envs", None)
+    with pytest.raises(
+        snnx.MissingExtraError, match=r"from_brax needs the package 'brax'.* pip install 'snnx\[brax\]'"
+    ):
+        from_brax("fast")
+    monkeypatch.setitem(sys.modules, "gymnax", None)
+    with pytest.raises(snnx.MissingExtraError, match=r"from_gymnax needs the package 'gymnax'.* 'snnx\[evo\]'"):
+        from_gymnax("CartPole-v1")
 
 
 # A network as one of Brax's.

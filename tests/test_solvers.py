@@ -68,9 +68,9 @@ def test_the_first_population_lies_around_the_parameters():
     params = {"a": jnp.full((30, 20), 2.0), "b": jnp.full(400, -1.0)}
     state = Evolution(TinyGA(50, params), spread=0.25).init(params, key=KEY)
     population = jax.tree.leaves(state.strategy["population"])
-    for given, members in zip(jax.tree.leaves(params), population, strict=True):
-        np.testing.assert_array_equal(members[0], given)
-        beside = double(members)[0][1:] - double(given)[0][None]
+    for start, members in zip(jax.tree.leaves(params), population, strict=True):
+        np.testing.assert_array_equal(members[0], start)
+        beside = double(members)[0][1:] - double(start)[0][None]
         assert abs(beside.mean()) < 5 * 0.25 / np.sqrt(beside.size)
         assert abs(beside.std() - 0.25) < 5 * 0.25 / np.sqrt(2 * beside.size)
     assert abs(np.corrcoef(population[0][1:, 0, :].ravel(), population[1][1:, :20].ravel())[0, 1]) < 0.2
@@ -108,8 +108,10 @@ def step(values, strategy=SIX):
     )
 
 
-any_float = st.floats(width=32) | st.sampled_from([np.nan, np.inf, -np.inf])
-moderate = st.floats(-1e6, 1e6, width=32, allow_subnormal=False) | st.sampled_from([np.nan, np.inf, -np.inf])
+not_finite = st.sampled_from([np.nan, np.inf, -np.inf])
+moderate = st.floats(-1e6, 1e6, width=32, allow_subnormal=False) | not_finite
+# Those whose squares are floats.
+squared = st.floats(-(2.0**50), 2.0**50, width=32).map(lambda x: x if abs(x) > 1e-15 else 0.0) | not_finite
 
 
 @given(st.lists(moderate, min_size=6, max_size=6))
@@ -127,10 +129,9 @@ def test_what_is_not_finite_is_told_to_be_the_worst(values):
     assert bool(found.finite)
 
 
-@given(st.lists(any_float, min_size=6, max_size=6), any_float)
+@given(st.lists(squared, min_size=6, max_size=6), squared)
 def test_the_figures_are_those_of_the_finite_candidates(values, own):
     values, own = np.array(values, np.float32), np.float32(own)
-    assume(np.all(np.abs(values[np.isfinite(values)]) < 1e15))  # whose square is a float
     found = step(jnp.asarray([*values, own]))
     finite = values[np.isfinite(values)].astype(np.float64)
     of = found.candidates
@@ -144,7 +145,9 @@ def test_the_figures_are_those_of_the_finite_candidates(values, own):
         index = int(np.nanargmin(np.where(np.isfinite(values), values, np.nan)))
         asked, everyone = found.state.strategy["asked"], found.aux
         np.testing.assert_array_equal(of.params, asked[index])
-        np.testing.assert_array_equal(everyone, np.zeros(1))  # the last of what came beside the values: of the parameters
+        np.testing.assert_array_equal(
+            everyone, np.zeros(1)
+        )  # the last of what came beside the values: of the parameters
     else:
         assert not bool(found.finite)
         assert np.isnan([of.mean, of.std, of.best]).all()
@@ -227,8 +230,8 @@ def sphere(params, key):
 )
 def test_a_strategy_of_evosax_finds_the_minimum_of_a_sphere(name, ranks_are_promoted):
     start = jnp.zeros(6)
-    given = {"population_size": 32, "solution": start} | HOW.get(name, {})
-    strategy = evosax.algorithms.algorithms[name](**given)
+    how = {"population_size": 32, "solution": start} | HOW.get(name, {})
+    strategy = evosax.algorithms.algorithms[name](**how)
     result = evolve(strategy, sphere, start, generations=60)
     left = ((np.float64(result.params) - TARGET) ** 2).sum() / (TARGET**2).sum()
     assert left < LEFT.get(name, 0.1)
@@ -249,24 +252,27 @@ def test_a_strategy_of_several_means_is_refused(name):
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("wrong", "message"),
     [
-        (TinyES, "evolve: strategy is type <class 'strategies.TinyES'>; expected an optax.GradientTransformation"),
+        (
+            TinyES,
+            "expected an optax.GradientTransformation, a strategy of evosax, or a solver of snnx.solvers: an object",
+        ),
         (evosax.algorithms.SNES, "an object: SNES(population_size=64, solution=params)"),
         (0.1, "evolve: strategy is float 0.1; expected an optax.GradientTransformation, a strategy of evosax, or a"),
         (optax.MultiSteps(optax.adam(0.1), 2), "use .gradient_transformation()"),
     ],
     ids=["class", "class of evosax", "number", "MultiSteps"],
 )
-def test_what_is_no_solver_is_refused(given, message):
+def test_what_is_no_solver_is_refused(wrong, message):
     with pytest.raises(TypeError, match=re.escape(message)):
-        evolve(given)
+        evolve(wrong)
 
 
 def test_evolution_refuses_what_is_no_strategy():
-    for given in (TinyES, optax.adam(0.1), None):
-        with pytest.raises(TypeError, match=r"Evolution: strategy is .*; expected an object with init, ask, tell and"):
-            Evolution(given)
+    for wrong in (TinyES, optax.adam(0.1), None):
+        with pytest.raises(TypeError, match=r"Evolution: strategy is .*; expected an object with init, ask, tell"):
+            Evolution(wrong)
 
 
 @pytest.mark.parametrize("spread", [0.0, -1.0, np.nan, np.inf, "wide"])
@@ -277,7 +283,9 @@ def test_a_spread_is_a_positive_number(spread):
 
 def test_a_strategy_of_another_structure_is_refused():
     strategy = TinyES(6, {"a": jnp.zeros((2, 2))})
-    with pytest.raises(ValueError, match="the strategy was made for a dict of 1 arrays with 4 numbers, but params is a"):
+    with pytest.raises(
+        ValueError, match="the strategy was made for a dict of 1 arrays with 4 numbers, but params is a"
+    ):
         evolve(strategy)
     with pytest.raises(ValueError, match=re.escape("make it with TinyES(..., solution=params)")):
         evolve(strategy)
@@ -297,9 +305,8 @@ def test_a_strategy_of_another_shape_is_refused(kind):
         (jnp.arange(3), "evolve: the leaf ['b'] is int32[3], and only arrays of floats can be moved"),
         (jnp.tanh, "evolve: the leaf ['b'] is "),
         (0.5, "evolve: the leaf ['b'] is float 0.5, and only arrays of floats can be moved"),
-        (np.zeros(3), "evolve: the leaf ['b'] is float64[3]"),
     ],
-    ids=["integers", "function", "number", "NumPy array"],
+    ids=["integers", "function", "number"],
 )
 @pytest.mark.parametrize("strategy", [TinyES(6, PARAMS), optax.sgd(0.1)], ids=["evolution", "gradient"])
 def test_only_arrays_of_floats_are_moved(leaf, message, strategy):

@@ -25,8 +25,8 @@ def from_brax(env: Any, *, observe: Callable[[PyTree], PyTree] | None = None, **
     **Arguments:** `env`: a name of Brax's, or an environment; `observe`: as in `Environment`, of dicts of observations the
     part to act on; `options`: of `brax.envs.get_environment`, with a name.
 
-    **Raises:** `TypeError` for what is no such environment; `MissingExtraError` for a name without Brax; at a rollout `ShapeError` for an action of another size than
-    `env.action_size`.
+    **Raises:** `TypeError` for what is no such environment; `MissingExtraError` for a name without Brax; at a rollout
+    `ShapeError` for an action of another size than `env.action_size`.
     """
     if isinstance(env, str):
         try:

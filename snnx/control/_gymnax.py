@@ -29,8 +29,9 @@ def from_gymnax(env: Any, params: PyTree = None, *, observe: Callable[[PyTree], 
     - `params`: as it gives them second; `env.default_params` by default.
     - `observe`: as in `Environment`.
 
-    **Raises:** `TypeError` for what is no such environment; `MissingExtraError` for a name without Gymnax; at a rollout `ShapeError` for an action that does not fit its
-    action space: of discrete actions one whole number (`Policy(..., action=jnp.argmax)`).
+    **Raises:** `TypeError` for what is no such environment; `MissingExtraError` for a name without Gymnax; at a rollout
+    `ShapeError` for an action that does not fit its action space: of discrete actions one whole number
+    (`Policy(..., action=jnp.argmax)`).
     """
     if isinstance(env, str):
         try:

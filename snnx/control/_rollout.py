@@ -36,10 +36,10 @@ class Trajectory(eqx.Module):
 
     observation: PyTree
     action: PyTree
-    reward: Float[Array, "length"]
-    terminated: Bool[Array, "length"]
-    truncated: Bool[Array, "length"]
-    alive: Bool[Array, "length"]
+    reward: Float[Array, "*length"]
+    terminated: Bool[Array, "*length"]
+    truncated: Bool[Array, "*length"]
+    alive: Bool[Array, "*length"]
     state: PyTree = None
 
 
@@ -122,16 +122,19 @@ def rollout(
         state = fresh(key_reset, jnp.zeros((), jnp.int32))
     else:
         check_state("rollout: state", state, jax.eval_shape(fresh, key_reset, jnp.zeros((), jnp.int32)))
+        state = _where(state.ended, fresh(key_reset, state.episode), state) if auto_reset else state
 
     def step(carry: RolloutState, number: Array) -> tuple[RolloutState, PyTree]:
         if truncate is not None:
             cut = (number > 0) & (number % truncate == 0)
             carry = jax.tree.map(lambda x: jnp.where(cut, jax.lax.stop_gradient(x), x), carry)
         alive = ~carry.ended
+        observation = _zero_unless(alive, carry.observation)
         key_now = jax.random.fold_in(key_policy, carry.episode)
-        action, neurons, seen = _act(policy, carry.observation, carry.policy, key_now, taps)
+        action, neurons, seen = _act(policy, observation, carry.policy, key_now, taps)
         key_step, key_again = jax.random.split(jax.random.fold_in(key_env, number))
-        new = world.advance(carry.environment, action, key_step)
+        # Behind the end the step counts for nothing, but its derivative may be infinite, and 0 times that is no number.
+        new = world.advance(*_constant_unless(alive, (carry.environment, action)), key_step)
         ends = alive & (new.terminated | new.truncated)
         episode = carry.episode + ends.astype(jnp.int32)
         after = RolloutState(_cast(new.observation, policy), new.state, neurons, ends, episode)
@@ -141,7 +144,7 @@ def rollout(
             after = _where(alive, after, carry)
         reward = jnp.where(alive, new.reward, 0.0)
         steps = Trajectory(
-            _zero_unless(alive, carry.observation),
+            observation,
             _zero_unless(alive, action),
             reward,
             alive & new.terminated,
@@ -206,6 +209,11 @@ def _where(condition: Bool[Array, ""], new: PyTree, old: PyTree) -> PyTree:
 
 def _zero_unless(condition: Bool[Array, ""], tree: PyTree) -> PyTree:
     return jax.tree.map(lambda x: jnp.where(condition, x, jnp.zeros_like(x)), tree)
+
+
+def _constant_unless(condition: Bool[Array, ""], tree: PyTree) -> PyTree:
+    """The same numbers, through which no gradient flows unless the condition holds."""
+    return jax.tree.map(lambda x: jnp.where(condition, x, jax.lax.stop_gradient(x)), tree)
 
 
 def _check(policy: Any, length: Any, truncate: Any, env_states: bool, trajectory: bool) -> None:

@@ -1,0 +1,600 @@
+"""Evolution as a whole run: against a loop in NumPy, and against what a run must never do."""
+
+import csv
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from small import assert_same_bits
+from strategies import TinyES, double, keys_of, numpy_es
+
+import snnx
+from snnx._errors import CheckpointError, NonFiniteError, ShapeError
+from snnx.train import TRACES, AbstractCallback, Checkpoint, EarlyStopping, LogFile, load_checkpoint, read_meta
+
+KEY = jax.random.key(5)
+START = jnp.zeros(3)
+AIM = np.array([1.0, -2.0, 3.0])
+MEMBERS, GENERATIONS = 6, 12
+STRATEGY = TinyES(MEMBERS, START)
+
+
+def bowl(params, key):
+    return jnp.sum((params - jnp.asarray(AIM, params.dtype)) ** 2)
+
+
+def hill(params, key):
+    return -bowl(params, key)
+
+
+def numpy_bowl(leaves, generation=0):
+    return ((leaves[0] - AIM) ** 2).sum()
+
+
+def run(strategy=STRATEGY, fitness=bowl, params=START, **settings):
+    usual = {"generations": GENERATIONS, "goal": "minimize", "key": KEY, "progress": False}
+    return snnx.evolve(strategy, fitness, params, **usual | settings)
+
+
+def column(result, name):
+    return [record[name] for record in result.history]
+
+
+@pytest.fixture(scope="module")
+def whole():
+    """An uninterrupted run."""
+    return run()
+
+
+# Against NumPy.
+
+
+def check_against_numpy(result, found, sign=1.0):
+    """Parameters, and the figures of every generation; `found` is what `numpy_es` gives, in costs."""
+    np.testing.assert_allclose(result.params, found[-1]["after"][0], rtol=1e-5, atol=1e-6)
+    assert column(result, "generation") == list(range(1, len(found) + 1))
+    best = np.inf
+    for record, generation in zip(result.history, found, strict=True):
+        costs = generation["costs"][np.isfinite(generation["costs"])]
+        expected = [sign * costs.mean(), costs.std(), sign * costs.min()] if len(costs) else [np.nan] * 3
+        np.testing.assert_allclose([record[n] for n in ("mean", "std", "best")], expected, rtol=1e-5, atol=1e-6)
+        assert record["failed"] == MEMBERS - len(costs)
+        own = numpy_bowl(generation["before"])
+        if np.isfinite(record["fitness"]):
+            np.testing.assert_allclose(record["fitness"], sign * own, rtol=1e-5, atol=1e-6)
+            best = min(best, own)
+        best = min(best, *costs, np.inf)
+    np.testing.assert_allclose(result.best_fitness, sign * best, rtol=1e-5)
+    np.testing.assert_allclose(numpy_bowl(double(result.best)), best, rtol=1e-4)
+
+
+def test_every_figure_of_every_generation_equals_numpy(whole):
+    check_against_numpy(whole, numpy_es(STRATEGY, numpy_bowl, START, GENERATIONS, KEY))
+    assert list(whole.history[0]) == ["generation", "fitness", "mean", "std", "best", "failed"]
+    assert whole.outcome == "ran all generations"
+    assert int(whole.state.generation) == GENERATIONS
+    np.testing.assert_array_equal(whole.state.highest, np.float32(min(column(whole, "fitness"))))
+    assert int(whole.state.highest_at) == int(np.argmin(column(whole, "fitness")))
+
+
+def test_to_maximise_is_to_minimise_the_negative(whole):
+    other = run(fitness=hill, goal="maximize")
+    assert_same_bits((other.params, other.best, other.state.solver), (whole.params, whole.best, whole.state.solver))
+    for name in ("fitness", "mean", "best"):
+        np.testing.assert_array_equal(column(other, name), [-x for x in column(whole, name)])
+    assert column(other, "std") == column(whole, "std")
+    assert other.best_fitness == -whole.best_fitness
+    assert float(other.state.highest) == -float(whole.state.highest)
+
+
+def test_parameters_may_lie_in_numpy(whole):
+    """Those of NumPy are as good; and what was given is not eaten by the program."""
+    before = TRACES["run_generations"]
+    assert_same_bits(run(params=np.zeros(3, np.float32)).state, whole.state)
+    assert TRACES["run_generations"] == before
+    np.testing.assert_array_equal(START, np.zeros(3))
+
+
+def drawn(params, key):
+    """The same for everybody in a generation."""
+    return 0.0 * jnp.sum(params) + jax.random.normal(key)
+
+
+def test_all_of_a_generation_are_given_the_same_key():
+    result = run(fitness=drawn, generations=4)
+    expected = [float(jax.random.normal(keys_of(KEY, generation)[0])) for generation in range(4)]
+    assert len(set(expected)) == 4
+    for name in ("fitness", "mean", "best"):
+        np.testing.assert_allclose(column(result, name), expected, rtol=1e-6)
+    np.testing.assert_allclose(column(result, "std"), 0.0, atol=1e-6)
+
+
+def test_gradient_descent_with_momentum_equals_numpy():
+    rate, momentum = 0.05, 0.9
+    solver = optax.sgd(rate, momentum=momentum)
+    result = run(solver, hill, goal="maximize", record=lambda state: {"first": state[0].trace[0]})
+    p, velocity, costs, traces = np.zeros(3), np.zeros(3), [], []
+    for _ in range(GENERATIONS):
+        costs.append(((p - AIM) ** 2).sum())
+        traces.append(velocity[0])
+        velocity = 2 * (p - AIM) + momentum * velocity
+        p = p - rate * velocity
+    np.testing.assert_allclose(result.params, p, rtol=1e-5)
+    np.testing.assert_allclose(column(result, "fitness"), -np.array(costs), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(column(result, "first"), traces, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(result.best_fitness, -min(costs), rtol=1e-4, atol=1e-5)
+    assert result.settings["strategy"] == "Gradient"
+
+
+def test_candidates_may_be_evaluated_in_parts(whole):
+    """Two at once of six and the parameters themselves: the last part is short."""
+    parts = run(at_once=2)
+    np.testing.assert_allclose(parts.params, whole.params, rtol=1e-6)
+    for name in ("fitness", "mean", "std", "best", "failed"):
+        np.testing.assert_allclose(column(parts, name), column(whole, name), rtol=1e-5)
+    assert column(run(at_once=MEMBERS + 1), "fitness") == column(whole, "fitness")
+
+
+def test_in_double_precision_everything_is(x64):
+    """NumPy's loop is met to the last digits."""
+    start = jnp.zeros(3)
+    strategy = TinyES(MEMBERS, start)
+    result = run(strategy, params=start, generations=5)
+    found = numpy_es(strategy, numpy_bowl, start, 5, KEY)
+    assert result.params.dtype == jnp.float64
+    np.testing.assert_allclose(result.params, found[-1]["after"][0], rtol=1e-12)
+    np.testing.assert_allclose(column(result, "mean"), [g["costs"].mean() for g in found], rtol=1e-12)
+
+
+# The end.
+
+
+@pytest.mark.parametrize(("goal", "fitness", "sign"), [("minimize", bowl, 1), ("maximize", hill, -1)])
+def test_a_run_ends_with_the_first_parameters_that_reach_the_target(goal, fitness, sign, whole):
+    costs = column(whole, "fitness")
+    place = next(i for i in range(5, GENERATIONS) if costs[i] < min(costs[:i]))  # the generation that is aimed for
+    target = sign * (costs[place] + min(costs[:place])) / 2
+    result = run(fitness=fitness, goal=goal, target=target)
+    assert len(result.history) == place + 1
+    assert result.outcome == f"reached the target {target:g} in generation {place + 1}"
+    reached = numpy_bowl(double(result.params))
+    assert reached <= sign * target
+    np.testing.assert_allclose(reached, costs[place], rtol=1e-5)
+    assert all(sign * fitness > sign * target for fitness in column(result, "fitness")[:-1])
+    expected = numpy_es(STRATEGY, numpy_bowl, START, place + 1, KEY)[-1]
+    np.testing.assert_allclose(result.params, expected["before"][0], rtol=1e-5, atol=1e-6)
+    again = run(fitness=fitness, goal=goal, target=target, resume=result)
+    assert_same_bits(again.state, result.state)
+    assert (again.outcome, again.history) == (result.outcome, result.history)
+
+
+def test_a_run_ends_when_nothing_has_become_better_for_a_while():
+    longer = run(generations=60)
+    costs = column(longer, "fitness")
+    patience = 3
+    stale = [i for i in range(60) if i - int(np.argmin(costs[: i + 1])) >= patience]
+    result = run(generations=60, patience=patience)
+    assert len(result.history) == stale[0] + 1 < 60
+    assert result.outcome == "no better for 3 generations"
+    assert result.history == longer.history[: stale[0] + 1]
+    again = run(generations=60, patience=patience, resume=result)
+    assert_same_bits(again.state, result.state)
+    assert (again.outcome, again.history) == (result.outcome, result.history)
+
+
+class StopAt(AbstractCallback):
+    """Stops after so many generations; with an error, as if the process had been killed."""
+
+    def __init__(self, generation, error=None):
+        self.generation, self.error, self.seen = generation, error, []
+
+    def before(self, run):
+        self.seen.append(("before", len(run.history)))
+
+    def after_epoch(self, run):
+        assert int(run.state.generation) == len(run.history)
+        self.seen.append(("generations", len(run.history)))
+        if self.error is not None and len(run.history) >= self.generation:
+            raise self.error
+
+    def stop(self, run):
+        return self.error is None and len(run.history) >= self.generation
+
+    def after(self, run):
+        self.seen.append(("after", len(run.history)))
+
+
+@pytest.fixture
+def one_by_one(monkeypatch):
+    """Callbacks are told after every generation, however short it is."""
+    monkeypatch.setattr("snnx.train._generations.SEGMENT_SECONDS", 1e-9)
+
+
+def test_a_callback_may_stop_a_run(one_by_one, whole):
+    callback = StopAt(3)
+    result = run(callbacks=[callback])
+    assert callback.seen == [("before", 0), *(("generations", i) for i in (1, 2, 3)), ("after", 3)]
+    assert result.outcome == "stopped by a callback"
+    assert result.history == whole.history[:3]
+    assert_same_bits(run(resume=result).state, whole.state)
+
+
+def test_callbacks_see_each_stretch_of_a_fast_run(whole):
+    """One generation to learn how long it takes, then all the rest at once."""
+    callback = StopAt(1000)
+    run(callbacks=[callback])
+    assert callback.seen[:2] == [("before", 0), ("generations", 1)]
+    assert callback.seen[-2:] == [("generations", GENERATIONS), ("after", GENERATIONS)]
+
+
+# To go on.
+
+
+def test_a_killed_run_goes_on_bit_for_bit(tmp_path, one_by_one, whole):
+    path, log = tmp_path / "run.npz", tmp_path / "run.jsonl"
+    with pytest.raises(KeyboardInterrupt):
+        run(callbacks=[Checkpoint(path, every=0.0), LogFile(log), StopAt(5, KeyboardInterrupt())])
+    assert len(log.read_text().splitlines()) == 5
+    assert len(read_meta(path)["history"]) == 5
+    result = run(resume=path, callbacks=[LogFile(log)])
+    assert_same_bits(result.state, whole.state)
+    assert_same_bits((result.params, result.best), (whole.params, whole.best))
+    assert result.history == whole.history
+    assert result.best_fitness == whole.best_fitness
+    assert [json.loads(line) for line in log.read_text().splitlines()] == list(whole.history)
+
+
+def test_a_finished_run_goes_on_for_more_generations(tmp_path, whole):
+    path = tmp_path / "run.npz"
+    short = run(generations=5, callbacks=[Checkpoint(path)])
+    assert (len(short.history), short.outcome) == (5, "ran all generations")
+    from_file, from_result = run(resume=path), run(resume=short)
+    for result in (from_file, from_result):
+        assert_same_bits(result.state, whole.state)
+        assert result.history == whole.history
+    nothing_left = run(resume=whole)
+    assert_same_bits(nothing_left.state, whole.state)
+    assert nothing_left.history == whole.history
+
+
+def test_a_checkpoint_holds_the_state(tmp_path, whole):
+    path = tmp_path / "run.npz"
+    run(callbacks=[Checkpoint(path)])
+    assert_same_bits(load_checkpoint(path, whole.state), whole.state)
+    assert read_meta(path)["settings"] == whole.settings | {"generations": GENERATIONS}
+
+
+def other_shape(params, key):
+    return jnp.sum(params**2)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"key": jax.random.key(6)}, "resume was made with another key; pass the key of that run"),
+        ({"strategy": TinyES(8, START)}, "was made with population=6, but this call has population=8"),
+        (
+            {"strategy": optax.sgd(0.1)},
+            "made with strategy=TinyES, but this call has strategy=Gradient|another strategy",
+        ),
+        ({"goal": "maximize", "fitness": hill}, "was made with goal=minimize, but this call has goal=maximize; pass"),
+        (
+            {"strategy": TinyES(6, jnp.zeros(4)), "params": jnp.zeros(4), "fitness": other_shape},
+            r"float32\[3\] in the file, but float32\[4\] in the model given|or other params; pass the same",
+        ),
+        (
+            {"strategy": TinyES(6, [START]), "params": [START], "fitness": lambda p, key: bowl(p[0], key)},
+            "it is of another model|or other params; pass the same",
+        ),
+    ],
+    ids=["key", "population", "strategy", "goal", "shape", "structure"],
+)
+@pytest.mark.parametrize("source", ["file", "result"])
+def test_a_run_of_other_things_is_not_gone_on_with(settings, message, source, five):
+    with pytest.raises(CheckpointError, match=message):
+        run(resume=five[source], **settings)
+
+
+@pytest.mark.parametrize("source", ["file", "result"])
+def test_generations_count_those_that_are_behind(source, five):
+    with pytest.raises(ValueError, match="generations is 3, but resume has 5 behind it; generations counts those too"):
+        run(resume=five[source], generations=3)
+
+
+@pytest.fixture(scope="module")
+def five(tmp_path_factory):
+    """A run of five generations, as a file and as a result."""
+    path = tmp_path_factory.mktemp("five") / "run.npz"
+    return {"result": run(generations=5, callbacks=[Checkpoint(path)]), "file": path}
+
+
+def test_the_log_holds_the_history(tmp_path, whole):
+    run(callbacks=[LogFile(tmp_path / "log.csv"), LogFile(tmp_path / "log.jsonl")])
+    with (tmp_path / "log.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [{name: float(x) for name, x in row.items()} for row in rows] == list(whole.history)
+    assert [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()] == list(whole.history)
+
+
+def test_a_person_sees_how_it_goes(capsys, whole):
+    run(progress=True)
+    lines = capsys.readouterr().err.splitlines()
+    last = whole.history[-1]
+    assert any(line.startswith("generation 1/12") for line in lines)
+    assert lines[-1].startswith("generation 12/12  ")
+    assert f"fitness {last['fitness']:#.4g}  mean {last['mean']:#.4g}  best {last['best']:#.4g}" in lines[-1]
+    assert "generations/s" in lines[-1]
+    assert re.fullmatch(
+        r"EvolveResult of 12 generations: fitness \S+  mean \S+  best \S+; ran all generations; in 0:\d\d", str(whole)
+    )
+
+
+# What is not finite.
+
+
+def lower_half(value):
+    """`bowl`, but for a value where the last parameter is negative: that of most candidates, at first."""
+
+    def fitness(params, key):
+        return jnp.where(params[2] < 0, value, bowl(params, key) if value != np.inf else hill(params, key))
+
+    return fitness
+
+
+@pytest.mark.parametrize(("value", "goal"), [(np.nan, "minimize"), (-np.inf, "minimize"), (np.inf, "maximize")])
+def test_what_is_not_finite_is_never_selected(value, goal):
+    """Not even where it would be the best of all: the parameters are those of NumPy, which leaves those out."""
+    result = run(fitness=lower_half(value), goal=goal)
+    found = numpy_es(STRATEGY, lambda p, _: np.nan if p[0][2] < 0 else numpy_bowl(p), START, GENERATIONS, KEY)
+    assert MEMBERS / 2 < np.isnan(found[0]["costs"]).sum() < MEMBERS
+    check_against_numpy(result, found, -1.0 if goal == "maximize" else 1.0)
+    assert np.isfinite(result.best_fitness)
+    assert np.isfinite(column(result, "fitness")).all()
+    assert numpy_bowl(double(result.params)) < 0.5 * numpy_bowl(double(START))
+
+
+def endless_at_start(params, key):
+    """Infinitely good where the run begins."""
+    return jnp.where(jnp.all(params == 0), jnp.inf, hill(params, key))
+
+
+def test_an_infinite_fitness_of_the_parameters_themselves_is_no_success(whole):
+    """Neither the best of all, nor a target reached, nor what a patience waits for."""
+    result = run(fitness=endless_at_start, goal="maximize", target=1.0, patience=11)
+    assert column(result, "fitness")[0] == np.inf
+    assert len(result.history) == GENERATIONS
+    assert result.outcome == "ran all generations"
+    assert result.best_fitness == pytest.approx(-whole.best_fitness)
+    assert float(result.state.highest) == pytest.approx(-min(column(whole, "fitness")[1:]))
+
+
+def never(params, key):
+    return jnp.nan * jnp.sum(params)
+
+
+def test_a_first_generation_without_a_finite_fitness_raises():
+    message = (
+        "evolve: no candidate has a finite fitness in generation 1 (6 of them); find out what fitness(params, key)"
+    )
+    with pytest.raises(NonFiniteError, match=re.escape(message)) as error:
+        run(fitness=never)
+    np.testing.assert_array_equal(error.value.state.params, START)
+    assert int(error.value.state.generation) == 1
+    assert "(error.state.params)" in str(error.value)
+
+
+def test_a_later_generation_without_a_finite_fitness_is_counted_and_changes_nothing(one_by_one, tmp_path):
+    bad = jax.random.key_data(keys_of(KEY, 3)[0])
+
+    def fitness(params, key):
+        return jnp.where(jnp.all(jax.random.key_data(key) == bad), jnp.nan, bowl(params, key))
+
+    path = tmp_path / "run.npz"
+    result = run(fitness=fitness, generations=8, callbacks=[Checkpoint(path)])
+    found = numpy_es(STRATEGY, lambda p, g: np.nan if g == 3 else numpy_bowl(p), START, 8, KEY)
+    assert column(result, "failed") == [0, 0, 0, 6, 0, 0, 0, 0]
+    assert [np.isnan(record["fitness"]) for record in result.history] == [g == 3 for g in range(8)]
+    check_against_numpy(result, found)
+    assert int(result.state.solver.strategy["told"]) == 7  # of that generation the strategy has heard nothing
+    assert [np.isnan(record["mean"]) for record in read_meta(path)["history"]] == [g == 3 for g in range(8)]
+    again = run(fitness=fitness, generations=8, resume=run(fitness=fitness, generations=4))
+    assert_same_bits(again.state, result.state)
+
+
+class Bursting(TinyES):
+    """Its candidates are no numbers from the third generation on."""
+
+    def ask(self, key, state, params):
+        population, state = super().ask(key, state, params)
+        return jax.tree.map(lambda x: jnp.where(state["told"] >= 2, jnp.nan, x), population), state
+
+
+def test_a_strategy_whose_candidates_are_no_numbers_raises(one_by_one):
+    message = "evolve: a step of Bursting is not finite in generation 3. Try smaller steps"
+    with pytest.raises(NonFiniteError, match=re.escape(message)) as error:
+        run(Bursting(MEMBERS, START))
+    expected = numpy_es(STRATEGY, numpy_bowl, START, 2, KEY)[-1]["after"][0]
+    np.testing.assert_allclose(error.value.state.params, expected, rtol=1e-5)
+
+
+def root(params, key):
+    """At the start its value is a number, and its gradient is none."""
+    return jnp.sqrt(jnp.sum(params**2))
+
+
+def test_a_gradient_that_is_no_number_raises():
+    message = "evolve: a step of Gradient is not finite in generation 1. Try a smaller learning rate"
+    with pytest.raises(NonFiniteError, match=re.escape(message)) as error:
+        run(optax.sgd(0.1), root)
+    np.testing.assert_array_equal(error.value.state.params, START)
+    assert error.value.state.best_fitness == 0.0
+
+
+# What is compiled.
+
+
+def test_a_fitness_is_compiled_once_and_its_arrays_are_arguments(monkeypatch):
+    table = jnp.asarray(np.random.default_rng(0).normal(size=(5, 3)), jnp.float32)
+
+    def fitness(params, key):
+        return jnp.sum((table - params[None]) ** 2)
+
+    given = []
+    original = snnx.train._generations.run_generations
+
+    def watched(plan, moving, fixed, first, stop):
+        given.append(jax.tree.leaves(fixed))
+        return original(plan, moving, fixed, first, stop)
+
+    monkeypatch.setattr("snnx.train._generations.run_generations", watched)
+    before = TRACES["run_generations"]
+    first = run(fitness=fitness, generations=4)
+    assert TRACES["run_generations"] == before + 1
+    again = run(fitness=fitness, generations=4)
+    more = run(fitness=fitness, generations=40)
+    run(fitness=fitness, generations=9, resume=first)
+    run(fitness=fitness, generations=4, key=jax.random.key(99))
+    assert TRACES["run_generations"] == before + 1
+    assert_same_bits(again.state, first.state)
+    assert more.history[:4] == first.history
+    assert all(any(leaf.shape == (5, 3) and np.array_equal(leaf, table) for leaf in leaves) for leaves in given)
+    # The minimum is the mean of the table.
+    assert np.abs(np.float64(more.params) - np.float64(table).mean(axis=0)).max() < 0.5
+
+
+# What is recorded besides.
+
+
+def test_more_may_be_recorded(whole):
+    result = run(record=lambda state: {"told": state["told"], "distance": jnp.sqrt(jnp.sum(state["mean"] ** 2))})
+    assert column(result, "told") == list(range(GENERATIONS))
+    before = [generation["before"][0] for generation in numpy_es(STRATEGY, numpy_bowl, START, GENERATIONS, KEY)]
+    np.testing.assert_allclose(column(result, "distance"), np.linalg.norm(before, axis=1), rtol=1e-5, atol=1e-6)
+    assert column(result, "fitness") == column(whole, "fitness")
+
+
+@pytest.mark.parametrize(
+    ("record", "error", "message"),
+    [
+        (lambda state: {"best": state["told"]}, ValueError, "record gives 'best', which the history has already"),
+        (lambda state: {"generation": state["told"]}, ValueError, "record gives 'generation', which the history has"),
+        (lambda state: {"mean of": state["mean"]}, ShapeError, "record gives 'mean of' as float32[3]; expected one"),
+        (lambda state: {"all": state}, ShapeError, "record gives 'all' as dict"),
+        (lambda state: state["told"], TypeError, "evolve: record gives "),
+        ("told", TypeError, "evolve: record is str 'told'; expected"),
+    ],
+    ids=["name", "generation", "array", "PyTree", "no dict", "no function"],
+)
+def test_what_cannot_be_recorded_is_refused(record, error, message):
+    with pytest.raises(error, match=re.escape(message)):
+        run(record=record)
+
+
+# What is refused.
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"goal": "max"}, "evolve: goal is 'max', expected 'maximize' or 'minimize'"),
+        ({"goal": None}, "evolve: goal is None, expected"),
+        ({"goal": ["maximize"]}, "evolve: goal is ['maximize'], expected"),
+        ({"generations": 0}, "evolve: generations is 0, expected a whole number >= 1."),
+        ({"generations": 2.0}, "evolve: generations is 2.0, expected a whole number >= 1."),
+        ({"generations": True}, "evolve: generations is True, expected"),
+        ({"patience": 0}, "evolve: patience is 0, expected a whole number >= 1, or None."),
+        ({"patience": 1.5}, "evolve: patience is 1.5, expected"),
+        ({"at_once": -1}, "evolve: at_once is -1, expected a whole number >= 1, or None."),
+        ({"target": np.nan}, "evolve: target is nan, expected a number, or None."),
+        ({"target": "500"}, "evolve: target is '500', expected a number, or None."),
+        ({"target": True}, "evolve: target is True, expected a number, or None."),
+    ],
+)
+def test_settings_out_of_range_are_refused(settings, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        run(**settings)
+
+
+def test_a_goal_has_to_be_said():
+    with pytest.raises(TypeError, match="goal"):
+        snnx.evolve(STRATEGY, bowl, START, generations=2, key=KEY)
+
+
+@pytest.mark.parametrize(
+    ("fitness", "error", "message"),
+    [
+        (
+            lambda p, key: p,
+            ShapeError,
+            "fitness gives float32[3]; expected one float: of several episodes take the .mean()",
+        ),
+        (lambda p, key: bowl(p, key)[None], ShapeError, "fitness gives float32[1]; expected one float"),
+        (
+            lambda p, key: jnp.int32(1),
+            ShapeError,
+            "fitness gives int32[]; expected one float: cast it with .astype(float)",
+        ),
+        (lambda p, key: (bowl(p, key), 1.0), TypeError, "fitness gives tuple"),
+        (lambda p, key: None, TypeError, "fitness gives NoneType None; expected one float"),
+        (bowl(START, KEY), TypeError, "fitness is float32[]; expected a function of params and a key"),
+    ],
+    ids=["array", "one in a row", "integer", "tuple", "nothing", "no function"],
+)
+def test_a_fitness_is_one_float(fitness, error, message):
+    with pytest.raises(error, match=re.escape(f"evolve: {message}")):
+        run(fitness=fitness)
+
+
+@pytest.mark.parametrize("key", [0, jax.random.split(KEY, 2), jax.random.PRNGKey(0)], ids=["number", "two", "raw"])
+def test_a_key_is_one_key(key):
+    with pytest.raises(TypeError, match=r"evolve: key is .*; expected one key: jax.random.key\(0\)"):
+        run(key=key)
+
+
+@pytest.mark.parametrize(
+    ("callbacks", "message"),
+    [
+        (print, "evolve: callbacks is "),
+        ([print], "evolve: callbacks[0] is "),
+        (
+            [AbstractCallback(), LogFile],
+            "evolve: callbacks[1] is type <class 'snnx.train._callbacks.LogFile'>; expected an",
+        ),
+    ],
+)
+def test_what_is_no_callback_is_refused(callbacks, message):
+    with pytest.raises(TypeError, match=re.escape(message)):
+        run(callbacks=callbacks)
+
+
+def test_early_stopping_names_what_evolution_has_in_its_place():
+    with pytest.raises(ValueError, match=re.escape("evolve takes patience=...")):
+        run(callbacks=[EarlyStopping(3)])
+
+
+def test_devices_are_checked():
+    with pytest.raises(TypeError, match="evolve: devices is str 'cpu'; expected a list of jax.Device"):
+        run(devices="cpu")
+
+
+@pytest.mark.slow
+def test_two_devices():
+    """In a process of their own, as JAX has to be told of them before it starts."""
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-n0", "tests/evolve_devices.py"],
+        cwd=Path(__file__).parents[1],
+        env=os.environ | {"JAX_NUM_CPU_DEVICES": "2"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout[-6000:]
+    assert " passed" in done.stdout
+    assert "skipped" not in done.stdout
