@@ -109,7 +109,7 @@ def test_they_start_all_over_their_range():
 def test_a_point_mass_has_dimensions_and_a_step(dimensions):
     with pytest.raises(ValueError, match="point_mass: dimensions is .* expected a whole number >= 1"):
         point_mass(dimensions)
-    with pytest.raises(ValueError, match="point_mass: dt is float 0.0, expected a number > 0"):
+    with pytest.raises(ValueError, match="point_mass: dt is float 0.0, expected a finite number > 0"):
         point_mass(dt=0.0)
 
 

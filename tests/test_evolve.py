@@ -14,7 +14,7 @@ import numpy as np
 import optax
 import pytest
 from small import assert_same_bits
-from strategies import TinyES, double, keys_of, numpy_es
+from strategies import TinyES, double, keys_of, noise, numpy_es
 
 import snnx
 from snnx._errors import CheckpointError, NonFiniteError, ShapeError
@@ -227,6 +227,30 @@ def test_a_callback_may_stop_a_run(one_by_one, whole):
     assert_same_bits(run(resume=result).state, whole.state)
 
 
+class Watching(AbstractCallback):
+    """Decides as it sees a generation, and says so when it is asked."""
+
+    def __init__(self, generation):
+        self.generation, self.enough = generation, False
+
+    def after_epoch(self, run):
+        self.enough = len(run.history) >= self.generation
+
+    def stop(self, run):
+        return self.enough
+
+
+def test_a_callback_is_asked_once_it_has_been_told(one_by_one):
+    assert len(run(callbacks=[Watching(3)]).history) == 3
+
+
+def test_a_run_that_a_callback_has_stopped_stays_so_when_resumed(one_by_one):
+    stopped = run(callbacks=[StopAt(3)])
+    again = run(callbacks=[StopAt(3)], resume=stopped)
+    assert_same_bits(again.state, stopped.state)
+    assert again.outcome == "stopped by a callback"
+
+
 def test_callbacks_see_each_stretch_of_a_fast_run(whole):
     """One generation to learn how long it takes, then all the rest at once."""
     callback = StopAt(1000)
@@ -407,6 +431,25 @@ def test_a_later_generation_without_a_finite_fitness_is_counted_and_changes_noth
     assert [np.isnan(record["mean"]) for record in read_meta(path)["history"]] == [g == 3 for g in range(8)]
     again = run(fitness=fitness, generations=8, resume=run(fitness=fitness, generations=4))
     assert_same_bits(again.state, result.state)
+
+
+class Single(TinyES):
+    """One candidate, which is always followed."""
+
+    def tell(self, key, population, fitness, state, params):
+        return state | {"mean": jax.tree.map(lambda x: x[0], population)}, {}
+
+
+def test_a_population_of_one_may_fail_too():
+    bad = jax.random.key_data(keys_of(KEY, 3)[0])
+
+    def fitness(params, key):
+        return jnp.where(jnp.all(jax.random.key_data(key) == bad), jnp.nan, bowl(params, key))
+
+    result = run(Single(1, START), fitness, generations=6)
+    assert column(result, "failed") == [0, 0, 0, 1, 0, 0]
+    steps = [np.float64(noise(Single(1, START), keys_of(KEY, g)[1])[0]) for g in range(6) if g != 3]
+    np.testing.assert_allclose(result.params, 0.5 * np.sum(steps, axis=0), rtol=1e-5, atol=1e-6)
 
 
 class Bursting(TinyES):

@@ -77,10 +77,12 @@ def test_the_parts_of_a_network_run_as_it_does():
     model = make_model(tau=snnx.Positive(jnp.full(HIDDEN, 4.0)))
     params, rest = snnx.partition(model)
     xs = jax.random.bernoulli(jax.random.key(1), 0.5, (6, FEATURES)).astype(float)
-    expected, _ = snnx.simulate(model, xs)
-    np.testing.assert_array_equal(snnx.simulate(snnx.combine(params, rest), xs)[0], expected)
+    run = eqx.filter_jit(lambda model: snnx.simulate(model, xs)[0])
+    expected = run(model)
+    np.testing.assert_array_equal(run(snnx.combine(params, rest)), expected)
+    assert np.abs(expected).max() > 0.1
     three = jax.tree.map(lambda leaf: jnp.stack([leaf, 0 * leaf, leaf]), params)
-    found = jax.vmap(lambda params: snnx.simulate(snnx.combine(params, rest), xs)[0])(three)
+    found = jax.jit(jax.vmap(lambda params: snnx.simulate(snnx.combine(params, rest), xs)[0]))(three)
     np.testing.assert_allclose(found[0], expected, rtol=1e-5, atol=1e-6)
     np.testing.assert_array_equal(found[0], found[2])
     np.testing.assert_array_equal(found[1], np.zeros_like(expected))  # without weights there is silence
@@ -271,7 +273,7 @@ def test_an_ensemble_is_the_models_that_a_loop_makes():
     models = snnx.init_ensemble(make, keys, thresholds)
     assert members(models) == 4
     for i in range(4):
-        one, alone = snnx.member(models, i), make(keys[i], thresholds[i])
+        one, alone = snnx.member(models, i), eqx.filter_jit(make)(keys[i], thresholds[i])
         assert jax.tree.structure(one) == jax.tree.structure(alone)
         for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(alone), strict=True):
             if eqx.is_array(a):
@@ -285,9 +287,10 @@ def test_an_ensemble_is_the_models_that_a_loop_makes():
 def test_an_ensemble_runs_as_its_members_do():
     models = snnx.init_ensemble(make, jax.random.split(jax.random.key(3), 3), jnp.array([0.1, 0.5, 5.0]))
     xs = jax.random.bernoulli(jax.random.key(1), 0.5, (6, 4)).astype(float)
-    together = eqx.filter_vmap(lambda model: snnx.simulate(model, xs)[0])(models)
+    run = eqx.filter_jit(lambda model: snnx.simulate(model, xs)[0])
+    together = eqx.filter_jit(eqx.filter_vmap(run))(models)
     for i in range(3):
-        alone, _ = snnx.simulate(snnx.member(models, i), xs)
+        alone = run(snnx.member(models, i))
         np.testing.assert_allclose(together[i], alone, rtol=1e-5, atol=1e-6)
     assert np.abs(together[0] - together[2]).max() > 1e-3
 

@@ -263,54 +263,58 @@ class Push(snnx.AbstractCell):
         return self.gain * x, None
 
 
-def explodes(x, a):
+def explodes(x, a, c):
     """Behind the end it squares itself to infinity, and then subtracts that from itself."""
-    new = x**2 + a
+    new = c * x**2 + a
     return new, x, new > 1.5
 
 
-def undefined(x, a):
-    """Behind its end, at 1, the next state and its reward are roots of negative numbers."""
-    root = jnp.sqrt(1.0 - x)
-    return x + a * root, root, x + a * root > 1.0
+def undefined(x, a, c):
+    """Behind its end, at `c`, the next state and its reward are roots of negative numbers."""
+    root = jnp.sqrt(c - x)
+    return x + a * root, root, x + a * root > c
 
 
 @pytest.mark.parametrize("auto_reset", [False, True])
 @pytest.mark.parametrize("rule", [explodes, undefined])
 def test_what_an_environment_does_behind_its_end_spoils_nothing(rule, auto_reset, x64):
-    """Neither returns nor their gradient, backwards and forwards, against finite differences of a loop that stops."""
-    start = 0.6
+    """Neither returns nor their gradient by the policy and by a number of the environment, backwards and forwards, against
+    finite differences of a loop that stops."""
+    begin = 0.6
 
-    def step(state, action, key):
-        new, reward, done = rule(state, action[0])
-        return new[None], new, reward, done
+    def environment(c):
+        def step(state, action, key):
+            new, reward, done = rule(state, action[0], c)
+            return new[None], new, reward, done
 
-    env = Environment(lambda key: (jnp.array([start]), jnp.array(start)), step)
+        return Environment(lambda key: (jnp.array([begin]), jnp.array(begin)), step)
 
-    def loop(gain):
-        x, total, ends = start, 0.0, 0
+    def loop(gain, c):
+        x, total, ends = begin, 0.0, 0
         for _ in range(12):
-            new, reward, done = (float(v) for v in rule(x, gain * x))
+            new, reward, done = (float(v) for v in rule(x, gain * x, c))
             total, x = total + reward, new
             if done:
                 ends += 1
                 if not auto_reset:
                     break
-                x = start
+                x = begin
         assert ends
         return total
 
-    def returns(gain):
-        return rollout(Push(gain), env, length=12, key=KEY, auto_reset=auto_reset).returns
+    def returns(gain, c):
+        return rollout(Push(gain), environment(c), length=12, key=KEY, auto_reset=auto_reset).returns
 
-    gain, h = jnp.array(0.9), 1e-6
-    found, slope = jax.jit(jax.value_and_grad(returns))(gain)
-    _, forwards = jax.jit(lambda g: jax.jvp(returns, (g,), (jnp.ones(()),)))(gain)
-    expected = (loop(0.9 + h) - loop(0.9 - h)) / (2 * h)
-    np.testing.assert_allclose(found, loop(0.9), rtol=1e-12)
-    np.testing.assert_allclose(slope, expected, rtol=1e-6)
-    np.testing.assert_allclose(forwards, expected, rtol=1e-6)
-    assert expected != 0
+    at, h = (jnp.array(0.9), jnp.array(1.0)), 1e-6
+    found, slopes = jax.jit(jax.value_and_grad(returns, argnums=(0, 1)))(*at)
+    np.testing.assert_allclose(found, loop(0.9, 1.0), rtol=1e-12)
+    by_gain = (loop(0.9 + h, 1.0) - loop(0.9 - h, 1.0)) / (2 * h)
+    by_number = (loop(0.9, 1.0 + h) - loop(0.9, 1.0 - h)) / (2 * h)
+    assert by_gain != 0
+    assert by_number != 0
+    np.testing.assert_allclose(slopes, (by_gain, by_number), rtol=1e-6)
+    _, forwards = jax.jit(lambda *at: jax.jvp(returns, at, (jnp.array(1.0), jnp.array(2.0))))(*at)
+    np.testing.assert_allclose(forwards, by_gain + 2 * by_number, rtol=1e-6)
 
 
 # Going on.

@@ -1,6 +1,8 @@
+import inspect
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
@@ -57,8 +59,9 @@ def from_brax(env: Any, *, observe: Callable[[PyTree], PyTree] | None = None, **
                 f"from_brax: {name} takes actions [{size}], but the policy gives {describe(action)}; give its last layer"
                 f" {size} output{'s' if size != 1 else ''}."
             )
-        new = env.step(state, action)
-        truncated = new.info.get("truncation", False) if isinstance(new.info, dict) else False
+        new = env.step(jax.tree.map(lambda x: x, state), action)  # wrappers of Brax write into the info that they get
+        info = getattr(new, "info", None)
+        truncated = info.get("truncation", False) if isinstance(info, dict) else False
         ended = jnp.asarray(new.done).astype(bool) & ~jnp.asarray(truncated).astype(bool)
         return new.obs, new, new.reward, ended, truncated
 
@@ -67,4 +70,7 @@ def from_brax(env: Any, *, observe: Callable[[PyTree], PyTree] | None = None, **
 
 def is_brax(env: Any) -> bool:
     """Whether something looks like an environment of Brax."""
-    return all(hasattr(env, name) for name in ("reset", "step", "action_size", "observation_size"))
+    # Looked up without being read: Brax finds its `observation_size` by a reset.
+    missing = object()
+    names = ("reset", "step", "action_size", "observation_size")
+    return all(inspect.getattr_static(env, name, missing) is not missing for name in names)

@@ -60,7 +60,7 @@ class FirstSpikeDecoder(AbstractCell):
         self, x: Float[Array, "*shape"], state: CountState, *, key: Key[Array, ""] | None = None
     ) -> tuple[Float[Array, "*shape"], CountState]:
         check_float("FirstSpikeDecoder", "x", x)
-        score = (1.0 - state.tick / self.ticks).astype(state.count.dtype) * x
+        score = (1.0 - state.tick.astype(state.count.dtype) / self.ticks) * x
         score = jnp.where(state.count > 0, state.count, score)
         return score.astype(x.dtype), CountState(score.astype(state.count.dtype), state.tick + 1)
 

@@ -8,10 +8,10 @@ import jax.numpy as jnp
 from jax.core import Tracer
 from jaxtyping import Array, Float, Int, Key
 
-from snnx._errors import check_float
+from snnx._errors import ShapeError, check_float
 from snnx.cells import AbstractCell, Shape
 from snnx.encoding import population, population_fields
-from snnx.parameters import Parameter, check_number, value
+from snnx.parameters import Parameter, check_number, check_parameter_shape, value
 
 
 class TickState(eqx.Module):
@@ -46,6 +46,7 @@ class RateEncoder(AbstractCell):
         _check_range("RateEncoder", self.low, self.high)
 
     def init_state(self, shape: Shape) -> TickState:
+        _check_fit("RateEncoder", self.low, self.high, shape)
         return _start()
 
     def __call__(
@@ -84,6 +85,7 @@ class LatencyEncoder(AbstractCell):
         check_ticks("LatencyEncoder", self.ticks)
 
     def init_state(self, shape: Shape) -> TickState:
+        _check_fit("LatencyEncoder", self.low, self.high, shape)
         return _start()
 
     def __call__(
@@ -91,7 +93,8 @@ class LatencyEncoder(AbstractCell):
     ) -> tuple[Float[Array, "*shape"], TickState]:
         check_float("LatencyEncoder", "x", x)
         share = _share(x, self.low, self.high)
-        at = jnp.round((1.0 - share) * (self.ticks - 1)).astype(jnp.int32)
+        wide = share.astype(jnp.promote_types(share.dtype, jnp.float32))
+        at = jnp.round((1.0 - wide) * (self.ticks - 1)).astype(jnp.int32)
         return ((at == state.tick) & (share > 0)).astype(x.dtype), TickState(state.tick + 1)
 
 
@@ -126,16 +129,26 @@ class PopulationEncoder(AbstractCell):
             population_fields(one, other, fields, beta=beta)  # which refuses what is wrong
 
     def init_state(self, shape: Shape) -> None:
+        self._check(shape)
         return None
 
     def __call__(
         self, x: Float[Array, "values"], state: None, *, key: Key[Array, ""] | None = None
     ) -> tuple[Float[Array, "active"], None]:
         check_float("PopulationEncoder", "x", x)
+        self._check(x.shape)
         low, high = (jnp.broadcast_to(jnp.asarray(side, x.dtype), x.shape) for side in (self.low, self.high))
         centers, width = population_fields(0.0, 1.0, self.fields, beta=self.beta)
         share = (x - low) / (high - low)
         return population(share, centers, width).ravel(), None
+
+    def _check(self, shape: Shape) -> None:
+        size = len(self.low)
+        if len(shape) != 1 or size not in (1, shape[0]):
+            raise ShapeError(
+                f"PopulationEncoder: the observation has shape {tuple(shape)}, but the range is of"
+                f" {size} value{'s' if size > 1 else ''}; expected ({size if size > 1 else 'values'},)."
+            )
 
 
 def _share(x: Array, low: Parameter, high: Parameter) -> Array:
@@ -153,6 +166,11 @@ def _check_range(where: str, low: Parameter, high: Parameter) -> None:
         and not bool(jnp.all(jnp.asarray(value(low)) < jnp.asarray(value(high))))
     ):
         raise ValueError(f"{where}: the range goes from {low} to {high}; expected low < high.")
+
+
+def _check_fit(where: str, low: Parameter, high: Parameter, shape: Shape) -> None:
+    check_parameter_shape(where, "low", low, shape)
+    check_parameter_shape(where, "high", high, shape)
 
 
 def check_ticks(where: str, ticks: int) -> None:

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from snnx._errors import ShapeError, describe
 from snnx.control._environment import Environment
 
 GRAVITY, MASS, LENGTH, DT, MOST_TORQUE, MOST_SPEED = 10.0, 1.0, 1.0, 0.05, 2.0, 8.0
@@ -34,6 +35,10 @@ def pendulum() -> Environment:
         return see(state), state
 
     def step(state: Float[Array, "2"], action: Float[Array, "1"], key: Array) -> tuple[Array, Array, Array, Array]:
+        if action.shape != (1,):
+            raise ShapeError(
+                f"pendulum: takes actions [1], but the policy gives {describe(action)}; give its last layer 1 output."
+            )
         angle, speed = state
         torque = MOST_TORQUE * jnp.tanh(action[0] / MOST_TORQUE)
         upright = (angle + math.pi) % (2 * math.pi) - math.pi

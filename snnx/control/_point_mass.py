@@ -1,8 +1,10 @@
+import math
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from snnx._errors import describe
+from snnx._errors import ShapeError, describe
 from snnx.control._environment import Environment
 
 
@@ -18,12 +20,14 @@ def point_mass(dimensions: int = 2, *, dt: float = 0.1, drag: float = 0.1) -> En
 
     **Returns:** an `Environment`: observation `[2 * dimensions]`, $(x, v)$; action `[dimensions]`, any floats.
 
-    **Raises:** `ValueError` for no dimension, or a `dt` that is not positive.
+    **Raises:** `ValueError` for no dimension, a `dt` that is not positive, or numbers that are not finite.
     """
     if isinstance(dimensions, bool) or not isinstance(dimensions, int) or dimensions < 1:
         raise ValueError(f"point_mass: dimensions is {dimensions!r}, expected a whole number >= 1.")
-    if not (isinstance(dt, (int, float)) and dt > 0):
-        raise ValueError(f"point_mass: dt is {describe(dt)}, expected a number > 0.")
+    for name, number, low in (("dt", dt, 0.0), ("drag", drag, -math.inf)):
+        if isinstance(number, bool) or not (isinstance(number, (int, float)) and low < number < math.inf):
+            expected = "a finite number > 0" if name == "dt" else "a finite number"
+            raise ValueError(f"point_mass: {name} is {describe(number)}, expected {expected}.")
 
     def reset(key: Array) -> tuple[Array, Array]:
         x = jax.random.uniform(key, (dimensions,), minval=-1.0, maxval=1.0)
@@ -33,6 +37,11 @@ def point_mass(dimensions: int = 2, *, dt: float = 0.1, drag: float = 0.1) -> En
     def step(
         state: Float[Array, "state"], action: Float[Array, "dimensions"], key: Array
     ) -> tuple[Array, Array, Array, Array]:
+        if action.shape != (dimensions,):
+            raise ShapeError(
+                f"point_mass: takes actions [{dimensions}], but the policy gives {describe(action)}; give its last layer as many"
+                " outputs."
+            )
         x, v = jnp.split(state, 2)
         v = v + dt * (action - drag * v)
         x = x + dt * v

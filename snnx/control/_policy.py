@@ -7,11 +7,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int, Key, PyTree
 
 from snnx._errors import describe
-from snnx.cells import AbstractCell, State, Taps, keep_where, taps_of_child, with_prefix, zero_where_masked
+from snnx.cells import AbstractCell, State, Taps, cell_dtype, keep_where, taps_of_child, with_prefix, zero_where_masked
 
 
 class PolicyState(eqx.Module):
-    """The state of a `Policy`: that of its network, the observation's shape for the rest, and how many steps it took."""
+    """The state of a `Policy`: that of its network, and how many steps of the environment it took."""
 
     network: State
     step: Int[Array, ""]
@@ -53,7 +53,7 @@ class Policy(AbstractCell):
 
     A random encoder, or network in training mode, needs a key; every step of the environment has noise of its own.
 
-    **Raises:** `ValueError` for `ticks` < 1; `TypeError` for parts that are no cells.
+    **Raises:** `ValueError` for `ticks` < 1, or others than those of encoder or decoder; `TypeError` for parts that are no cells.
     """
 
     spikes: ClassVar[bool] = False
@@ -83,6 +83,11 @@ class Policy(AbstractCell):
                 raise TypeError(
                     f"Policy: {name} is {describe(part)}; expected a cell. Wrap callables: snnx.Sequential([...])."
                 )
+        for name, part in (("encoder", self.encoder), ("decoder", self.decoder)):
+            if getattr(part, "ticks", self.ticks) != self.ticks:
+                raise ValueError(
+                    f"Policy: ticks is {self.ticks}, but the {name} was made for {part.ticks}; give both the same."  # pyright: ignore
+                )
         if self.action is not None and not callable(self.action):
             raise TypeError(f"Policy: action is {describe(self.action)}; expected a function, e.g. jnp.argmax.")
 
@@ -92,7 +97,8 @@ class Policy(AbstractCell):
 
     def init_state(self, shape: Any) -> PolicyState:
         if self.encoder is not None:
-            encoder, x = self.encoder, jax.tree.map(jnp.zeros, shape, is_leaf=lambda node: isinstance(node, tuple))
+            encoder, dtype = self.encoder, cell_dtype(self)
+            x = jax.tree.map(lambda s: jnp.zeros(s, dtype), shape, is_leaf=lambda node: isinstance(node, tuple))
             shape = _shape(jax.eval_shape(lambda x: encoder(x, encoder.init_state(shape), key=some_key(None))[0], x))
         return PolicyState(self.network.init_state(shape), jnp.zeros((), jnp.int32))
 
@@ -124,13 +130,16 @@ class Policy(AbstractCell):
         """One step of the environment, with what was asked of the parts at its ticks."""
         # Tick by tick, not layer by layer: for a population of small networks that takes half the time.
         parts = self.children()
-        fresh = None if key is None else jax.random.fold_in(key, state.step)
-        keys = {"encoder": fresh, "network": key, "decoder": fresh}
+        # A key for each part: the network's is the same at every step, as a sequence's is, the others' is the step's.
+        keys = dict.fromkeys(parts)
+        if key is not None:
+            keys = {name: jax.random.fold_in(key, i) for i, name in enumerate(("encoder", "network", "decoder"))}
+            keys |= {name: jax.random.fold_in(keys[name], state.step) for name in ("encoder", "decoder")}
         states = {"network": state.network}
         seen_by = x
         if (encoder := self.encoder) is not None:
             states["encoder"] = encoder.init_state(_shape(x))
-            seen_by = jax.eval_shape(lambda x: encoder(x, states["encoder"], key=some_key(fresh))[0], x)
+            seen_by = jax.eval_shape(lambda x: encoder(x, states["encoder"], key=some_key(keys.get("encoder")))[0], x)
         if self.decoder is not None:
             given = jax.eval_shape(lambda x: self.network(x, state.network, key=some_key(key))[0], seen_by)
             states["decoder"] = self.decoder.init_state(_shape(given))

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
-from snnx._errors import check_key, describe
+from snnx._errors import ShapeError, check_key, describe
 from snnx.cells import AbstractCell, State, Taps, cell_dtype, check_state
 from snnx.control._choose import as_environment
 from snnx.control._environment import Environment
@@ -118,23 +118,25 @@ def rollout(
     taps: Taps = tuple(wanted)
     key_reset, key_env, key_policy = jax.random.split(key, 3)
     fresh = _fresh(policy, world)
-    if state is None:
-        state = fresh(key_reset, jnp.zeros((), jnp.int32))
-    else:
-        check_state("rollout: state", state, jax.eval_shape(fresh, key_reset, jnp.zeros((), jnp.int32)))
-        state = _where(state.ended, fresh(key_reset, state.episode), state) if auto_reset else state
+    begin = start = fresh(key_reset, jnp.zeros((), jnp.int32))
+    if state is not None:
+        check_state("rollout: state", state, begin)
+        begin = eqx.tree_at(lambda s: s.episode, begin, state.episode)
+        start = _where(state.ended, begin, state) if auto_reset else state
 
     def step(carry: RolloutState, number: Array) -> tuple[RolloutState, PyTree]:
         if truncate is not None:
             cut = (number > 0) & (number % truncate == 0)
             carry = jax.tree.map(lambda x: jnp.where(cut, jax.lax.stop_gradient(x), x), carry)
         alive = ~carry.ended
-        observation = _zero_unless(alive, carry.observation)
+        # Behind the end a beginning is stepped instead, which counts for nothing: there the environment may not be defined,
+        # and 0 times the derivative of what is not is no number.
+        now = carry if auto_reset else _where(alive, carry, begin)
         key_now = jax.random.fold_in(key_policy, carry.episode)
-        action, neurons, seen = _act(policy, observation, carry.policy, key_now, taps)
+        action, neurons, seen = _act(policy, now.observation, now.policy, key_now, taps)
         key_step, key_again = jax.random.split(jax.random.fold_in(key_env, number))
-        # Behind the end the step counts for nothing, but its derivative may be infinite, and 0 times that is no number.
-        new = world.advance(*_constant_unless(alive, (carry.environment, action)), key_step)
+        new = world.advance(now.environment, action, key_step)
+        _check_observation(new.observation, now.observation)
         ends = alive & (new.terminated | new.truncated)
         episode = carry.episode + ends.astype(jnp.int32)
         after = RolloutState(_cast(new.observation, policy), new.state, neurons, ends, episode)
@@ -144,7 +146,7 @@ def rollout(
             after = _where(alive, after, carry)
         reward = jnp.where(alive, new.reward, 0.0)
         steps = Trajectory(
-            observation,
+            _zero_unless(alive, carry.observation),
             _zero_unless(alive, action),
             reward,
             alive & new.terminated,
@@ -154,13 +156,12 @@ def rollout(
         )
         return after, (reward, alive, steps if trajectory else None, _zero_unless(alive, seen))
 
-    start = state.episode
     body = jax.checkpoint(step, prevent_cse=False)
-    last, (rewards, alive, steps, seen) = jax.lax.scan(body, state, jnp.arange(length, dtype=jnp.int32))
+    last, (rewards, alive, steps, seen) = jax.lax.scan(body, start, jnp.arange(length, dtype=jnp.int32))
     return Rollout(
         jnp.sum(rewards),
         jnp.sum(alive, dtype=jnp.int32),
-        last.episode - start,
+        last.episode - start.episode,
         last,
         steps,
         {path: _reduce(wanted[path], trace, alive) for path, trace in seen.items()},
@@ -211,9 +212,14 @@ def _zero_unless(condition: Bool[Array, ""], tree: PyTree) -> PyTree:
     return jax.tree.map(lambda x: jnp.where(condition, x, jnp.zeros_like(x)), tree)
 
 
-def _constant_unless(condition: Bool[Array, ""], tree: PyTree) -> PyTree:
-    """The same numbers, through which no gradient flows unless the condition holds."""
-    return jax.tree.map(lambda x: jnp.where(condition, x, jax.lax.stop_gradient(x)), tree)
+def _check_observation(new: PyTree, first: PyTree) -> None:
+    """Refuse an observation of another kind than the first."""
+    kinds = [jax.tree.map(lambda x: x.shape, tree) for tree in (new, first)]
+    if kinds[0] != kinds[1]:
+        raise ShapeError(
+            f"rollout: step of the environment gives an observation of shape {kinds[0]}, but reset one of {kinds[1]}; expected"
+            " the same at every step."
+        )
 
 
 def _check(policy: Any, length: Any, truncate: Any, env_states: bool, trajectory: bool) -> None:

@@ -92,6 +92,6 @@ def _draw_members(ax: "Axes", epochs: list[int], values: np.ndarray, text: str, 
 def _finish(ax: "Axes", numbers: list[int], unit: str) -> None:
     ax.set_xlabel(unit)
     ax.set_xlim(numbers[0] - 0.5, numbers[-1] + 0.5)
-    ax.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+    ax.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)  # pyright: ignore[reportCallIssue]
     ax.grid(alpha=0.3)
     ax.legend(frameon=False, fontsize="small" if unit == "generation" else None)
