@@ -131,12 +131,14 @@ def rollout(
         alive = ~carry.ended
         # Behind the end a beginning is stepped instead, which counts for nothing: there the environment may not be defined,
         # and 0 times the derivative of what is not is no number.
-        now = carry if auto_reset else _where(alive, carry, begin)
+        now = (carry.observation, carry.environment)
+        if not auto_reset:
+            now = _where(alive, now, (begin.observation, begin.environment))
         key_now = jax.random.fold_in(key_policy, carry.episode)
-        action, neurons, seen = _act(policy, now.observation, now.policy, key_now, taps)
+        action, neurons, seen = _act(policy, now[0], carry.policy, key_now, taps)
         key_step, key_again = jax.random.split(jax.random.fold_in(key_env, number))
-        new = world.advance(now.environment, action, key_step)
-        _check_observation(new.observation, now.observation)
+        new = world.advance(now[1], action, key_step)
+        _check_observation(new.observation, now[0])
         ends = alive & (new.terminated | new.truncated)
         episode = carry.episode + ends.astype(jnp.int32)
         after = RolloutState(_cast(new.observation, policy), new.state, neurons, ends, episode)
