@@ -1,19 +1,19 @@
 """Evolution of spiking networks: a pole on a cart, handwritten digits, and what it adds to a trained network.
 
-    python benchmarks/evolution.py --task cartpole [--only SNES] [--seeds 3]
-    python benchmarks/evolution.py --task digits
-    python benchmarks/evolution.py --task refine
+    python -m benchmarks.evolution --task cartpole [--only SNES] [--seeds 3]
+    python -m benchmarks.evolution --task digits
+    python -m benchmarks.evolution --task refine
 
-`cartpole`: CartPole-v1 of Gymnax, a policy 4-32-2 of LIF neurons with 4 ticks for each step of the environment. Every candidate has
-the same 16 episodes of 500 steps in a generation, and so has the mean of the strategy's distribution, whose mean return is to
-reach 500. A run is a process of its own; its seconds are those from the call of `evolve` to its end, compiling included. What was
-found is tried in 100 other episodes.
+`cartpole`: CartPole-v1 of Gymnax, a policy 4-32-2 of LIF neurons with 4 ticks for each step of the environment. In a generation
+every candidate has the same 16 episodes of 500 steps, and so has the mean of the strategy's distribution (of a `SimpleGA` the
+best of its population), whose average return is to reach 500. A run is a process of its own; its seconds are those from the call
+of `evolve` to its end, compiling included. What was found is tried in 100 other episodes.
 
 `digits`: 64-32-10 on the handwritten digits that come with snnx, by evolution alone: no gradient is taken anywhere.
 
-`refine`: the same network by gradient first, then by evolution from there; also after a few epochs only, with weights rounded to few
-levels, and with most weights removed; beside it, as many further steps of Adam on the same objective (straight through the rounding).
-The forward pass has hard spikes in both. The model is chosen by validation loss, that before evolution among them.
+`refine`: the same network by gradient first, then by evolution from there; also after a few epochs only, with weights rounded to
+few levels, and with most weights removed. Beside it as many further steps of Adam on the same objective, straight through the
+rounding. Spikes are hard in all forward passes. The lowest validation loss chooses the model, that before evolution among them.
 
 No test example, and none of the 100 episodes, has a say in any choice.
 """
@@ -180,7 +180,7 @@ def digits(names: list[str], seeds: int) -> None:
 
 
 def rounded(params, bits: int):
-    """Weights and biases at so many levels between their extremes, array by array; a gradient goes through as if they were not."""
+    """Weights and biases at so many levels, array by array; a gradient goes straight through."""
 
     def one(leaf):
         scale = jnp.max(jnp.abs(leaf)) / (2 ** (bits - 1) - 1)

@@ -304,10 +304,10 @@ def other_shape(params, key):
     ("settings", "message"),
     [
         ({"key": jax.random.key(6)}, "resume was made with another key; pass the key of that run"),
-        ({"strategy": TinyES(8, START)}, "was made with population=6, but this call has population=8"),
+        ({"strategy": TinyES(8, START)}, "was made with strategy=TinyES of 6, but this call has strategy=TinyES of 8"),
         (
             {"strategy": optax.sgd(0.1)},
-            "made with strategy=TinyES, but this call has strategy=Gradient|another strategy",
+            "made with strategy=TinyES of 6, but this call has strategy=Gradient",
         ),
         ({"goal": "maximize", "fitness": hill}, "was made with goal=minimize, but this call has goal=maximize; pass"),
         (
@@ -461,7 +461,7 @@ class Bursting(TinyES):
 
 
 def test_a_strategy_whose_candidates_are_no_numbers_raises(one_by_one):
-    message = "evolve: a step of Bursting is not finite in generation 3. Try smaller steps"
+    message = "evolve: a step of Bursting of 6 is not finite in generation 3. Try smaller steps"
     with pytest.raises(NonFiniteError, match=re.escape(message)) as error:
         run(Bursting(MEMBERS, START))
     expected = numpy_es(STRATEGY, numpy_bowl, START, 2, KEY)[-1]["after"][0]

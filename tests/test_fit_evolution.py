@@ -137,9 +137,13 @@ def test_a_run_goes_on_bit_for_bit(tmp_path):
 def test_a_run_with_another_solver_is_not_gone_on_with(tmp_path):
     path = tmp_path / "run.npz"
     result = evolve(callbacks=[Checkpoint(path)])
-    with pytest.raises(CheckpointError, match="fit: resume was made with another optimizer; pass that one"):
+    with pytest.raises(
+        CheckpointError, match="fit: resume was made with solver=TinyES of 12, but this call has solver=Gradient"
+    ):
         evolve(optimizer=optax.adam(1e-2), resume=path, epochs=2)
-    with pytest.raises(CheckpointError, match="fit: resume was made with another optimizer; pass that one"):
+    with pytest.raises(
+        CheckpointError, match="fit: resume was made with solver=TinyES of 12, but this call has solver=Gradient"
+    ):
         evolve(optimizer=TinyES(8, PARAMS), resume=path, epochs=2)
     with pytest.raises(ValueError, match="another model, optimizer or validation; pass the same"):
         evolve(optimizer=optax.adam(1e-2), resume=result, epochs=2)

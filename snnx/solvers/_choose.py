@@ -14,7 +14,7 @@ def as_solver(where: str, name: str, given: Any) -> AbstractSolver:
         return given
     if isinstance(given, optax.GradientTransformation):
         return Gradient(given)
-    if is_strategy(given):
+    if is_strategy(given) and not isinstance(given, type):
         return Evolution(given)
     hint = "e.g. optax.adam(1e-3)"
     if isinstance(given, optax.MultiSteps):

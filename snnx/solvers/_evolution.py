@@ -60,18 +60,25 @@ class Evolution(AbstractSolver):
     memory: int = eqx.field(static=True)
 
     def __init__(self, strategy: Any, settings: PyTree = None, *, spread: float = 0.1, memory: int = 2**30):
-        if isinstance(strategy, type) or not is_strategy(strategy):
+        if isinstance(strategy, type) or not (is_strategy(strategy) and hasattr(strategy, "population_size")):
             raise TypeError(
-                f"Evolution: strategy is {describe(strategy)}; expected an object with init, ask, tell and"
-                " default_params, e.g. evosax.algorithms.SNES(population_size=64, solution=params)."
+                f"Evolution: strategy is {describe(strategy)}; expected an object with init, ask, tell,"
+                " default_params and population_size, e.g. evosax.algorithms.SNES(population_size=64, solution=params)."
             )
         self.strategy, self.spread, self.memory = strategy, spread, memory
         # Here and not within a program: some of evosax's defaults are worked out on the host.
         self.settings = strategy.default_params if settings is None else settings
 
     def __check_init__(self):
-        if not (isinstance(self.spread, (int, float)) and math.isfinite(self.spread) and self.spread > 0):
-            raise ValueError(f"Evolution: spread is {self.spread!r}, expected a number > 0.")
+        for name in ("spread", "memory"):
+            given = getattr(self, name)
+            known = isinstance(given, (int, float)) and not isinstance(given, bool)
+            if not (known and math.isfinite(given) and given > 0):
+                raise ValueError(f"Evolution: {name} is {given!r}, expected a number > 0.")
+
+    @property
+    def name(self) -> str:
+        return f"{type(self.strategy).__name__} of {self.population_size}"
 
     @property
     def population_size(self) -> int:
@@ -96,7 +103,7 @@ class Evolution(AbstractSolver):
             first = strategy.get_population(state.strategy)
             population = _where(state.started, population, first)
         with_center = jax.tree.map(
-            lambda all, one: jnp.concatenate([all, one[None].astype(all.dtype)]), population, params
+            lambda all, one: jnp.concatenate([all.astype(one.dtype), one[None]]), population, params
         )
         values, aux = objective.values(with_center)
         told, candidates = _judge(values[:-1], population)
@@ -127,7 +134,7 @@ class Evolution(AbstractSolver):
 
     def _around(self, leaf: Array, key: Key[Array, ""]) -> Array:
         noise = self.spread * jax.random.normal(key, (self.population_size, *leaf.shape), leaf.dtype)
-        return leaf + noise.at[0].set(0.0)
+        return leaf[None] + noise.at[0].set(0.0)
 
     def _center(self, state: PyTree) -> PyTree:
         return (self.strategy.get_mean if _kind(self.strategy) == "mean" else self.strategy.get_best_solution)(state)
@@ -154,7 +161,7 @@ class Evolution(AbstractSolver):
         needed = sum(math.prod(leaf.shape) * jnp.dtype(leaf.dtype).itemsize for leaf in jax.tree.leaves(like))
         if needed > self.memory:
             size = sum(leaf.size for leaf in jax.tree.leaves(params))
-            square = any(math.prod(leaf.shape) >= size**2 for leaf in jax.tree.leaves(like))
+            square = any(leaf.shape[-2:] == (size, size) for leaf in jax.tree.leaves(like))
             instead = f"take {SMALLER}" if square else "take a smaller population"
             raise MemoryError(
                 f"Evolution: the state of {type(self.strategy).__name__} with {size} parameters takes {needed:,} bytes"

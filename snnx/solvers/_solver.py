@@ -10,6 +10,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
+from snnx._default import default
+
 
 class Objective(NamedTuple):
     """What a solver makes smaller, and the two ways to look at it.
@@ -62,6 +64,12 @@ class AbstractSolver(eqx.Module):
     The parameters that are searched for stand beside the solver's own state rather than inside it, so that a checkpoint
     holds them once and anything else can look at them.
     """
+
+    @property
+    @default
+    def name(self) -> str:
+        """What a checkpoint says of it."""
+        return type(self).__name__
 
     @abc.abstractmethod
     def init(self, params: PyTree, *, key: Key[Array, ""]) -> PyTree:

@@ -7,7 +7,9 @@ from typing import Any, Literal, TypeAlias
 
 import equinox as eqx
 import jax
+import jax.extend
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Key, PyTree
 
 from snnx._errors import CheckpointError, ShapeError, check_key, describe
@@ -17,10 +19,10 @@ from snnx.solvers import AbstractSolver, Evolution, as_solver
 from snnx.train._callbacks import AbstractCallback, check_callbacks
 from snnx.train._checkpoint import load_checkpoint, read_meta
 from snnx.train._devices import Devices, mesh_of, spread
-from snnx.train._generation_program import FIGURES, PATIENCE, RUNNING, TARGET, Fixed, Plan, recorded
+from snnx.train._generation_program import FIGURES, PATIENCE, RUNNING, TARGET, Fixed, Plan
 from snnx.train._generations import Generations, moving_of
 from snnx.train._progress import Progress, duration, sentence
-from snnx.train._state import EvolveState, copied
+from snnx.train._state import EvolveState, alike, copied
 
 Goal: TypeAlias = Literal["maximize", "minimize"]
 SIGNS = {"maximize": -1.0, "minimize": 1.0}
@@ -129,12 +131,11 @@ def evolve(
     _check_numbers(generations, goal, target, patience, at_once)
     _check_fitness(fitness, params, key)
     sign = SIGNS[goal]
-    population = solver.population_size if isinstance(solver, Evolution) else 1
+    population = solver.population_size if isinstance(solver, Evolution) else 0
     settings = {
         "generations": generations,
         "goal": goal,
-        "strategy": type(solver.strategy).__name__ if isinstance(solver, Evolution) else type(solver).__name__,
-        "population": population,
+        "strategy": solver.name,
         "target": target,
         "patience": patience,
     }
@@ -199,7 +200,8 @@ def _initial_state(
         return fresh, []
     if isinstance(resume, EvolveResult):
         before, state, history = resume.settings, resume.state, list(resume.history)
-        if jax.tree.structure(state) != jax.tree.structure(fresh):
+        _agree(before, settings)
+        if not alike(state, fresh):
             raise CheckpointError("evolve: resume is the result of another strategy or other params; pass the same.")
     else:
         meta = read_meta(resume)
@@ -220,7 +222,7 @@ def _initial_state(
 
 
 def _agree(before: dict[str, Any], settings: dict[str, Any]) -> None:
-    for name in ("goal", "strategy", "population"):
+    for name in ("goal", "strategy"):
         if before.get(name) != settings[name]:
             raise CheckpointError(
                 f"evolve: resume was made with {name}={before.get(name)}, but this call has {name}={settings[name]}; pass"
@@ -251,7 +253,21 @@ def _in_words(outcome: int, state: EvolveState, settings: dict[str, Any]) -> str
 def _closed(fitness: Static, structure: Any, shapes: tuple) -> PyTree:
     """Fitness as a PyTree: the arrays that it closes over are leaves of it, so that they are no constants of the program."""
     params, key = jax.tree.unflatten(structure, shapes)
-    return eqx.filter_closure_convert(fitness.value, params, key)
+    closed = jax.make_jaxpr(fitness.value)(params, key)
+    consts = [const if isinstance(const, jax.Array) else jnp.asarray(const) for const in closed.consts]
+    return _Closed(consts, closed.jaxpr)
+
+
+class _Closed(eqx.Module):
+    """A function of parameters and a key, as what JAX has traced of it. (Equinox's own closure conversion refuses to be
+    called on another device than the one that it was traced for.)"""
+
+    consts: list[Array]
+    jaxpr: Any = eqx.field(static=True)
+
+    def __call__(self, params: PyTree, key: Array) -> Array:
+        program = jax.extend.core.jaxpr_as_fun(jax.extend.core.ClosedJaxpr(self.jaxpr, self.consts))
+        return program(*jax.tree.leaves((params, key)))[0]
 
 
 def _like(tree: PyTree) -> tuple[Any, tuple]:
@@ -275,17 +291,21 @@ def _check_record(record: Any, state: PyTree) -> tuple[str, ...]:
     """The names of what is recorded besides."""
     if record is None:
         return ()
-    found = jax.eval_shape(functools.partial(recorded, record), state)
+    if not callable(record):
+        raise TypeError(f"evolve: record is {describe(record)}; expected a function of the strategy's state.")
+    found = jax.eval_shape(lambda state: record(getattr(state, "strategy", state)), state)
+    if not isinstance(found, dict):
+        raise TypeError(f"evolve: record gives {describe(found)}; expected a dict of numbers.")
     for name, value in found.items():
         if name in (*FIGURES, "generation"):
             raise ValueError(f"evolve: record gives {name!r}, which the history has already; take another name.")
-        if value.shape != ():
+        if getattr(value, "shape", None) != ():
             raise ShapeError(f"evolve: record gives {name!r} as {describe(value)}; expected one number, e.g. its mean.")
     return tuple(found)
 
 
 def _check_numbers(generations: Any, goal: Any, target: Any, patience: Any, at_once: Any) -> None:
-    if goal not in SIGNS:
+    if not isinstance(goal, str) or goal not in SIGNS:
         raise ValueError(f"evolve: goal is {goal!r}, expected 'maximize' or 'minimize'.")
     for name, number in (("generations", generations), ("patience", patience), ("at_once", at_once)):
         optional = name != "generations"
@@ -294,5 +314,6 @@ def _check_numbers(generations: Any, goal: Any, target: Any, patience: Any, at_o
         if isinstance(number, bool) or not isinstance(number, int) or number < 1:
             expected = "a whole number >= 1" + (", or None" if optional else "")
             raise ValueError(f"evolve: {name} is {number!r}, expected {expected}.")
-    if target is not None and (isinstance(target, bool) or not isinstance(target, (int, float)) or math.isnan(target)):
+    known = isinstance(target, (int, float, np.floating)) and not isinstance(target, bool)
+    if target is not None and not (known and not math.isnan(target)):
         raise ValueError(f"evolve: target is {target!r}, expected a number, or None.")

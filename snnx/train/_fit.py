@@ -29,7 +29,7 @@ from snnx.train._epochs import Epochs
 from snnx.train._evaluate import Evaluation, score
 from snnx.train._program import SOLVER, Fixed, Moving, Plan, Schedule
 from snnx.train._progress import Progress, duration, sentence
-from snnx.train._state import Totals, TrainState, copied
+from snnx.train._state import Totals, TrainState, alike, copied
 
 
 class FitResult(eqx.Module):
@@ -139,6 +139,7 @@ def fit(
         "augment": " ".join(repr(list(augment)).split()),
         "loss": " ".join(repr(loss).split()),
         "truncate": truncate,
+        "solver": solver.name,
     }
     state, history = _initial_state(model, solver, trainable, key, validation, resume, settings)
     params, rest, static = _partition(state.model, trainable, solver)
@@ -251,7 +252,7 @@ def _initial_state(
         return fresh, []
     if isinstance(resume, FitResult):
         state, history = resume.state, list(resume.history)
-        if jax.tree.structure(state) != jax.tree.structure(fresh):
+        if not alike(state, fresh):
             raise ValueError("fit: resume is the result of another model, optimizer or validation; pass the same.")
         _check_settings(resume.settings, settings)
     else:
@@ -269,7 +270,7 @@ def _initial_state(
 
 
 def _check_settings(before: dict[str, Any], settings: dict[str, Any]) -> None:
-    for name in ("batch_size", "examples", "validation", "data", "loss", "augment", "truncate"):
+    for name in ("batch_size", "examples", "validation", "data", "loss", "augment", "truncate", "solver"):
         if name in before and before[name] != settings[name]:
             raise CheckpointError(
                 f"fit: resume was made with {name}={before[name]}, but this call has {name}={settings[name]}; pass the"

@@ -28,7 +28,7 @@ from snnx.train._ensemble_epochs import EnsembleEpochs
 from snnx.train._ensemble_program import EnsemblePlan, Members, solver_of
 from snnx.train._program import SOLVER, Fixed, Moving, Plan, Schedule
 from snnx.train._progress import Progress, duration
-from snnx.train._state import EnsembleState, Totals, TrainState, copied
+from snnx.train._state import EnsembleState, Totals, TrainState, alike, copied
 
 
 class EnsembleResult(eqx.Module):
@@ -221,20 +221,24 @@ def _resumed(resume: Any, fresh: EnsembleState, settings: dict[str, Any]) -> tup
     if resume is None:
         return fresh, []
     if isinstance(resume, EnsembleResult):
-        before, state, history = resume.settings, resume.state, list(resume.history)
+        meta = {"settings": resume.settings, "history": resume.history}
     else:
         meta = read_meta(resume)
-        before, history = meta.get("settings", {}), list(meta["history"])
-        state = load_checkpoint(resume, fresh)
+    before = meta.get("settings", {})
     for name in ("members", "batch_size", "examples", "validation", "data", "loss", "truncate"):
         if before.get(name) != settings[name]:
             raise CheckpointError(
                 f"fit_ensemble: resume was made with {name}={before.get(name)}, but this call has {name}={settings[name]};"
                 " pass the arguments of that run."
             )
+    state = resume.state if isinstance(resume, EnsembleResult) else load_checkpoint(resume, fresh)
+    if not alike(state, fresh):
+        raise CheckpointError(
+            "fit_ensemble: resume is the result of other models, optimizer or validation; pass the same."
+        )
     if not jnp.array_equal(jax.random.key_data(state.train.key), jax.random.key_data(fresh.train.key)):
         raise CheckpointError("fit_ensemble: resume was made with another key; pass the key of that run.")
-    return state, history
+    return state, list(meta["history"])
 
 
 def _check_sweep(sweep: PyTree, optimizer: Any, count: int) -> None:

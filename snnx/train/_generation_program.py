@@ -104,15 +104,16 @@ def _costs(plan: Plan, cost: Callable[[PyTree], Array], population: PyTree) -> F
 def _after(plan: Plan, moving: Moving, found: Step, first: Int[Array, ""]) -> Moving:
     """The run after a generation: moved, unless there was nothing to go by or the target was reached before."""
     of = found.candidates
-    nothing = (of.failed >= plan.population) & (plan.population > 1) & of.sound
-    reached = jnp.array(False) if plan.target is None else found.value <= plan.sign * plan.target
+    nothing = (of.failed >= plan.population) & (plan.population > 0) & of.sound
+    own = jnp.where(jnp.isfinite(found.value), found.value, jnp.inf)
+    reached = jnp.array(False) if plan.target is None else jnp.isfinite(own) & (own <= plan.sign * plan.target)
     moves = found.finite & ~reached
     params, solver = jax.tree.map(
         lambda n, o: jnp.where(moves, n, o), (found.params, found.state), (moving.params, moving.solver)
     )
-    lower = found.value < moving.lowest
+    lower = own < moving.lowest
     lowest_at = jnp.where(lower, moving.generation, moving.lowest_at)
-    best, best_cost = _best(moving, found.value, of)
+    best, best_cost = _best(moving, own, of)
     stale = jnp.array(False) if plan.patience is None else moving.generation - lowest_at >= plan.patience
     outcome = jnp.select(
         [reached, ~found.finite & ~nothing, stale], [jnp.asarray(o) for o in (TARGET, BROKEN, PATIENCE)], RUNNING
@@ -133,7 +134,7 @@ def _after(plan: Plan, moving: Moving, found: Step, first: Int[Array, ""]) -> Mo
         moving.generation + 1,
         best,
         best_cost,
-        jnp.where(lower, found.value, moving.lowest),
+        jnp.where(lower, own, moving.lowest),
         lowest_at,
         figures,
         outcome,

@@ -46,7 +46,7 @@ class Generations:
     def run(self, bar: Progress) -> None:
         """All generations that are left, or those until an end."""
         size, total = 1, self.settings["generations"]
-        ended = int(self.moving.outcome) != RUNNING
+        ended = self._ended()
         while self.generation < total and not ended:
             begin = time.perf_counter()
             first = self.generation
@@ -54,12 +54,14 @@ class Generations:
             self._read(first)
             seconds = max((time.perf_counter() - begin) / (self.generation - first), 1e-7)
             size = max(1, min(ROOM, int(SEGMENT_SECONDS / seconds)))
-            ended = int(self.moving.outcome) != RUNNING or any(
-                callback.stop(self._seen()) for callback in self.callbacks
-            )
             self._check_finite()
-            bar.update(self.generation, 0, self.history[-1], last=ended)
             self.tell("after_epoch")
+            ended = self._ended()
+            bar.update(self.generation, 0, self.history[-1], last=ended)
+
+    def _ended(self) -> bool:
+        """Whether the program has come to its end, or a callback wants to."""
+        return int(self.moving.outcome) != RUNNING or any(callback.stop(self._seen()) for callback in self.callbacks)
 
     def snapshot(self) -> EvolveState:
         """The state as it is now, in arrays of its own."""
@@ -94,7 +96,8 @@ class Generations:
         for place in range(self.generation - first):
             record = {name: row[place].item() for name, row in figures.items()}
             record["failed"] = int(record["failed"])
-            self.history.append({"generation": first + place + 1, **record})
+            names = (*FIGURES, *(name for name in record if name not in FIGURES))
+            self.history.append({"generation": first + place + 1} | {name: record[name] for name in names})
 
     def _check_finite(self) -> None:
         last = self.history[-1]
@@ -102,11 +105,11 @@ class Generations:
         if int(self.moving.outcome) == BROKEN:
             hint = (
                 "Try smaller steps, e.g. a smaller standard deviation in Evolution(strategy, settings), or another strategy"
-                if self.plan.population > 1
+                if self.plan.population > 0
                 else "Try a smaller learning rate, optax.clip_by_global_norm, or rollout(..., truncate=...)"
             )
             self._raise(f"evolve: a step of {self.settings['strategy']} is not finite {where}. {hint}.")
-        if self.generation == 1 and last["failed"] >= self.plan.population:
+        if self.generation == 1 and 0 < self.plan.population <= last["failed"]:
             self._raise(
                 f"evolve: no candidate has a finite fitness {where} ({self.plan.population} of them); find out what"
                 " fitness(params, key) gives."
