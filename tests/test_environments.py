@@ -720,3 +720,33 @@ def test_what_a_network_of_brax_refuses(brax, monkeypatch):
         snnx.MissingExtraError, match=r"as_brax_policy needs the package 'brax'.* pip install 'snnx\[brax\]'"
     ):
         as_brax_policy(make_model(), 2)
+
+
+@pytest.mark.parametrize("zero", [0, jnp.zeros((), int)])
+def test_a_state_of_whole_numbers_does_not_become_one_of_floats(zero):
+    env = Environment(lambda key: (jnp.zeros(1), zero), lambda s, a, key: (jnp.zeros(1), s + 0.5, 1.0, False))
+    with pytest.raises(snnx.ShapeError, match=r"state as float32\[\], but it was given int32.*0.0 is a float"):
+        env.advance(env.start(jax.random.key(0))[1], jnp.zeros(1), jax.random.key(1))
+    none = Environment(lambda key: (jnp.zeros(1), 0.0), lambda s, a, key: (jnp.zeros(1), s, 1.0, None))
+    with pytest.raises(TypeError, match="step gives done as None; expected one number"):
+        none.advance(none.start(jax.random.key(0))[1], jnp.zeros(1), jax.random.key(1))
+
+
+def test_names_that_do_not_exist_are_said_with_the_nearest():
+    with pytest.raises(ValueError, match="from_brax: there is no environment 'fasst'. Did you mean 'fast'"):
+        snnx.control.from_brax("fasst")
+    gymnax = pytest.importorskip("gymnax")
+    with pytest.raises(ValueError, match="Did you mean 'CartPole-v1'"):
+        snnx.control.from_gymnax("Cartpole-v1")
+    with pytest.raises(TypeError, match="from_gymnax: env is type"):
+        snnx.control.from_gymnax(gymnax.environments.CartPole)
+
+
+def test_several_observations_by_name_need_a_choice():
+    env = Environment(
+        lambda key: ({"state": jnp.zeros(1), "camera": jnp.zeros(3)}, 0.0),
+        lambda s, a, key: ({"state": jnp.zeros(1), "camera": jnp.zeros(3)}, s, 1.0, False),
+    )
+    policy = snnx.Policy(snnx.Sequential([jnp.negative]))
+    with pytest.raises(snnx.ShapeError, match=r"by name \(.*camera.*\), but the policy has one input; .*observe="):
+        snnx.rollout(policy, env, length=2, key=jax.random.key(0))

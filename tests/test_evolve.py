@@ -582,8 +582,8 @@ def test_a_goal_has_to_be_said():
         (lambda p, key: bowl(p, key)[None], ShapeError, "fitness gives float32[1]; expected one float"),
         (
             lambda p, key: jnp.int32(1),
-            ShapeError,
-            "fitness gives int32[]; expected one float: cast it with .astype(float)",
+            snnx.DtypeError,
+            "fitness gives int32[]; expected one float: jnp.asarray(value, float)",
         ),
         (lambda p, key: (bowl(p, key), 1.0), TypeError, "fitness gives tuple"),
         (lambda p, key: None, TypeError, "fitness gives NoneType None; expected one float"),
@@ -641,3 +641,32 @@ def test_two_devices():
     assert done.returncode == 0, done.stdout[-6000:]
     assert " passed" in done.stdout
     assert "skipped" not in done.stdout
+
+
+def test_a_fitness_without_a_gradient_is_said_to_an_optimizer():
+    with pytest.warns(UserWarning, match="the first step of the optimiser has not moved the parameters"):
+        run(optax.adam(0.1), lambda params, key: jnp.sum(params > 0) * 1.0)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (
+            lambda: run(params=jnp.array([1.0, jnp.nan, 0.0])),
+            ValueError,
+            "evolve: params holds values that are not fin",
+        ),
+        (lambda: run(optax.sgd(0.1), lambda params: 1.0), TypeError, r"evolve: fitness takes \(params\); expected two"),
+        (
+            lambda: run(optax.sgd(0.1), lambda params, key: 1),
+            snnx.DtypeError,
+            "fitness gives int32.*expected one float",
+        ),
+        (lambda: run(resume=3), TypeError, "evolve: resume is int 3; expected the path of a checkpoint"),
+        (lambda: run(snnx.Evolution), TypeError, r"an object: Evolution\(...\)"),
+        (lambda: snnx.Evolution(STRATEGY, {"none": 1.0}), TypeError, r"settings is dict .*default_params.replace"),
+    ],
+)
+def test_what_a_newcomer_gets_wrong_is_said(call, error, message):
+    with pytest.raises(error, match=message):
+        call()

@@ -160,3 +160,20 @@ def test_what_is_wrong_is_said(call, error, message):
 def test_data_that_do_not_fit_are_refused():
     with pytest.raises(ShapeError, match="fit_ensemble, validation"):
         fit_ensemble(validation=dataclasses.replace(data(1), classes=("a", "b", "c", "d")))
+
+
+def test_it_stops_early_when_no_member_gets_better():
+    settings = {"epochs": 30, "sweep": jnp.array([1e-5, 0.5, 1.0]), "validation": data(1)}
+    result = fit_ensemble(callbacks=[snnx.EarlyStopping(2)], **settings)
+    epochs = len(result.history)
+    losses = np.asarray([record["validation_loss"] for record in result.history])
+    best = losses.argmin(axis=0) + 1
+    assert list(best) == list(result.best_epoch) == result.history[-1]["best_epoch"]
+    assert epochs == 30 or epochs - best.max() == 2
+
+
+def test_a_run_with_another_sweep_is_not_gone_on_with():
+    with pytest.raises(CheckpointError, match="resume was made with sweep="):
+        fit_ensemble(sweep=2 * RATES, epochs=4, resume=fit_ensemble(epochs=1))
+    with pytest.raises(TypeError, match="fit_ensemble: resume is int 3; expected the path of a checkpoint"):
+        fit_ensemble(resume=3)

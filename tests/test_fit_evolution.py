@@ -142,7 +142,7 @@ def test_a_run_with_another_solver_is_not_gone_on_with(tmp_path):
     ):
         evolve(optimizer=optax.adam(1e-2), resume=path, epochs=2)
     with pytest.raises(
-        CheckpointError, match="fit: resume was made with solver=TinyES of 12, but this call has solver=Gradient"
+        CheckpointError, match="fit: resume was made with solver=TinyES of 12, but this call has solver=TinyES of 8"
     ):
         evolve(optimizer=TinyES(8, PARAMS), resume=path, epochs=2)
     with pytest.raises(ValueError, match="another model, optimizer or validation; pass the same"):

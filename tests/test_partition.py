@@ -325,7 +325,7 @@ def test_keys_are_a_row_of_keys(keys):
 @pytest.mark.parametrize("more", [jnp.ones(3), {"a": jnp.ones(2), "b": [jnp.ones((3, 2))]}, jnp.ones(())])
 def test_arrays_have_one_entry_a_key(more):
     with pytest.raises(
-        ShapeError, match=r"init_ensemble: there are 2 keys, but an array is float32\[.*\]; expected one"
+        ShapeError, match=r"init_ensemble: there are 2 keys, but more has float32\[.*\]; expected arrays"
     ):
         snnx.init_ensemble(lambda key, more: make(key), jax.random.split(jax.random.key(0), 2), more)
 
@@ -349,3 +349,25 @@ def test_what_is_no_ensemble_has_no_members():
     for index in (2, -3):
         with pytest.raises(IndexError, match=f"member: index is {index}, but there are 2 models"):
             snnx.member(models, index)
+
+
+def test_two_parts_with_the_same_leaf_are_no_parts_of_one_model():
+    params, rest = snnx.partition(snnx.LIF(tau=jnp.array(3.0)))
+    for wrong in ((params, params), (params, snnx.combine(params, rest))):
+        with pytest.raises(ValueError, match="params and rest are not the parts of one model"):
+            snnx.combine(*wrong)
+    with pytest.raises(TypeError, match="partition: trainable is bool True; expected a function"):
+        snnx.partition(params, True)
+
+
+def test_what_differs_between_members_comes_as_arrays():
+    keys = jax.random.split(jax.random.key(0), 4)
+    for wrong in ([0.5, 1.0, 1.5, 2.0], 1.0):
+        with pytest.raises(snnx.ShapeError, match=r"more has float .*; expected arrays of one entry a key, \[4, ...\]"):
+            snnx.init_ensemble(lambda key, x: snnx.LIF(threshold=snnx.Frozen(x)), keys, wrong)
+    models = snnx.init_ensemble(
+        lambda key, x: snnx.LIF(threshold=snnx.Frozen(x)), keys, np.arange(1.0, 5.0, dtype="f4")
+    )
+    assert snnx.value(snnx.member(models, 2).threshold) == 3.0
+    with pytest.raises(TypeError, match="member: index is float 1.0; expected a whole number"):
+        snnx.member(models, 1.0)

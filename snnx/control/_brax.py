@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
-from snnx._errors import ShapeError, describe, missing_extra
+from snnx._errors import ShapeError, describe, missing_extra, unknown_name
 from snnx.control._environment import Environment
 
 
@@ -27,18 +27,21 @@ def from_brax(env: Any, *, observe: Callable[[PyTree], PyTree] | None = None, **
     **Arguments:** `env`: a name of Brax's, or an environment; `observe`: as in `Environment`, of dicts of observations the
     part to act on; `options`: of `brax.envs.get_environment`, with a name.
 
-    **Raises:** `TypeError` for what is no such environment; `MissingExtraError` for a name without Brax; at a rollout
-    `ShapeError` for an action of another size than `env.action_size`.
+    **Raises:** `TypeError` for what is no such environment; `ValueError` for an unknown name; `MissingExtraError` for a name
+    without Brax; at a rollout `ShapeError` for an action of another size than `env.action_size`.
     """
     if isinstance(env, str):
         try:
             import brax.envs  # pyright: ignore[reportMissingImports]
         except ImportError as error:
             missing_extra("from_brax", "brax", "brax", error)
+        known = brax.envs._envs
+        if env not in known:
+            raise ValueError(unknown_name("from_brax", "environment", env, known))
         env = brax.envs.get_environment(env, **options)
     elif options:
         raise TypeError(f"from_brax: {', '.join(options)} go with a name; this environment is made already.")
-    if not is_brax(env):
+    if isinstance(env, type) or not is_brax(env):
         raise TypeError(
             f"from_brax: env is {describe(env)}; expected an environment of Brax or MuJoCo Playground, with reset(key) and"
             " step(state, action)."

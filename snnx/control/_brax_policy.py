@@ -53,7 +53,8 @@ def as_brax_policy(
     policy = Policy(eqx.nn.inference_mode(model), ticks=ticks)
     warnings.warn(
         "as_brax_policy: the neurons start anew at every step of the environment, for Brax's networks keep no state;"
-        " snnx.rollout keeps it.",
+        " snnx.rollout keeps it. Brax 0.14.2's own trainers need jax.device_put_replicated, which JAX has no more since"
+        " 0.10.",
         stacklevel=2,
     )
     params, rest = partition(policy)

@@ -121,16 +121,22 @@ def _like(what: str, new: PyTree, old: PyTree) -> PyTree:
 
 def _cast(what: str, path: Any, new: Any, old: Array) -> Array:
     new = jnp.asarray(new)
-    if new.shape != old.shape or (new.dtype != old.dtype and not new.weak_type):
+    # A number of no dtype of its own takes that of the state, if both are whole or both are not.
+    fits = new.dtype == old.dtype or (new.weak_type and new.dtype.kind == old.dtype.kind)
+    if new.shape != old.shape or not fits:
         place = jax.tree_util.keystr(path)
+        whole = jnp.issubdtype(old.dtype, jnp.integer) and jnp.issubdtype(new.dtype, jnp.floating)
+        hint = " (a 0 in reset is a whole number, 0.0 is a float)" if whole else ""
         raise ShapeError(
             f"Environment: step gives {what}{place} as {describe(new)}, but it was given {describe(old)}; expected the same"
-            " shape and dtype at every step."
+            f" shape and dtype at every step{hint}."
         )
     return new.astype(old.dtype)
 
 
 def _number(what: str, value: Any) -> Array:
+    if value is None:
+        raise TypeError(f"Environment: step gives {what} as None; expected one number.")
     array = jnp.asarray(value)
     if array.shape != ():
         raise ShapeError(

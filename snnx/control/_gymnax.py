@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
-from snnx._errors import ShapeError, describe, missing_extra
+from snnx._errors import ShapeError, describe, missing_extra, unknown_name
 from snnx.control._environment import Environment
 
 _OWN_STEP = "gymnax.environments.environment"  # where Gymnax defines the step that resets by itself
@@ -29,18 +29,20 @@ def from_gymnax(env: Any, params: PyTree = None, *, observe: Callable[[PyTree], 
     - `params`: as it gives them second; `env.default_params` by default.
     - `observe`: as in `Environment`.
 
-    **Raises:** `TypeError` for what is no such environment; `MissingExtraError` for a name without Gymnax; at a rollout
-    `ShapeError` for an action that does not fit its action space: of discrete actions one whole number
-    (`Policy(..., action=jnp.argmax)`).
+    **Raises:** `TypeError` for what is no such environment; `ValueError` for an unknown name; `MissingExtraError` for a name
+    without Gymnax; at a rollout `ShapeError` for an action
+    that does not fit its action space: of discrete actions one whole number (`Policy(..., action=jnp.argmax)`).
     """
     if isinstance(env, str):
         try:
             import gymnax  # pyright: ignore[reportMissingImports]
         except ImportError as error:
             missing_extra("from_gymnax", "gymnax", "evo", error)
+        if env not in gymnax.registered_envs:
+            raise ValueError(unknown_name("from_gymnax", "environment", env, gymnax.registered_envs))
         env, default = gymnax.make(env)
         params = default if params is None else params
-    if not is_gymnax(env):
+    if isinstance(env, type) or not is_gymnax(env):
         raise TypeError(
             f"from_gymnax: env is {describe(env)}; expected an environment of Gymnax, with reset(key, params), step(key,"
             " state, action, params) and default_params."

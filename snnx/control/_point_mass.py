@@ -14,6 +14,8 @@ def point_mass(dimensions: int = 2, *, dt: float = 0.1, drag: float = 0.1) -> En
     $$ \dot{v} \leftarrow a - \gamma v, \quad v \leftarrow v + \Delta t\, \dot{v}, \quad x \leftarrow x + \Delta t\, v, \qquad
        r = -\lVert x \rVert^2 - 0.1 \lVert v \rVert^2 - 0.01 \lVert a \rVert^2 $$
 
+    in this order: $r$ is of the state after the step.
+
     It starts at rest, each coordinate of $x$ uniform in [-1, 1].
 
     **Arguments:** `dimensions`; `dt`: $\Delta t$; `drag`: $\gamma$.

@@ -33,7 +33,7 @@ class Policy(AbstractCell):
     policy = snnx.Policy(
         snnx.Sequential([eqx.nn.Linear(32, 16, key=k1), snnx.LIF()]),
         ticks=8,
-        encoder=snnx.control.PopulationEncoder(low, high, fields=8),
+        encoder=snnx.control.PopulationEncoder(low=(-2.4, -3.0, -0.2, -3.0), high=(2.4, 3.0, 0.2, 3.0), fields=8),
         decoder=snnx.control.PopulationVectorDecoder(jnp.linspace(-1.0, 1.0, 16)),
     )
     ```
@@ -48,8 +48,9 @@ class Policy(AbstractCell):
         the network's last output.
     - `action`: a function of that, e.g. `jnp.argmax` or `jnp.tanh`.
 
-    `record` of a rollout finds the parts as `"network"`, `"encoder"`, `"decoder"`, and what is in them, with an axis of
-    ticks: `record=["network.1"]` gives `[steps, ticks, *shape]`.
+    `record` of a rollout finds the parts as `"network"`, `"encoder"`, `"decoder"`, and what is in them, always with an axis
+    of ticks: `record=["network.1"]` gives `[steps, ticks, *shape]`. A raster of it is one over ticks:
+    `snnx.plot.raster(record["network.1"].reshape(steps * ticks, -1))`.
 
     A random encoder, or network in training mode, needs a key; every step of the environment has noise of its own.
 

@@ -1,4 +1,4 @@
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import equinox as eqx
@@ -10,6 +10,8 @@ from snnx._errors import ShapeError, check_key, describe
 from snnx.cells import AbstractCell, State, Taps, cell_dtype, check_state
 from snnx.control._choose import as_environment
 from snnx.control._environment import Environment
+from snnx.layers import Sequential
+from snnx.neurons import AbstractNeuron
 from snnx.simulation import Record, reductions_by_path
 
 
@@ -120,6 +122,8 @@ def rollout(
     fresh = _fresh(policy, world)
     begin = start = fresh(key_reset, jnp.zeros((), jnp.int32))
     if state is not None:
+        if isinstance(state, Rollout):
+            raise TypeError("rollout: state is a Rollout; pass its .state.")
         check_state("rollout: state", state, begin)
         begin = eqx.tree_at(lambda s: s.episode, begin, state.episode)
         start = _where(state.ended, begin, state) if auto_reset else state
@@ -175,6 +179,7 @@ def _fresh(policy: AbstractCell, world: Environment) -> Callable[[Array, Array],
 
     def start(key: Array, episode: Array) -> RolloutState:
         observation, environment = world.start(key)
+        _check_named(observation, policy)
         observation = _cast(observation, policy)
         neurons = policy.init_state(jax.tree.map(lambda x: x.shape, observation))
         return RolloutState(observation, environment, neurons, jnp.array(False), episode)
@@ -212,6 +217,17 @@ def _where(condition: Bool[Array, ""], new: PyTree, old: PyTree) -> PyTree:
 
 def _zero_unless(condition: Bool[Array, ""], tree: PyTree) -> PyTree:
     return jax.tree.map(lambda x: jnp.where(condition, x, jnp.zeros_like(x)), tree)
+
+
+def _check_named(observation: PyTree, policy: AbstractCell) -> None:
+    """Refuse several observations by name where the policy has one input."""
+    network = getattr(policy, "network", policy)
+    if isinstance(observation, Mapping) and isinstance(network, (Sequential, AbstractNeuron)):
+        names = list(observation)
+        raise ShapeError(
+            f"rollout: the environment observes several things by name ({', '.join(map(str, names))}), but the policy has one"
+            f" input; choose one: from_brax(env, observe=lambda seen: seen[{names[0]!r}])."
+        )
 
 
 def _check_observation(new: PyTree, first: PyTree) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Key, PyTree
 
 from snnx._errors import ShapeError, describe
@@ -39,12 +40,12 @@ def init_ensemble(make: Callable[..., PyTree], keys: Key[Array, "members"], *mor
             f"init_ensemble: keys is {describe(keys)}; expected a row of keys, one a model: jax.random.split(key, 32)."
         )
     for leaf in jax.tree.leaves(more):
-        if eqx.is_array(leaf) and leaf.shape[:1] != keys.shape:
+        if not eqx.is_array_like(leaf) or jnp.shape(leaf)[:1] != keys.shape:
             raise ShapeError(
-                f"init_ensemble: there are {keys.shape[0]} keys, but an array is {describe(leaf)}; expected one entry a"
-                f" key, [{keys.shape[0]}, ...]."
+                f"init_ensemble: there are {keys.shape[0]} keys, but more has {describe(leaf)}; expected arrays of one entry"
+                f" a key, [{keys.shape[0]}, ...]: jnp.array([...]). What all share goes into make itself."
             )
-    return eqx.filter_vmap(make)(keys, *more)
+    return eqx.filter_vmap(make)(keys, *jax.tree.map(jnp.asarray, more))
 
 
 def members(models: PyTree) -> int:
@@ -64,9 +65,11 @@ def members(models: PyTree) -> int:
 def member(models: PyTree, index: int) -> PyTree:
     """One model of a stack of them.
 
-    **Raises:** `ShapeError` if `models` is no stack; `IndexError` if there is no such member.
+    **Raises:** `ShapeError` if `models` is no stack; `TypeError` for no whole number; `IndexError` if there is no such member.
     """
     count = members(models)
+    if isinstance(index, bool) or not isinstance(index, (int, jax.Array, np.integer)):
+        raise TypeError(f"member: index is {describe(index)}; expected a whole number.")
     if isinstance(index, int) and not -count <= index < count:
         raise IndexError(f"member: index is {index}, but there are {count} models.")
     return jax.tree.map(lambda leaf: leaf[index] if eqx.is_array(leaf) else leaf, models)

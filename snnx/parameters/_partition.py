@@ -32,6 +32,11 @@ def partition(model: PyTree, trainable: Callable[[PyTree], PyTree] = trainable_b
     **Raises:** `ValueError` if there is nothing to train; `TypeError` if `trainable` marks something that is no array of
     floats.
     """
+    if not callable(trainable):
+        raise TypeError(
+            f"partition: trainable is {describe(trainable)}; expected a function from a model to a PyTree of bools, such as"
+            " snnx.trainable itself."
+        )
     params, rest = eqx.partition(model, trainable(model))
     check_params("partition", params)
     return params, rest
@@ -58,7 +63,9 @@ def combine(params: PyTree, rest: PyTree) -> PyTree:
     **Raises:** `ValueError` if the two are not parts of one model.
     """
     mine, other = (jax.tree.structure(part, is_leaf=lambda leaf: leaf is None) for part in (params, rest))
-    if mine != other:
+    leaves = [jax.tree.leaves(part, is_leaf=lambda leaf: leaf is None) for part in (params, rest)]
+    twice = any(a is not None and b is not None for a, b in zip(*leaves, strict=False))
+    if mine != other or twice:
         raise ValueError(
             "combine: params and rest are not the parts of one model; take both from one call of snnx.partition(model)."
         )
@@ -95,6 +102,7 @@ def unflatten(vector: Float[Array, "size"], like: _Model) -> _Model:
     **Raises:** `ShapeError` for a vector of another length, `DtypeError` for no floats.
     """
     check_float("unflatten", "vector", vector)
+    vector = jnp.asarray(vector)
     params, rest = partition(like)
     leaves, structure = jax.tree.flatten(params)
     size = sum(leaf.size for leaf in leaves)

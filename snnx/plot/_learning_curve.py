@@ -84,8 +84,10 @@ def _losses(history: Records, best_epoch: int | None, member: int | None) -> "Fi
 def _draw_members(ax: "Axes", epochs: list[int], values: np.ndarray, text: str, best: int | None) -> None:
     """A thin line for each member, a thick one for the best; validation solid, training dotted."""
     style, color = (":", "C0") if text == "training" else ("-", "C1")
-    ax.plot(epochs, values, color=color, linestyle=style, linewidth=0.7, alpha=0.5)
-    if best is not None:
+    lines = ax.plot(epochs, values, color=color, linestyle=style, linewidth=0.7, alpha=0.5)
+    if best is None:
+        lines[0].set_label(f"{text}, all members")
+    else:
         ax.plot(epochs, values[:, best], color=color, linestyle=style, linewidth=2.2, label=f"{text}, member {best}")
 
 

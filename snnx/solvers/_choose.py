@@ -21,6 +21,8 @@ def as_solver(where: str, name: str, given: Any) -> AbstractSolver:
         hint = "use .gradient_transformation()"
     elif isinstance(given, str):
         hint = f"evosax.algorithms.{given}(population_size=64, solution=params), from pip install 'snnx[evo]'"
+    elif isinstance(given, type) and issubclass(given, AbstractSolver):
+        hint = f"an object: {given.__name__}(...)"
     elif isinstance(given, type) and is_strategy(given):
         hint = f"an object: {given.__name__}(population_size=64, solution=params)"
     raise TypeError(

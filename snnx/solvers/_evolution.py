@@ -37,7 +37,9 @@ class Evolution(AbstractSolver):
     `evolve(strategy, ...)` and `fit(optimizer=strategy)` make one of these by themselves.
 
     ```python
-    strategy = evosax.algorithms.SNES(population_size=64, solution=params)
+    from evosax.algorithms import SNES
+
+    strategy = SNES(population_size=64, solution=params)
     start = strategy.default_params.replace(std_init=0.1)
     snnx.evolve(snnx.Evolution(strategy, start), fitness, params, ...)
     ```
@@ -47,8 +49,8 @@ class Evolution(AbstractSolver):
         (evosax: `solution=params`). It minimises; who maximises turns the sign (`evolve(goal=...)` does).
     - `settings`: the strategy's own parameters; `strategy.default_params` by default.
     - `spread`: of a strategy that keeps a population (`SimpleGA`, `DifferentialEvolution`, `PSO`): the standard deviation,
-        around the given parameters, of the first population, one member of which is the given parameters.
-    - `memory`: how many bytes the strategy's state may take.
+        around the given parameters, of the first population, one member of which is the given parameters; 0.1 by default.
+    - `memory`: how many bytes the strategy's state may take; 2^30 by default.
 
     **Raises:** (`init`) `ValueError` for a strategy of another structure; `MemoryError` where its state is larger than
     `memory`; `TypeError` for what is no such strategy, and parameters that are no arrays of floats.
@@ -67,7 +69,13 @@ class Evolution(AbstractSolver):
             )
         self.strategy, self.spread, self.memory = strategy, spread, memory
         # Here and not within a program: some of evosax's defaults are worked out on the host.
-        self.settings = strategy.default_params if settings is None else settings
+        default = strategy.default_params
+        if settings is not None and jax.tree.structure(settings) != jax.tree.structure(default):
+            raise TypeError(
+                f"Evolution: settings is {describe(settings)}; expected the strategy's own with some exchanged:"
+                " strategy.default_params.replace(...)."
+            )
+        self.settings = default if settings is None else settings
 
     def __check_init__(self):
         for name in ("spread", "memory"):

@@ -104,7 +104,7 @@ class Checkpoint(AbstractCallback):
 
 
 class EarlyStopping(AbstractCallback):
-    """Stop when the validation has not improved for `patience` epochs.
+    """Stop when the validation (of an ensemble that of any member) has not improved for `patience` epochs.
 
     Needs `fit(..., validation=...)`; the test data never decide. It reads the history alone, so a resumed run stops where
     an uninterrupted one would have.
@@ -124,11 +124,14 @@ class EarlyStopping(AbstractCallback):
             )
 
     def stop(self, run: Run) -> bool:
-        return bool(run.history) and len(run.history) - run.history[-1]["best_epoch"] >= self.patience
+        if not run.history:
+            return False
+        best = run.history[-1]["best_epoch"]  # of an ensemble one for each member: the last to improve counts
+        return len(run.history) - (max(best) if isinstance(best, list) else best) >= self.patience
 
 
 class LogFile(AbstractCallback):
-    """The figures of every epoch in a file: JSON lines, or CSV if its name ends in `.csv`.
+    """The figures of every epoch in a file: JSON lines, or CSV if its name ends in `.csv`. Those of an ensemble are lists.
 
     Written anew from the history after each epoch, so that a resumed run leaves the file that an uninterrupted one would.
     """

@@ -173,6 +173,12 @@ def _say(described: dict[str, Any] | None) -> str:
     return f"a key ({described['key']})" if "key" in described else str(described["static"])
 
 
+def check_resume(where: str, resume: Any, result: str) -> None:
+    """Refuse what is no path to go on from."""
+    if not isinstance(resume, (str, os.PathLike)):
+        raise TypeError(f"{where}: resume is {describe(resume)}; expected the path of a checkpoint, or {result}.")
+
+
 def _path(where: str, path: Any) -> pathlib.Path:
     if not isinstance(path, (str, os.PathLike)):
         raise TypeError(f"{where}: path is {describe(path)}; expected that of a file, e.g. 'run/checkpoint.npz'.")

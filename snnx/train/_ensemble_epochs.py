@@ -120,9 +120,11 @@ class EnsembleEpochs:
         losses, right = score_members(plan, divided(self.plan.mesh, arrays), *given)
         record |= {"validation_loss": np.asarray(losses).tolist(), "validation_accuracy": _numbers(right)}
         before = [r["validation_loss"] for r in self.history]
+        last = self.history[-1]["best_epoch"] if self.history else [self.epoch] * len(record["validation_loss"])
         better = np.asarray(losses) < (np.nanmin(before, axis=0) if before else np.inf)
         better |= ~np.isfinite(np.nanmin(before, axis=0)) if before else True
         self.best = _chosen(better, models, self.best)
+        record["best_epoch"] = [self.epoch if new else old for new, old in zip(better.tolist(), last, strict=True)]
 
 
 def _static(models: PyTree) -> PyTree:

@@ -1,4 +1,5 @@
 import functools
+import inspect
 import math
 import os
 import time
@@ -12,12 +13,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key, PyTree
 
-from snnx._errors import CheckpointError, ShapeError, check_key, describe
+from snnx._errors import CheckpointError, DtypeError, ShapeError, check_key, describe
 from snnx._intern import Static
 from snnx.parameters import check_params
 from snnx.solvers import AbstractSolver, Evolution, as_solver
 from snnx.train._callbacks import AbstractCallback, check_callbacks
-from snnx.train._checkpoint import load_checkpoint, read_meta
+from snnx.train._checkpoint import check_resume, load_checkpoint, read_meta
 from snnx.train._devices import Devices, mesh_of, spread
 from snnx.train._generation_program import FIGURES, PATIENCE, RUNNING, TARGET, Fixed, Plan
 from snnx.train._generations import Generations, moving_of
@@ -31,8 +32,9 @@ SIGNS = {"maximize": -1.0, "minimize": 1.0}
 class EvolveResult(eqx.Module):
     """What `evolve` returns.
 
-    - `params`: what was searched for: the mean of the strategy's distribution, or the best of its population; if the
-        target was reached, the parameters that reached it.
+    - `params`: what was searched for, as the last generation left it: the mean of the strategy's distribution, or the best
+        of its population (which a strategy may have exchanged for a worse one). It has not been evaluated yet, unless the
+        target was reached: then it is what reached it.
     - `best`, `best_fitness`: the best candidate of all generations, and what it got. Where fitness is random it may owe
         that to luck.
     - `history`: a dict a generation: `generation`, from 1 on; `fitness` of `params` at its beginning; `mean`, `std` and
@@ -88,14 +90,16 @@ def evolve(
         run = lambda key: snnx.rollout(snnx.combine(params, rest), env, length=500, key=key)
         return jax.vmap(run)(keys).returns.mean()
 
-    strategy = evosax.algorithms.SNES(population_size=64, solution=params)
+    strategy = SNES(population_size=64, solution=params)             # from evosax.algorithms import SNES
     result = snnx.evolve(strategy, fitness, params, generations=25, goal="maximize", target=500.0, key=key)
     policy = snnx.combine(result.params, rest)
     ```
 
     Every candidate of a generation is evaluated with the same key, and so are the parameters themselves, along with
-    them. Where fitness can be differentiated (`rollout` through a differentiable environment), an optimiser of optax in
-    the strategy's place goes up its gradient instead: an analytic policy gradient, each step of it a generation.
+    them: in generation `g` (from 1 on) with `jax.random.split(jax.random.fold_in(key, g - 1))[0]`.
+
+    Where fitness can be differentiated (`rollout` through a differentiable environment), an optimiser of optax in the
+    strategy's place goes up its gradient instead: an analytic policy gradient, each step of it a generation.
 
     **Arguments:**
     - `strategy`: of evosax, made with `solution=params`; an `Evolution`, for its settings; or an optimiser of optax.
@@ -110,7 +114,8 @@ def evolve(
         `lambda state: {"step": state.std.mean()}`.
     - `callbacks`: `Checkpoint(path)`, `LogFile(path)`, ...: they are told every two seconds or so.
     - `resume`: the path of a checkpoint, or an `EvolveResult`: goes on where that left off, bit for bit, given the same
-        key, strategy, goal and number of devices. Whether the fitness is the same cannot be seen.
+        key, strategy, goal and number of devices. Whether the fitness, the strategy's settings and the numbers inside an
+        optimiser are the same cannot be seen; `params` are those of the run.
     - `at_once`: how many candidates are evaluated beside each other (on each device), where all of them need too much
         memory; by default all.
     - `devices`: among which the candidates are divided; by default all that a CPU has (see `use_cores`), else one.
@@ -126,6 +131,7 @@ def evolve(
     begin = time.perf_counter()
     solver = as_solver("evolve", "strategy", strategy)
     check_params("evolve", params)
+    _check_finite(params)
     check_key("evolve", key)
     check_callbacks("evolve", callbacks)
     _check_numbers(generations, goal, target, patience, at_once)
@@ -204,6 +210,7 @@ def _initial_state(
         if not alike(state, fresh):
             raise CheckpointError("evolve: resume is the result of another strategy or other params; pass the same.")
     else:
+        check_resume("evolve", resume, "an EvolveResult")
         meta = read_meta(resume)
         before, history = meta.get("settings", {}), list(meta["history"])
         _agree(before, settings)
@@ -279,12 +286,29 @@ def _like(tree: PyTree) -> tuple[Any, tuple]:
 def _check_fitness(fitness: Any, params: PyTree, key: Array) -> None:
     if not callable(fitness):
         raise TypeError(f"evolve: fitness is {describe(fitness)}; expected a function of params and a key.")
+    try:
+        inspect.signature(fitness).bind(params, key)
+    except TypeError:
+        raise TypeError(
+            f"evolve: fitness takes {inspect.signature(fitness)}; expected two arguments: fitness(params, key)."
+        ) from None
+    except ValueError:  # some callables have no signature
+        pass
     found = jax.eval_shape(fitness, params, key)
     if not hasattr(found, "shape"):
         raise TypeError(f"evolve: fitness gives {describe(found)}; expected one float.")
-    if found.shape != () or not jnp.issubdtype(found.dtype, jnp.floating):
-        hint = "of several episodes take the .mean()" if found.shape else "cast it with .astype(float)"
-        raise ShapeError(f"evolve: fitness gives {describe(found)}; expected one float: {hint}.")
+    if found.shape != ():
+        raise ShapeError(
+            f"evolve: fitness gives {describe(found)}; expected one float: of several episodes take the .mean()."
+        )
+    if not jnp.issubdtype(found.dtype, jnp.floating):
+        raise DtypeError(f"evolve: fitness gives {describe(found)}; expected one float: jnp.asarray(value, float).")
+
+
+def _check_finite(params: PyTree) -> None:
+    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
+        if not bool(jnp.isfinite(leaf).all()):
+            raise ValueError(f"evolve: params{jax.tree_util.keystr(path)} holds values that are not finite.")
 
 
 def _check_record(record: Any, state: PyTree) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ from snnx.parameters import trainable as trainable_by_default
 from snnx.simulation import chunk_size
 from snnx.train._callbacks import AbstractCallback, check_callbacks
 from snnx.train._check import check_task
-from snnx.train._checkpoint import load_checkpoint, read_meta
+from snnx.train._checkpoint import check_resume, load_checkpoint, read_meta
 from snnx.train._devices import AXIS, Devices, divided, mesh_of, spread
 from snnx.train._ensemble_epochs import EnsembleEpochs
 from snnx.train._ensemble_program import EnsemblePlan, Members, solver_of
@@ -136,6 +136,7 @@ def fit_ensemble(
         "data": fingerprint(data),
         "loss": " ".join(repr(loss).split()),
         "truncate": truncate,
+        "sweep": jax.tree.map(lambda x: np.asarray(x).tolist(), sweep),
     }
     mesh = _mesh(devices, count)
     schedule = Schedule(
@@ -191,7 +192,7 @@ def _best(history: list[dict[str, Any]], count: int) -> tuple[tuple[int, ...], i
         return (len(history),) * count, int(np.argmin(np.where(np.isfinite(last), last, np.inf)))
     losses = np.asarray([record["validation_loss"] for record in history])
     losses = np.where(np.isfinite(losses), losses, np.inf)
-    return tuple((np.argmin(losses, axis=0) + 1).tolist()), int(np.argmin(losses.min(axis=0)))
+    return tuple(history[-1]["best_epoch"]), int(np.argmin(losses.min(axis=0)))
 
 
 def _partition(models: PyTree, trainable: Callable[[PyTree], PyTree]) -> tuple[PyTree, PyTree, PyTree]:
@@ -223,9 +224,10 @@ def _resumed(resume: Any, fresh: EnsembleState, settings: dict[str, Any]) -> tup
     if isinstance(resume, EnsembleResult):
         meta = {"settings": resume.settings, "history": resume.history}
     else:
+        check_resume("fit_ensemble", resume, "an EnsembleResult")
         meta = read_meta(resume)
     before = meta.get("settings", {})
-    for name in ("members", "batch_size", "examples", "validation", "data", "loss", "truncate"):
+    for name in ("members", "batch_size", "examples", "validation", "data", "loss", "truncate", "sweep"):
         if before.get(name) != settings[name]:
             raise CheckpointError(
                 f"fit_ensemble: resume was made with {name}={before.get(name)}, but this call has {name}={settings[name]};"
@@ -257,7 +259,7 @@ def _check_sweep(sweep: PyTree, optimizer: Any, count: int) -> None:
         if not eqx.is_array(leaf) or leaf.shape[:1] != (count,):
             raise ShapeError(
                 f"fit_ensemble: sweep has {describe(leaf)}, but there are {count} models; expected an array of one entry a"
-                f" model, [{count}, ...]."
+                f" model, [{count}, ...]: jnp.array([...])."
             )
 
 

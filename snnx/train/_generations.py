@@ -1,6 +1,7 @@
 """The host's side of `evolve`: generations cut into segments, and what happens between them."""
 
 import time
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -35,6 +36,7 @@ class Generations:
         self.plan, self.moving, self.fixed, self.key = plan, moving, fixed, key
         self.history, self.settings, self.callbacks = history, settings, callbacks
         self.generation = int(moving.generation)
+        self._before = None if plan.population or self.generation else copied(collected(moving.params))
 
     def compile(self) -> float:
         """Compile the program by running it for no generation; returns the seconds that this took."""
@@ -55,6 +57,7 @@ class Generations:
             seconds = max((time.perf_counter() - begin) / (self.generation - first), 1e-7)
             size = max(1, min(ROOM, int(SEGMENT_SECONDS / seconds)))
             self._check_finite()
+            self._check_moved()
             self.tell("after_epoch")
             ended = self._ended()
             bar.update(self.generation, 0, self.history[-1], last=ended)
@@ -114,6 +117,18 @@ class Generations:
                 f"evolve: no candidate has a finite fitness {where} ({self.plan.population} of them); find out what"
                 " fitness(params, key) gives."
             )
+
+    def _check_moved(self) -> None:
+        """A fitness without a gradient is climbed by nobody, and nothing else would show it."""
+        if self._before is not None:
+            pairs = zip(jax.tree.leaves(self._before), jax.tree.leaves(self.moving.params), strict=True)
+            if all(np.array_equal(one, other) for one, other in pairs):
+                warnings.warn(
+                    "evolve: the first step of the optimiser has not moved the parameters: has the fitness a gradient, all the"
+                    " way through environment and policy? (An argmax has none.) A strategy of evosax needs none.",
+                    stacklevel=4,
+                )
+            self._before = None
 
     def _raise(self, message: str) -> None:
         error = NonFiniteError(f"{message} The parameters are as they were before (error.state.params).")
