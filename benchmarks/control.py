@@ -38,7 +38,7 @@ import snnx
 from benchmarks import report
 from snnx.train import AbstractCallback, Run
 
-POPULATION, GENERATIONS, EPISODES, STEPS, TEST_STEPS = 64, 80, 2, 500, 1000
+POPULATION, GENERATIONS, EPISODES, STEPS, TEST_STEPS = 64, 100, 2, 500, 1000
 POLICIES, CHASE, ONE_BY_ONE = 1024, 200, 32
 
 
@@ -115,9 +115,7 @@ def balancing(env: Any, seed: int) -> Balancing:
 
 def pendulum(seeds: int, rounds: int) -> None:
     """The table of the inverted pendulum."""
-    import brax.envs
-
-    env = brax.envs.get_environment("inverted_pendulum", backend="spring")
+    env = snnx.control.from_brax("inverted_pendulum", backend="spring")
     print(
         f"| seed | compile s | whole s | steps per second | first generation of {STEPS} | mean of 32 other episodes of"
         f" {TEST_STEPS} steps | worst | untrained |\n|---|---|---|---|---|---|---|---|"

@@ -55,9 +55,7 @@ class Task(NamedTuple):
 
 def task(name: str) -> Task:
     if name == "inverted_pendulum":
-        import brax.envs
-
-        env = snnx.control.from_brax(brax.envs.get_environment("inverted_pendulum", backend="spring"))
+        env = snnx.control.from_brax("inverted_pendulum", backend="spring")
         return Task(env, 4, 1, False, 1000, 60)
     import gymnax
 
@@ -229,6 +227,12 @@ def tested(policy: snnx.Policy, given: Task, key: Array) -> Array:
     return jax.vmap(run)(jax.random.split(key, 128))
 
 
+def mean_of(returns: np.ndarray) -> str:
+    """The mean of those rounds in which an episode ended."""
+    there = returns[~np.isnan(returns)]
+    return f"{there.mean():.0f}" if there.size else "none ended"
+
+
 def main() -> None:
     """Train, and test without noise."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -250,7 +254,7 @@ def main() -> None:
         seconds = time.perf_counter() - compiled
         returns = tested(snnx.combine(params, rest).likeliest(), given, key_test)
         steps = settings.updates * settings.environments * settings.steps
-        sixths = ", ".join(f"{part[~np.isnan(part)].mean():.0f}" for part in np.array_split(np.asarray(curve), 6))
+        sixths = ", ".join(map(mean_of, np.array_split(np.asarray(curve), 6)))
         times = f"{compiled - begin:.1f} | {seconds:.1f}"
         print(f"| {seed} | {returns.mean():.1f} | {returns.min():.0f} | {steps} | {times} | {sixths} |", flush=True)
 

@@ -55,7 +55,8 @@ def use_cores(count: int | None = None) -> int:
         if there != count:
             raise RuntimeError(
                 f"use_cores: JAX has started already, with {there} CPU device{'s' * (there > 1)}, so that {count} cannot"
-                " be made; call snnx.use_cores() first of all, before any array is made."
+                " be made; call snnx.use_cores() first of all, before any array is made (importing evosax.algorithms or gymnax"
+                " makes some)."
             ) from None
     return count
 
