@@ -55,6 +55,7 @@ def alone(member, **changes):
 
 
 @pytest.mark.parametrize("validated", [False, True])
+@pytest.mark.slow
 def test_each_member_is_what_it_would_be_alone(validated):
     given = {"validation": data(1)} if validated else {}
     together = fit_ensemble(**given)
@@ -80,6 +81,7 @@ def test_what_is_frozen_differs_and_stays():
     np.testing.assert_allclose(thresholds, [0.5, 1.0, 1.5])
 
 
+@pytest.mark.slow
 def test_one_optimizer_for_all_and_several_numbers_swept():
     same = fit_ensemble(optimizer=optax.adam(1e-2), sweep=None)
     swept = fit_ensemble(sweep=jnp.full(3, 1e-2))
@@ -93,6 +95,7 @@ def test_one_optimizer_for_all_and_several_numbers_swept():
     assert abs(last[2][2] - last[0][2]) > 1e-2
 
 
+@pytest.mark.slow
 def test_a_member_that_diverges_stands_still_and_the_others_go_on():
     stack = models()
     stack = eqx.tree_at(lambda m: m.layers[2].weight, stack, stack[2].weight.at[1].set(1e38))
@@ -105,6 +108,7 @@ def test_a_member_that_diverges_stands_still_and_the_others_go_on():
     assert "1 of them not finite" in str(result)
 
 
+@pytest.mark.slow
 def test_a_killed_run_resumes(tmp_path):
     path = tmp_path / "ensemble.npz"
     settings = {"validation": data(1)}
@@ -162,6 +166,7 @@ def test_data_that_do_not_fit_are_refused():
         fit_ensemble(validation=dataclasses.replace(data(1), classes=("a", "b", "c", "d")))
 
 
+@pytest.mark.slow
 def test_it_stops_early_when_no_member_gets_better():
     settings = {"epochs": 30, "sweep": jnp.array([1e-5, 0.5, 1.0]), "validation": data(1)}
     result = fit_ensemble(callbacks=[snnx.EarlyStopping(2)], **settings)

@@ -89,6 +89,7 @@ def test_evolution_alone_learns():
     assert numpy_score(result.model)[0] < 0.6 * numpy_score(MODEL)[0]
 
 
+@pytest.mark.slow
 def test_a_strategy_of_evosax_learns_from_batches(ranks_are_promoted):
     strategy = evosax.algorithms.SNES(population_size=24, solution=PARAMS)
     solver = snnx.Evolution(strategy, strategy.default_params.replace(std_init=0.2))
@@ -120,6 +121,7 @@ def test_with_validation_the_best_model_is_kept():
 # To go on.
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_bit_for_bit(tmp_path):
     path = tmp_path / "run.npz"
     settings = {"batch_size": 8, "validation": make_data(9, seed=4)}

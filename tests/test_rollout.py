@@ -110,6 +110,7 @@ def rolled(auto_reset):
 
 
 @pytest.mark.parametrize("auto_reset", [False, True])
+@pytest.mark.slow
 def test_returns_lengths_and_episodes_are_those_of_a_plain_loop(auto_reset):
     out, loops = rolled(auto_reset)
     reasons = set()
@@ -446,6 +447,7 @@ def test_observations_and_actions_can_be_trees_and_states_hold_keys():
 
 
 @pytest.mark.parametrize(("env", "inputs", "outputs"), [(point_mass(2), 4, 2), (pendulum(), 3, 1)])
+@pytest.mark.slow
 def test_the_analytic_policy_gradient_is_that_of_finite_differences(env, inputs, outputs, x64):
     policy = smooth_policy(inputs, outputs)
     vector = snnx.flatten(policy)
@@ -507,6 +509,7 @@ def test_truncated_nothing_flows_across_the_cuts(truncate, x64):
 
 
 @pytest.mark.parametrize("truncate", [None, 2])
+@pytest.mark.slow
 def test_a_spiking_policy_has_the_gradient_of_its_loop(truncate, x64):
     """Surrogates and all, through environment, membranes and resets; cut in environment and neurons alike."""
     policy, env, length = make_policy(inputs=3, ticks=2, encoder=False), pendulum(), 5
