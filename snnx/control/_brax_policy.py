@@ -30,8 +30,7 @@ def as_brax_policy(
     Two limits, of which a warning reminds:
 
     - That interface has no place for a state: the neurons start anew at every step of the environment, and have nothing
-        but the `ticks` of it. Who wants them to go on takes `rollout`; `notebooks/08_brax_control.ipynb` has a PPO that
-        does.
+        but the `ticks` of it. Who wants them to go on takes `rollout`; `benchmarks/ppo.py` is a PPO that does.
     - `brax.training` 0.14.2 calls `jax.device_put_replicated`, which JAX has no more since 0.10: its trainers fail there,
         whatever the policy. Brax's environments work.
 
