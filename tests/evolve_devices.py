@@ -96,3 +96,10 @@ def test_training_by_evolution_divides_each_batch():
         assert a["accuracy"] == pytest.approx(b["accuracy"])
     for a, b in zip(double(snnx.partition(two.model)[0]), double(snnx.partition(one.model)[0]), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+def test_what_comes_back_is_bound_to_no_device():
+    program = jax.jit(lambda params: params + 1)
+    program(START)
+    program(run(TWO).params)
+    assert program._cache_size() == 1  # a program made for the parameters is one for the result
