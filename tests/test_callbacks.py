@@ -131,7 +131,7 @@ def test_a_checkpoint_is_written_as_often_as_said_and_at_the_end(every, places, 
     assert meta["history"] == list(result.history)
     expected = {"epochs": 2, "batch_size": 8, "examples": EXAMPLES, "validation": 0}
     expected |= {"data": fingerprint(make_data()), "loss": "CrossEntropy(readout=Mean())"}
-    expected |= {"augment": "[]", "truncate": None}
+    expected |= {"augment": "[]", "truncate": None, "solver": "Gradient"}
     assert meta["settings"] == expected
     assert [p.name for p in path.parent.iterdir()] == ["checkpoint.npz"]
 
