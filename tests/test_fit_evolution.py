@@ -80,11 +80,11 @@ def test_the_figures_of_an_epoch_are_those_of_the_model_before_its_step(one):
 
 
 def test_evolution_alone_learns():
-    result = evolve(epochs=200)
+    result = evolve(epochs=400)
     losses = [record["loss"] for record in result.history]
     assert losses[-1] < 0.6 * losses[0]
     assert result.history[0]["accuracy"] < 0.5
-    assert result.history[-1]["accuracy"] >= 0.6  # chance is a third
+    assert result.history[-1]["accuracy"] >= 0.75
     np.testing.assert_allclose(numpy_score(result.model)[0], snnx.evaluate(result.model, make_data()).loss, rtol=1e-4)
     assert numpy_score(result.model)[0] < 0.6 * numpy_score(MODEL)[0]
 
