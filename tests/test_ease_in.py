@@ -5,10 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from snnx._intern import Static
 
 import snnx
 from snnx._errors import ShapeError
-from snnx._intern import Static
 from snnx.train import ease_in, wake_silent_weights
 
 

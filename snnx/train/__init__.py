@@ -19,7 +19,7 @@ from snnx.train._fit import FitResult as FitResult
 from snnx.train._fit import fit as fit
 from snnx.train._fit_ensemble import EnsembleResult as EnsembleResult
 from snnx.train._fit_ensemble import fit_ensemble as fit_ensemble
-from snnx.train._program import TRACES as TRACES
+from snnx.train._programs import Compilation as Compilation
 from snnx.train._progress import duration as duration
 from snnx.train._state import EnsembleState as EnsembleState
 from snnx.train._state import EvolveState as EvolveState
@@ -29,6 +29,7 @@ from snnx.train._wake_silent import wake_silent_weights as wake_silent_weights
 __all__ = [
     "AbstractCallback",
     "Checkpoint",
+    "Compilation",
     "EarlyStopping",
     "EnsembleResult",
     "EnsembleState",

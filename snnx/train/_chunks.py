@@ -25,6 +25,14 @@ class Chunk(NamedTuple):
     stop: int
 
 
+ROOM_BYTES = 2**26  # of a data set up to this size a copy is made, so that folds of other sizes share a program
+
+
+def with_room(data: SpikeDataset, batch_size: int) -> SpikeDataset:
+    """A data set with room for whole batches, if it is small: how many examples are real is then no part of its shape."""
+    return filled(data, -(-len(data) // batch_size) * batch_size) if data.nbytes <= ROOM_BYTES else data
+
+
 class Chunks:
     """The chunks of every epoch, as `fit` goes through them."""
 
@@ -33,7 +41,7 @@ class Chunks:
     ):
         self.streamed = isinstance(data, AbstractStream)
         self.examples = len(data)
-        self._data = data if isinstance(data, AbstractStream) else spread(mesh, data)
+        self._data = data if isinstance(data, AbstractStream) else spread(mesh, with_room(data, batch_size))
         self._size, self._key, self._mesh, self._loss = batch_size, key, mesh, loss
         self._kind: tuple | None = None
         self.steps = sum(-(-size // batch_size) for size in self._sizes(0))

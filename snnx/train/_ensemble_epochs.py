@@ -10,12 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
-from snnx._intern import Static
 from snnx.data import SpikeDataset
 from snnx.train._callbacks import AbstractCallback, Run
+from snnx.train._chunks import with_room
 from snnx.train._devices import collected, divided, spread
-from snnx.train._ensemble_program import EnsemblePlan, Members, score_members, train_members
+from snnx.train._ensemble_program import EnsemblePlan, Members, ensemble_program, ensemble_score_program
 from snnx.train._program import Fixed, Moving, Part
+from snnx.train._programs import Compilation, Program
 from snnx.train._progress import Progress
 from snnx.train._state import EnsembleState, Totals, TrainState, copied
 
@@ -37,17 +38,26 @@ class EnsembleEpochs:
         callbacks: Sequence[AbstractCallback],
     ):
         self.plan, self.moving, self.members, self.fixed = plan, moving, members, fixed
-        self.data, self.validation, self.best = data, validation, state.train.best
+        self.program = ensemble_program(plan)
+        self._scoring: Program | None = None
+        size = settings["batch_size"]
+        self.data = spread(plan.mesh, with_room(data, size))
+        self.validation = None if validation is None else spread(plan.mesh, with_room(validation, size))
+        self.best = state.train.best
         self.history, self.settings, self.callbacks = history, settings, callbacks
         self.failed = state.failed
         self.epoch, self.steps = int(state.train.epoch), -(-settings["examples"] // settings["batch_size"])
 
-    def compile(self) -> float:
-        """Compile the program by running it for no step; returns the seconds that this took."""
-        start = time.perf_counter()
+    def compile(self) -> None:
+        """Compile the program by running it for no step."""
         self._advance(0)
         jax.block_until_ready(self.moving)
-        return time.perf_counter() - start
+
+    @property
+    def compilation(self) -> Compilation:
+        """What its programs have taken so far."""
+        scoring = Compilation() if self._scoring is None else self._scoring.compilation
+        return self.program.compilation + scoring
 
     def run(self, bar: Progress) -> None:
         """All epochs that are left, or those until a callback stops."""
@@ -82,13 +92,13 @@ class EnsembleEpochs:
         return any(c.stop(Run(self.snapshot(), tuple(self.history), self.settings)) for c in self.callbacks)
 
     def _models(self, moving: Moving) -> PyTree:
-        return eqx.combine(moving.params, collected(self.members.rest), self.plan.one.model.value)
+        return eqx.combine(moving.params, collected(self.members.rest), self.plan.one.model)
 
     def _advance(self, stop: int) -> None:
         numbers = [jnp.asarray(n, jnp.int32) for n in (self.epoch, 0, self.settings["examples"], 0)]
         part = Part(self.data, *spread(self.plan.mesh, numbers))
         first, last = spread(self.plan.mesh, [jnp.asarray(n, jnp.int32) for n in (0, stop)])
-        self.moving = train_members(self.plan, self.moving, self.members, self.fixed, part, first, last)
+        self.moving = self.program(self.moving, self.members, self.fixed, part, first, last)
 
     def _finish(self, seconds: float) -> None:
         """Score the validation split, if there is one, and note the epoch's figures and each member's best epoch."""
@@ -114,10 +124,12 @@ class EnsembleEpochs:
         self.history.append(record)
 
     def _validate(self, record: dict[str, Any], models: PyTree) -> None:
-        arrays, _ = eqx.partition(eqx.nn.inference_mode(models), eqx.is_array)
-        plan = self.plan._replace(one=self.plan.one._replace(model=Static(_static(models))))
-        given = spread(self.plan.mesh, (self.fixed.loss, self.validation, jax.random.key(0)))
-        losses, right = score_members(plan, divided(self.plan.mesh, arrays), *given)
+        arrays, static = eqx.partition(eqx.nn.inference_mode(models), eqx.is_array)
+        if self._scoring is None:
+            self._scoring = ensemble_score_program(self.plan, static)
+        examples = jnp.asarray(self.settings["validation"], jnp.int32)
+        given = spread(self.plan.mesh, (self.fixed.loss, self.validation, examples, jax.random.key(0)))
+        losses, right = self._scoring(divided(self.plan.mesh, arrays), *given)
         record |= {"validation_loss": np.asarray(losses).tolist(), "validation_accuracy": _numbers(right)}
         before = [r["validation_loss"] for r in self.history]
         last = self.history[-1]["best_epoch"] if self.history else [self.epoch] * len(record["validation_loss"])
@@ -125,10 +137,6 @@ class EnsembleEpochs:
         better |= ~np.isfinite(np.nanmin(before, axis=0)) if before else True
         self.best = _chosen(better, models, self.best)
         record["best_epoch"] = [self.epoch if new else old for new, old in zip(better.tolist(), last, strict=True)]
-
-
-def _static(models: PyTree) -> PyTree:
-    return eqx.partition(eqx.nn.inference_mode(models), eqx.is_array)[1]
 
 
 def _chosen(better: np.ndarray, new: PyTree, old: PyTree) -> PyTree:

@@ -10,18 +10,18 @@ import jax.numpy as jnp
 from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Float, Int, PyTree
 
-from snnx._intern import Static
 from snnx.data import SpikeDataset
 from snnx.solvers import AbstractSolver, as_solver
 from snnx.train._devices import AXIS
-from snnx.train._program import TRACES, Fixed, Moving, Part, Plan, score_examples, stepper
+from snnx.train._program import Fixed, Moving, Part, Plan, score_examples, stepper
+from snnx.train._programs import Program
 
 
 class EnsemblePlan(NamedTuple):
     """What the programs are compiled for: as one model's, and what makes a member's solver."""
 
     one: Plan
-    optimizer: Static
+    optimizer: Any
     swept: bool
     mesh: Mesh | None
 
@@ -46,8 +46,15 @@ def _on_each(mesh: Mesh | None, function: Callable, stacked: tuple[bool, ...], o
     return jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=PartitionSpec(AXIS), check_vma=False)
 
 
-@functools.partial(jax.jit, static_argnums=0, donate_argnums=1)
-def train_members(
+def ensemble_program(plan: EnsemblePlan) -> Program:
+    """Training steps from `start` up to `stop`, all members at the same batch. One that is not finite stands still from
+    then on; the others go on."""
+    run = functools.partial(_train_members, plan)
+    stacked = (True, True, False, False, False, False)
+    return Program(_on_each(plan.mesh, run, stacked), donated=True, mesh=plan.mesh)
+
+
+def _train_members(
     plan: EnsemblePlan,
     moving: Moving,
     members: Members,
@@ -56,21 +63,10 @@ def train_members(
     start: Int[Array, ""],
     stop: Int[Array, ""],
 ) -> Moving:
-    """Training steps from `start` up to `stop`, all members at the same batch. One that is not finite stands still from
-    then on; the others go on."""
-    TRACES["train_members"] += 1
-    run = functools.partial(_train_members, plan)
-    stacked = (True, True, False, False, False, False)
-    return _on_each(plan.mesh, run, stacked)(moving, members, fixed, part, start, stop)
-
-
-def _train_members(
-    plan: EnsemblePlan, moving: Moving, members: Members, fixed: Fixed, part: Part, start: Array, stop: Array
-) -> Moving:
     step = stepper(plan.one, fixed, part)
 
     def one(moving: Moving, member: Members, place: Array) -> Moving:
-        solver = solver_of(plan.optimizer.value, plan.swept, member.sweep)
+        solver = solver_of(plan.optimizer, plan.swept, member.sweep)
         alone = eqx.tree_at(lambda m: m.position, moving, place)  # the same for all: so is the batch
         after = step(alone, member.rest, solver)
         return jax.tree.map(lambda n, o: jnp.where(moving.failed < 0, n, o), after, moving)
@@ -81,22 +77,28 @@ def _train_members(
     return jax.lax.fori_loop(start, stop, all_members, moving)
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def score_members(
-    plan: EnsemblePlan, arrays: PyTree, loss: PyTree, data: SpikeDataset, key: Array
-) -> tuple[Float[Array, "members"], Float[Array, "members"]]:
-    """Mean loss and share of right answers of every member, each example scored once."""
-    TRACES["score_members"] += 1
+def ensemble_score_program(plan: EnsemblePlan, model: PyTree) -> Program:
+    """Mean loss and share of right answers of every member, each of the first `examples` scored once.
+
+    **Arguments:** `model`: all of it that is no array, in inference mode.
+    """
     one = plan.one
 
-    def score(arrays: PyTree, loss: PyTree, data: SpikeDataset, key: Array) -> tuple[Array, Array]:
-        size = min(one.batch_size, len(data))
-        schedule = one.schedule._replace(keep="all", truncate=None)
-        found = score_examples(one.model, one.loss, size, schedule, None, arrays, loss, data, key)
-        right = jnp.nan if found.predictions is None else jnp.mean(found.predictions == data.targets)
-        return jnp.mean(found.losses), jnp.asarray(right)
+    def score(arrays: PyTree, loss: PyTree, data: SpikeDataset, examples: Array, key: Array) -> tuple[Array, Array]:
+        found = score_examples(
+            eqx.combine(arrays, model),
+            eqx.combine(loss, one.loss),
+            data,
+            key,
+            batch_size=min(one.batch_size, len(data)),
+            schedule=one.schedule._replace(keep="all", truncate=None),
+            mesh=None,
+        )
+        real = jnp.arange(len(data)) < examples
+        right = jnp.nan if found.predictions is None else jnp.mean(found.predictions == data.targets, where=real)
+        return jnp.mean(found.losses, where=real), jnp.asarray(right)
 
-    def all_members(arrays: PyTree, *given: Any) -> tuple[Array, Array]:
+    def all_members(arrays: PyTree, *given: Any) -> tuple[Float[Array, "members"], Float[Array, "members"]]:
         return jax.vmap(lambda arrays: score(arrays, *given))(arrays)
 
-    return _on_each(plan.mesh, all_members, (True, False, False, False))(arrays, loss, data, key)
+    return Program(_on_each(plan.mesh, all_members, (True, False, False, False, False)), mesh=plan.mesh)

@@ -17,7 +17,7 @@ from snnx.train._callbacks import AbstractCallback, Run
 from snnx.train._chunks import Chunk, Chunks
 from snnx.train._devices import collected, spread
 from snnx.train._evaluate import Evaluation
-from snnx.train._program import Fixed, Moving, Part, Plan, train_steps
+from snnx.train._program import Fixed, Moving, Part, Plan, train_program
 from snnx.train._progress import Progress
 from snnx.train._state import Totals, TrainState, copied
 
@@ -44,6 +44,7 @@ class Epochs:
         validate: Callable[[PyTree], Evaluation | None],
     ):
         self.plan, self.fixed, self.moving = plan, fixed, moving
+        self.program = train_program(plan)
         self.epoch, self.best, self.history, self.settings = int(state.epoch), state.best, history, settings
         self.callbacks, self.validate = callbacks, validate
         self.chunks, self.steps = chunks, chunks.steps
@@ -59,15 +60,13 @@ class Epochs:
             self.tell("after_epoch")
             stopped = self._stopped()
 
-    def compile(self) -> float:
-        """Compile the program by running it for no step; returns the seconds that this took."""
+    def compile(self) -> None:
+        """Compile the program by running it for no step."""
         first = next(self._chunks())
         self._enter(first)
         self._ahead = itertools.chain([first], self._ahead or ())
-        start = time.perf_counter()
         self._advance(int(self.moving.position))
         jax.block_until_ready(self.moving)
-        return time.perf_counter() - start
 
     def snapshot(self) -> TrainState:
         """The state as it is now, in arrays of its own."""
@@ -89,10 +88,10 @@ class Epochs:
         return any(callback.stop(self._seen()) for callback in self.callbacks)
 
     def _model(self, moving: Moving) -> PyTree:
-        return eqx.combine(moving.params, collected(self.fixed.rest), self.plan.model.value)
+        return eqx.combine(moving.params, collected(self.fixed.rest), self.plan.model)
 
     def _advance(self, stop: int) -> None:
-        self.moving = train_steps(self.plan, self.moving, self.fixed, self._part, self._number(stop))
+        self.moving = self.program(self.moving, self.fixed, self._part, self._number(stop))
 
     def _number(self, number: int) -> Array:
         return spread(self.plan.mesh, jnp.asarray(number, jnp.int32))

@@ -8,15 +8,18 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Key, PyTree
 
 from snnx._errors import check_key
-from snnx._intern import Static
 from snnx.data import AbstractStream, SpikeDataset
 from snnx.losses import AbstractLoss, CrossEntropy
 from snnx.metrics import confusion_matrix
 from snnx.reductions import Mean
 from snnx.simulation import chunk_size
 from snnx.train._check import check_task
+from snnx.train._chunks import with_room
 from snnx.train._devices import Devices, mesh_of, spread
-from snnx.train._program import Schedule, Scores, score_examples
+from snnx.train._program import Schedule, Scores, score_program
+from snnx.train._programs import Compilation, Program
+
+EIGHT = 8
 
 
 class Evaluation(eqx.Module):
@@ -74,61 +77,53 @@ def evaluate(
     key = jax.random.key(0) if key is None else key
     check_key("evaluate", key)
     check_task("evaluate", model, data.like if isinstance(data, AbstractStream) else data, loss, batch_size)
-    return score(model, data, loss, batch_size, key, chunk, mesh_of("evaluate", devices))
+    return Scoring(loss, batch_size, key, chunk, mesh_of("evaluate", devices))(model, data)
 
 
-def score(
-    model: PyTree,
-    data: SpikeDataset | AbstractStream,
-    loss: AbstractLoss,
-    batch_size: int,
-    key: Key[Array, ""],
-    chunk: int | None,
-    mesh: Mesh | None,
-) -> Evaluation:
-    """`evaluate` without its checks, which cost more than scoring a small data set does."""
-    start = time.perf_counter()
-    parts = data.chunks(None, 0) if isinstance(data, AbstractStream) else [data]
-    found = [(np.asarray(part.targets), _scores(model, part, loss, batch_size, key, chunk, mesh)) for part in parts]
-    targets = np.concatenate([own for own, _ in found])
-    scores = jax.tree.map(lambda *values: np.concatenate(values), *(own for _, own in found))
-    classes = (data.like if isinstance(data, AbstractStream) else data).num_classes
-    predictions = accuracy = confusion = None
-    if scores.predictions is not None and classes is not None:
-        predictions = scores.predictions
-        accuracy = float(np.mean(predictions == targets))
-        confusion = np.asarray(confusion_matrix(jnp.asarray(targets), jnp.asarray(predictions), classes))
-    return Evaluation(
-        loss=float(scores.losses.mean(dtype=np.float64)),
-        accuracy=accuracy,
-        examples=len(data),
-        spike_rates={path: float(rate.mean(dtype=np.float64)) for path, rate in scores.rates.items()},
-        predictions=predictions,
-        confusion=confusion,
-        losses=scores.losses,
-        seconds=time.perf_counter() - start,
-    )
+class Scoring:
+    """`evaluate` without its checks, for models of one structure: of several epochs, say, by one program."""
 
+    def __init__(self, loss: AbstractLoss, batch_size: int, key: Key[Array, ""], chunk: int | None, mesh: Mesh | None):
+        self._loss, self._batch_size, self._key, self._chunk, self._mesh = loss, batch_size, key, chunk, mesh
+        self._programs: dict[int, Program] = {}
 
-def _scores(
-    model: PyTree,
-    data: SpikeDataset,
-    loss: AbstractLoss,
-    batch_size: int,
-    key: Key[Array, ""],
-    chunk: int | None,
-    mesh: Mesh | None,
-) -> Scores:
-    """The scores of every example, on the host."""
-    arrays, static = eqx.partition(eqx.nn.inference_mode(model), eqx.is_array)
-    loss_arrays, loss_static = eqx.partition(loss, eqx.is_array)
-    size = min(batch_size, len(data))
-    found = score_examples(
-        Static(static),
-        Static(loss_static),
-        size,
-        Schedule(chunk_size(model, data.num_steps, chunk, batch=size, where="evaluate"), "all", None),
-        mesh,
-        *spread(mesh, (arrays, loss_arrays, data, key)),
-    )
-    return jax.tree.map(np.asarray, found)
+    def __call__(self, model: PyTree, data: SpikeDataset | AbstractStream) -> Evaluation:
+        """The scores of a model."""
+        start = time.perf_counter()
+        parts = data.chunks(None, 0) if isinstance(data, AbstractStream) else [data]
+        found = [(np.asarray(part.targets), self._scores(model, part)) for part in parts]
+        targets = np.concatenate([own for own, _ in found])
+        scores = jax.tree.map(lambda *values: np.concatenate(values), *(own for _, own in found))
+        classes = (data.like if isinstance(data, AbstractStream) else data).num_classes
+        predictions = accuracy = confusion = None
+        if scores.predictions is not None and classes is not None:
+            predictions = scores.predictions
+            accuracy = float(np.mean(predictions == targets))
+            confusion = np.asarray(confusion_matrix(jnp.asarray(targets), jnp.asarray(predictions), classes))
+        return Evaluation(
+            loss=float(scores.losses.mean(dtype=np.float64)),
+            accuracy=accuracy,
+            examples=len(data),
+            spike_rates={path: float(rate.mean(dtype=np.float64)) for path, rate in scores.rates.items()},
+            predictions=predictions,
+            confusion=confusion,
+            losses=scores.losses,
+            seconds=time.perf_counter() - start,
+        )
+
+    @property
+    def compilation(self) -> Compilation:
+        """What its programs have taken so far."""
+        return sum((program.compilation for program in self._programs.values()), Compilation())
+
+    def _scores(self, model: PyTree, data: SpikeDataset) -> Scores:
+        """The scores of every example, on the host."""
+        arrays, static = eqx.partition(eqx.nn.inference_mode(model), eqx.is_array)
+        loss_arrays, loss_static = eqx.partition(self._loss, eqx.is_array)
+        # A few examples more than there are: sets of nearly the same size then share a program.
+        size = min(self._batch_size, -(-len(data) // EIGHT) * EIGHT)
+        if size not in self._programs:
+            chunk = chunk_size(model, data.num_steps, self._chunk, batch=size, where="evaluate")
+            self._programs[size] = score_program(static, loss_static, size, Schedule(chunk, "all", None), self._mesh)
+        given = spread(self._mesh, (arrays, loss_arrays, with_room(data, size), self._key))
+        return jax.tree.map(lambda x: np.asarray(x)[: len(data)], self._programs[size](*given))

@@ -1,4 +1,3 @@
-import functools
 import inspect
 import math
 import os
@@ -8,13 +7,11 @@ from typing import Any, Literal, TypeAlias
 
 import equinox as eqx
 import jax
-import jax.extend
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key, PyTree
 
 from snnx._errors import CheckpointError, DtypeError, ShapeError, check_key, describe
-from snnx._intern import Static
 from snnx.parameters import check_params
 from snnx.solvers import AbstractSolver, Evolution, as_solver
 from snnx.train._callbacks import AbstractCallback, check_callbacks
@@ -22,6 +19,8 @@ from snnx.train._checkpoint import check_resume, load_checkpoint, read_meta
 from snnx.train._devices import Devices, mesh_of, spread
 from snnx.train._generation_program import FIGURES, PATIENCE, RUNNING, TARGET, Fixed, Plan
 from snnx.train._generations import Generations, moving_of
+from snnx.train._program import SOLVER, first_state
+from snnx.train._programs import Compilation
 from snnx.train._progress import Progress, duration, sentence
 from snnx.train._state import EvolveState, alike, copied
 
@@ -41,7 +40,8 @@ class EvolveResult(eqx.Module):
         `best` over its candidates; how many `failed`; and what `record` gave.
     - `outcome`: why it ended, in words.
     - `state`: everything of the last generation, and what a checkpoint holds; `evolve(..., resume=result)` goes on from it.
-    - `compile_seconds`, `seconds`: what compiling took, and everything.
+    - `compilation`: the seconds that tracing, lowering, looking up and compiling took.
+    - `seconds`: what everything took.
     - `settings`: what a resumed run has to agree with.
     """
 
@@ -51,9 +51,14 @@ class EvolveResult(eqx.Module):
     history: tuple[dict[str, Any], ...]
     outcome: str
     state: EvolveState
-    compile_seconds: float
+    compilation: Compilation
     seconds: float
     settings: dict[str, Any]
+
+    @property
+    def compile_seconds(self) -> float:
+        """What compiling alone took: 0 where the programs were found."""
+        return self.compilation.compile
 
     def __repr__(self) -> str:
         """One line: what a notebook shows of it."""
@@ -147,14 +152,13 @@ def evolve(
     }
     state, history = _initial_state(solver, params, key, resume, settings)
     mesh = mesh_of("evolve", devices)
-    closed = _closed(Static(fitness), *_like((params, key)))
-    fitness_arrays, fitness_static = eqx.partition(closed, eqx.is_array)
+    fitness_arrays, fitness_static = eqx.partition(fitness, eqx.is_array)
     solver_arrays, solver_static = eqx.partition(solver, eqx.is_array)
     extra = _check_record(record, state.solver)
     plan = Plan(
-        Static(fitness_static),
-        Static(solver_static),
-        Static(record),
+        fitness_static,
+        solver_static,
+        record,
         sign,
         None if target is None else float(target),
         patience,
@@ -172,9 +176,9 @@ def evolve(
         callbacks,
     )
     run.tell("before")
-    compile_seconds = run.compile()
+    run.compile()
     with Progress(progress, generations, 1, 1, run.generation, "generation", "generations") as bar:
-        bar.compiled(compile_seconds)
+        bar.compiled(run.program.compilation)
         run.run(bar)
     run.tell("after")
     final = run.snapshot()
@@ -185,7 +189,7 @@ def evolve(
         history=tuple(history),
         outcome=_in_words(int(run.moving.outcome), final, settings),
         state=final,
-        compile_seconds=compile_seconds,
+        compilation=run.program.compilation,
         seconds=time.perf_counter() - begin,
         settings=settings,
     )
@@ -200,7 +204,7 @@ def _initial_state(
 ) -> tuple[EvolveState, list[dict[str, Any]]]:
     """The state to start from, and the figures of the generations that are behind it."""
     zero, none = jnp.zeros((), jnp.int32), jnp.asarray(SIGNS[settings["goal"]] * jnp.inf)
-    start = solver.init(params, key=jax.random.fold_in(key, 2**32 - 1))
+    start = first_state(solver, params, jax.random.fold_in(key, SOLVER))
     fresh = EvolveState(params, start, key, zero, params, none, none, zero)
     if resume is None:
         return fresh, []
@@ -256,33 +260,6 @@ def _in_words(outcome: int, state: EvolveState, settings: dict[str, Any]) -> str
     return "ran all generations" if int(state.generation) >= settings["generations"] else "stopped by a callback"
 
 
-@functools.lru_cache(maxsize=4)
-def _closed(fitness: Static, structure: Any, shapes: tuple) -> PyTree:
-    """Fitness as a PyTree: the arrays that it closes over are leaves of it, so that they are no constants of the program."""
-    params, key = jax.tree.unflatten(structure, shapes)
-    closed = jax.make_jaxpr(fitness.value)(params, key)
-    consts = [const if isinstance(const, jax.Array) else jnp.asarray(const) for const in closed.consts]
-    return _Closed(consts, closed.jaxpr)
-
-
-class _Closed(eqx.Module):
-    """A function of parameters and a key, as what JAX has traced of it. (Equinox's own closure conversion refuses to be
-    called on another device than the one that it was traced for.)"""
-
-    consts: list[Array]
-    jaxpr: Any = eqx.field(static=True)
-
-    def __call__(self, params: PyTree, key: Array) -> Array:
-        program = jax.extend.core.jaxpr_as_fun(jax.extend.core.ClosedJaxpr(self.jaxpr, self.consts))
-        return program(*jax.tree.leaves((params, key)))[0]
-
-
-def _like(tree: PyTree) -> tuple[Any, tuple]:
-    """What a function is traced for: structure, shapes and dtypes."""
-    leaves, structure = jax.tree.flatten(tree)
-    return structure, tuple(jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in leaves)
-
-
 def _check_fitness(fitness: Any, params: PyTree, key: Array) -> None:
     if not callable(fitness):
         raise TypeError(f"evolve: fitness is {describe(fitness)}; expected a function of params and a key.")
@@ -294,7 +271,7 @@ def _check_fitness(fitness: Any, params: PyTree, key: Array) -> None:
         ) from None
     except ValueError:  # some callables have no signature
         pass
-    found = jax.eval_shape(fitness, params, key)
+    found = jax.eval_shape(lambda *given: fitness(*given), params, key)  # a function of our own, that no cache knows
     if not hasattr(found, "shape"):
         raise TypeError(f"evolve: fitness gives {describe(found)}; expected one float.")
     if found.shape != ():

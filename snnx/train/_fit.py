@@ -10,7 +10,6 @@ import optax
 from jaxtyping import Array, Key, PyTree
 
 from snnx._errors import CheckpointError, check_key, describe
-from snnx._intern import Static
 from snnx.augment import AbstractAugmentation, AbstractMixing
 from snnx.cells import AbstractCell, Keep
 from snnx.data import AbstractStream, SpikeDataset, fingerprint
@@ -26,8 +25,9 @@ from snnx.train._checkpoint import load_checkpoint, read_meta
 from snnx.train._chunks import Chunks
 from snnx.train._devices import Devices, mesh_of, spread
 from snnx.train._epochs import Epochs
-from snnx.train._evaluate import Evaluation, score
-from snnx.train._program import SOLVER, Fixed, Moving, Plan, Schedule
+from snnx.train._evaluate import Evaluation, Scoring
+from snnx.train._program import SOLVER, Fixed, Moving, Plan, Schedule, first_state
+from snnx.train._programs import Compilation
 from snnx.train._progress import Progress, duration, sentence
 from snnx.train._state import Totals, TrainState, alike, copied
 
@@ -39,7 +39,8 @@ class FitResult(eqx.Module):
     - `state`: everything of the last step, and what a checkpoint holds; `fit(..., resume=result)` goes on from it.
     - `history`: a dict per epoch: loss, accuracy, those of the validation, samples per second, ...
     - `best_epoch`: whose model `model` is (from 1 on).
-    - `compile_seconds`, `seconds`: what compiling took, and everything.
+    - `compilation`: the seconds that tracing, lowering, looking up and compiling took.
+    - `seconds`: what everything took.
     - `settings`: what a resumed run has to agree with.
     """
 
@@ -47,9 +48,14 @@ class FitResult(eqx.Module):
     state: TrainState
     history: tuple[dict[str, Any], ...]
     best_epoch: int
-    compile_seconds: float
+    compilation: Compilation
     seconds: float
     settings: dict[str, Any]
+
+    @property
+    def compile_seconds(self) -> float:
+        """What compiling alone took: 0 where the programs were found."""
+        return self.compilation.compile
 
     def __repr__(self) -> str:
         """One line: what a notebook shows of it."""
@@ -151,21 +157,14 @@ def fit(
     if isinstance(validation, SpikeDataset):
         validation = spread(mesh, validation)
 
+    scoring = Scoring(loss, size, jax.random.key(0), chunk, mesh)
+
     def validate(model: PyTree) -> Evaluation | None:
-        return None if validation is None else score(model, validation, loss, size, jax.random.key(0), chunk, mesh)
+        return None if validation is None else scoring(model, validation)
 
     chunks = Chunks(data, size, state.key, mesh, loss)
     run = Epochs(
-        Plan(
-            Static(static),
-            Static(loss_static),
-            Static(augment_static),
-            Static(solver_static),
-            size,
-            schedule,
-            mesh,
-            chunks.streamed,
-        ),
+        Plan(static, loss_static, augment_static, solver_static, size, schedule, mesh, chunks.streamed),
         spread(mesh, Fixed(rest, loss_arrays, augment_arrays, solver_arrays, state.key)),
         spread(mesh, copied(Moving(params, state.opt_state, state.position, state.totals, jnp.asarray(-1, jnp.int32)))),
         state,
@@ -176,10 +175,10 @@ def fit(
         validate=validate,
     )
     run.tell("before")
-    compile_seconds = run.compile()
+    run.compile()
     done = run.epoch * run.steps + int(state.position)
     with Progress(progress, epochs, run.steps, len(data), done) as bar:
-        bar.compiled(compile_seconds)
+        bar.compiled(run.program.compilation)
         run.run(bar)
     run.tell("after")
     final = run.snapshot()
@@ -188,7 +187,7 @@ def fit(
         state=final,
         history=tuple(history),
         best_epoch=history[-1]["best_epoch"] if history else 0,
-        compile_seconds=compile_seconds,
+        compilation=run.program.compilation + scoring.compilation,
         seconds=time.perf_counter() - begin,
         settings=settings,
     )
@@ -246,7 +245,7 @@ def _initial_state(
     params, _, _ = _partition(model, trainable, solver)
     zero = jnp.zeros((), jnp.int32)
     best = None if validation is None else model
-    opt_state = solver.init(params, key=jax.random.fold_in(key, SOLVER))
+    opt_state = first_state(solver, params, jax.random.fold_in(key, SOLVER))
     fresh = TrainState(model, opt_state, key, zero, zero, Totals.zero(), best)
     if resume is None:
         return fresh, []

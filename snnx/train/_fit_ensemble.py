@@ -13,7 +13,6 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Key, PyTree
 
 from snnx._errors import CheckpointError, ShapeError, check_key, describe
-from snnx._intern import Static
 from snnx.cells import Keep
 from snnx.data import SpikeDataset, fingerprint
 from snnx.losses import AbstractLoss
@@ -27,6 +26,7 @@ from snnx.train._devices import AXIS, Devices, divided, mesh_of, spread
 from snnx.train._ensemble_epochs import EnsembleEpochs
 from snnx.train._ensemble_program import EnsemblePlan, Members, solver_of
 from snnx.train._program import SOLVER, Fixed, Moving, Plan, Schedule
+from snnx.train._programs import Compilation
 from snnx.train._progress import Progress, duration
 from snnx.train._state import EnsembleState, Totals, TrainState, alike, copied
 
@@ -41,7 +41,7 @@ class EnsembleResult(eqx.Module):
     - `best_epoch`: of each member, from 1 on.
     - `failed`: of each member the step, over all epochs, that was not finite and from which on it stood still; -1 if none.
     - `state`: what a checkpoint holds; its arrays are stacked.
-    - `compile_seconds`, `seconds`, `settings`: as of `FitResult`.
+    - `compilation`, `seconds`, `settings`: as of `FitResult`.
     """
 
     models: PyTree
@@ -50,9 +50,14 @@ class EnsembleResult(eqx.Module):
     best_epoch: tuple[int, ...]
     failed: tuple[int, ...]
     state: EnsembleState
-    compile_seconds: float
+    compilation: Compilation
     seconds: float
     settings: dict[str, Any]
+
+    @property
+    def compile_seconds(self) -> float:
+        """What compiling alone took: 0 where the programs were found."""
+        return self.compilation.compile
 
     def __repr__(self) -> str:
         """One line: what a notebook shows of it."""
@@ -142,8 +147,8 @@ def fit_ensemble(
     schedule = Schedule(
         chunk_size(member(models, 0), data.num_steps, chunk, truncate, size, "fit_ensemble"), keep, truncate
     )
-    one = Plan(Static(static), Static(loss_static), Static(()), Static(None), size, schedule, None, False)
-    plan = EnsemblePlan(one, Static(optimizer), sweep is not None, mesh)
+    one = Plan(static, loss_static, (), None, size, schedule, None, False)
+    plan = EnsemblePlan(one, optimizer, sweep is not None, mesh)
     opt_state = eqx.filter_vmap(
         lambda params, entry: solver_of(optimizer, plan.swept, entry).init(params, key=jax.random.fold_in(key, SOLVER))
     )(params, sweep)
@@ -155,17 +160,17 @@ def fit_ensemble(
         divided(mesh, copied(_moving(state, params, count))),
         divided(mesh, Members(rest, sweep)),
         spread(mesh, Fixed(None, loss_arrays, (), None, key)),
-        spread(mesh, data),
-        None if validation is None else spread(mesh, validation),
+        data,
+        validation,
         state,
         history,
         settings,
         callbacks,
     )
     run.tell("before")
-    compile_seconds = run.compile()
+    run.compile()
     with Progress(progress, epochs, steps, len(data) * count, run.epoch * steps) as bar:
-        bar.compiled(compile_seconds)
+        bar.compiled(run.compilation)
         run.run(bar)
     run.tell("after")
     final = run.snapshot()
@@ -177,7 +182,7 @@ def fit_ensemble(
         best_epoch=best_epoch,
         failed=tuple(np.asarray(final.failed).tolist()),
         state=final,
-        compile_seconds=compile_seconds,
+        compilation=run.compilation,
         seconds=time.perf_counter() - begin,
         settings=settings,
     )

@@ -10,10 +10,9 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
-from snnx._intern import Static
 from snnx.solvers import Candidates, Objective, Step
 from snnx.train._devices import gathered, my_rows, on_every_device
-from snnx.train._program import TRACES
+from snnx.train._programs import Program
 
 ROOM = 1024  # generations whose figures are kept on the device, and so the most that one call of the program runs
 RUNNING, TARGET, PATIENCE, BROKEN = range(4)
@@ -43,11 +42,11 @@ class Fixed(eqx.Module):
 
 
 class Plan(NamedTuple):
-    """What the program is compiled for, besides shapes."""
+    """What is no array: it is read while the program is traced."""
 
-    fitness: Static
-    solver: Static
-    record: Static
+    fitness: PyTree
+    solver: PyTree
+    record: Callable[[Any], dict[str, Array]] | None
     sign: float
     target: float | None
     patience: int | None
@@ -56,19 +55,17 @@ class Plan(NamedTuple):
     mesh: Mesh | None
 
 
-@functools.partial(jax.jit, static_argnums=0, donate_argnums=1)
-def run_generations(plan: Plan, moving: Moving, fixed: Fixed, first: Int[Array, ""], stop: Int[Array, ""]) -> Moving:
+def generation_program(plan: Plan) -> Program:
     """Generations up to `stop`, or up to where the run ends before; figures are written from `first` on.
 
     Everything random is drawn from the key and the generation's number, so that any stretch can be run by itself.
     """
-    TRACES["run_generations"] += 1
-    return on_every_device(plan.mesh, functools.partial(_run, plan))(moving, fixed, first, stop)
+    return Program(on_every_device(plan.mesh, functools.partial(_run, plan)), donated=True, mesh=plan.mesh)
 
 
 def _run(plan: Plan, moving: Moving, fixed: Fixed, first: Int[Array, ""], stop: Int[Array, ""]) -> Moving:
-    fitness = eqx.combine(fixed.fitness, plan.fitness.value)
-    solver = eqx.combine(fixed.solver, plan.solver.value)
+    fitness = eqx.combine(fixed.fitness, plan.fitness)
+    solver = eqx.combine(fixed.solver, plan.solver)
 
     def generation(moving: Moving) -> Moving:
         key_fitness, key_solver = jax.random.split(jax.random.fold_in(fixed.key, moving.generation))
@@ -124,7 +121,7 @@ def _after(plan: Plan, moving: Moving, found: Step, first: Int[Array, ""]) -> Mo
         "std": of.std,
         "best": plan.sign * of.best,
         "failed": of.failed,
-        **recorded(plan.record.value, moving.solver),
+        **recorded(plan.record, moving.solver),
     }
     place = moving.generation - first
     figures = {name: row.at[place].set(seen[name].astype(row.dtype)) for name, row in moving.figures.items()}

@@ -13,7 +13,7 @@ from jaxtyping import Array
 from snnx._errors import NonFiniteError
 from snnx.train._callbacks import AbstractCallback, Run
 from snnx.train._devices import collected, spread
-from snnx.train._generation_program import BROKEN, FIGURES, ROOM, RUNNING, Fixed, Moving, Plan, run_generations
+from snnx.train._generation_program import BROKEN, FIGURES, ROOM, RUNNING, Fixed, Moving, Plan, generation_program
 from snnx.train._progress import Progress
 from snnx.train._state import EvolveState, copied
 
@@ -34,16 +34,15 @@ class Generations:
         callbacks: Sequence[AbstractCallback],
     ):
         self.plan, self.moving, self.fixed, self.key = plan, moving, fixed, key
+        self.program = generation_program(plan)
         self.history, self.settings, self.callbacks = history, settings, callbacks
         self.generation = int(moving.generation)
         self._before = None if plan.population or self.generation else copied(collected(moving.params))
 
-    def compile(self) -> float:
-        """Compile the program by running it for no generation; returns the seconds that this took."""
-        start = time.perf_counter()
+    def compile(self) -> None:
+        """Compile the program by running it for no generation."""
         self._advance(self.generation)
         jax.block_until_ready(self.moving)
-        return time.perf_counter() - start
 
     def run(self, bar: Progress) -> None:
         """All generations that are left, or those until an end."""
@@ -90,7 +89,7 @@ class Generations:
 
     def _advance(self, stop: int) -> None:
         first, last = (spread(self.plan.mesh, jnp.asarray(n, jnp.int32)) for n in (self.generation, stop))
-        self.moving = run_generations(self.plan, self.moving, self.fixed, first, last)
+        self.moving = self.program(self.moving, self.fixed, first, last)
 
     def _read(self, first: int) -> None:
         """Note the figures of the generations from `first` on."""

@@ -1,6 +1,5 @@
 """The compiled programs: many training steps as one, and the scoring of a whole data set as one."""
 
-import collections
 import functools
 from collections.abc import Callable
 from typing import NamedTuple
@@ -11,22 +10,28 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int, Key, PyTree
 
-from snnx._intern import Static
 from snnx.cells import Keep, spiking_paths
 from snnx.data import SpikeDataset
 from snnx.losses import AbstractLoss
 from snnx.reductions import Mean
 from snnx.simulation import simulate
-from snnx.solvers import AbstractSolver, Objective
+from snnx.solvers import AbstractSolver, Evolution, Objective
 from snnx.train._augment import Augment
 from snnx.train._devices import gathered, my_rows, on_every_device, summed
+from snnx.train._programs import Program
 from snnx.train._state import Totals
 
-TRACES: collections.Counter = collections.Counter()
-"""How often each program has been traced; the tests hold it to once."""
-
-
 SOLVER = 2**32 - 1  # tells the keys of the solver from those of the steps, which are folded in by number
+
+
+def first_state(solver: AbstractSolver, params: PyTree, key: Key[Array, ""]) -> PyTree:
+    """The solver's state before the first step.
+
+    That of a strategy comes from a program of ours: those of evosax are compiled for each strategy object that is made.
+    """
+    if not isinstance(solver, Evolution):
+        return solver.init(params, key=key)
+    return Program(lambda params, key: solver.init(params, key=key))(params, key)
 
 
 class Schedule(NamedTuple):
@@ -71,12 +76,12 @@ class Part(eqx.Module):
 
 
 class Plan(NamedTuple):
-    """What the program is compiled for, besides shapes."""
+    """What is no array: it is read while the program is traced."""
 
-    model: Static
-    loss: Static
-    augment: Static
-    solver: Static
+    model: PyTree
+    loss: PyTree
+    augment: PyTree
+    solver: PyTree
     batch_size: int
     schedule: Schedule
     mesh: Mesh | None
@@ -132,21 +137,20 @@ def _right(scores: Float[Array, "batch classes"] | None, targets: Array) -> Floa
     return (jnp.argmax(scores, axis=-1) == targets).astype(jnp.float32)
 
 
-@functools.partial(jax.jit, static_argnums=0, donate_argnums=1)
-def train_steps(plan: Plan, moving: Moving, fixed: Fixed, part: Part, stop: Int[Array, ""]) -> Moving:
+def train_program(plan: Plan) -> Program:
     """Training steps from `moving.position` up to `stop`, or up to the first that is not finite.
 
     The order of the examples is drawn from the key and the epoch's number, so that any segment of an epoch can be run
     by itself. A step that is not finite changes neither parameters nor optimiser. With several devices each computes its
     part of the batch, and then the same update as all others.
     """
-    TRACES["train_steps"] += 1
-    return on_every_device(plan.mesh, functools.partial(_train_steps, plan))(moving, fixed, part, stop)
+    run = functools.partial(_train_steps, plan)
+    return Program(on_every_device(plan.mesh, run), donated=True, mesh=plan.mesh)
 
 
 def _train_steps(plan: Plan, moving: Moving, fixed: Fixed, part: Part, stop: Int[Array, ""]) -> Moving:
     step = stepper(plan, fixed, part)
-    solver = eqx.combine(fixed.solver, plan.solver.value)
+    solver = eqx.combine(fixed.solver, plan.solver)
 
     def more(moving: Moving) -> Array:
         return (moving.position < stop) & (moving.failed < 0)
@@ -163,17 +167,17 @@ def stepper(plan: Plan, fixed: Fixed, part: Part) -> Callable[[Moving, PyTree, A
         key_epoch = jax.random.fold_in(key_epoch, part.chunk)
     key_order, key_steps = jax.random.split(key_epoch)
     order = jax.random.permutation(key_order, n)
-    if plan.streamed:  # the last chunk may have room for more examples than it has: those stand behind
-        order = order[jnp.argsort(order >= part.examples, stable=True)]
+    # There may be room for more examples than there are: those stand behind.
+    order = order[jnp.argsort(order >= part.examples, stable=True)]
     order = jnp.pad(order, (0, batches * size - n))
-    loss = eqx.combine(fixed.loss, plan.loss.value)
-    augment = Augment(eqx.combine(fixed.augment, plan.augment.value), part.data, part.examples)
+    loss = eqx.combine(fixed.loss, plan.loss)
+    augment = Augment(eqx.combine(fixed.augment, plan.augment), part.data, part.examples)
     key_solver = jax.random.fold_in(key_epoch, SOLVER)
 
     def batch_loss(
         params: PyTree, rest: PyTree, batch: SpikeDataset, others: PyTree, keys: Array, weights: Array, count: Array
     ) -> tuple:
-        model = eqx.combine(params, rest, plan.model.value)
+        model = eqx.combine(params, rest, plan.model)
         losses, scores, _ = _examples(model, loss, batch, keys, plan.schedule, others=others)
         total = jnp.sum(jnp.where(weights > 0, losses, 0.0))
         right = jnp.sum(_right(scores, batch.targets) * weights)
@@ -224,37 +228,41 @@ class Scores(eqx.Module):
     rates: dict[str, Float[Array, "n"]]
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1, 2, 3, 4))
+def score_program(model: PyTree, loss: PyTree, batch_size: int, schedule: Schedule, mesh: Mesh | None) -> Program:
+    """Score every example of a data set once, of models and losses of whom all that is no array is given.
+
+    A scan over batches, the last of them padded and its padding cut off again.
+    """
+
+    def run(model_arrays: PyTree, loss_arrays: PyTree, data: SpikeDataset, key: Array) -> Scores:
+        score = functools.partial(score_examples, batch_size=batch_size, schedule=schedule, mesh=mesh)
+        return score(eqx.combine(model_arrays, model), eqx.combine(loss_arrays, loss), data, key)
+
+    return Program(on_every_device(mesh, run), mesh=mesh)
+
+
 def score_examples(
-    model_static: Static,
-    loss_static: Static,
+    model: PyTree,
+    loss: AbstractLoss,
+    data: SpikeDataset,
+    key: Key[Array, ""],
+    *,
     batch_size: int,
     schedule: Schedule,
     mesh: Mesh | None,
-    model_arrays: PyTree,
-    loss_arrays: PyTree,
-    data: SpikeDataset,
-    key: Key[Array, ""],
 ) -> Scores:
-    """Score every example once: a scan over batches, the last of them padded and its padding cut off again."""
-    TRACES["score_examples"] += 1
+    """The scores of every example that there is room for, as a part of a program."""
     n = len(data)
     batches = -(-n // batch_size)
     index = jnp.pad(jnp.arange(n), (0, batches * batch_size - n)).reshape(batches, batch_size)
+    mine, _ = my_rows(mesh, batch_size)
 
-    def score(model_arrays: PyTree, loss_arrays: PyTree, data: SpikeDataset, key: Array) -> Scores:
-        model = eqx.combine(model_arrays, model_static.value)
-        loss = eqx.combine(loss_arrays, loss_static.value)
-        mine, _ = my_rows(mesh, batch_size)
+    def batch(number: Array, index: Array) -> tuple[Array, PyTree]:
+        keys = jax.random.split(jax.random.fold_in(key, number), batch_size)
+        batch = data.take(index[mine])
+        losses, scores, rates = _examples(model, loss, batch, keys[mine], schedule, spiking_paths(model))
+        predictions = None if scores is None else jnp.argmax(scores, axis=-1)
+        return number + 1, Scores(losses, predictions, rates)
 
-        def batch(number: Array, index: Array) -> tuple[Array, PyTree]:
-            keys = jax.random.split(jax.random.fold_in(key, number), batch_size)
-            batch = data.take(index[mine])
-            losses, scores, rates = _examples(model, loss, batch, keys[mine], schedule, spiking_paths(model))
-            predictions = None if scores is None else jnp.argmax(scores, axis=-1)
-            return number + 1, Scores(losses, predictions, rates)
-
-        return gathered(mesh, jax.lax.scan(batch, jnp.zeros((), jnp.int32), index)[1], batch_size)
-
-    found = on_every_device(mesh, score)(model_arrays, loss_arrays, data, key)
+    found = gathered(mesh, jax.lax.scan(batch, jnp.zeros((), jnp.int32), index)[1], batch_size)
     return jax.tree.map(lambda x: x.reshape(-1)[:n], found)

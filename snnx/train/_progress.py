@@ -3,6 +3,8 @@
 import time
 from typing import Any
 
+from snnx.train._programs import Compilation
+
 
 def duration(seconds: float) -> str:
     """Seconds as `0:07`, `12:34` or `1:02:03`."""
@@ -74,11 +76,11 @@ class Progress:
         if self._bar is not None:
             self._bar.stop()
 
-    def compiled(self, seconds: float) -> None:
+    def compiled(self, compilation: Compilation) -> None:
         """The program is there; from here on the clock measures training."""
         self._begin = self._last_line = time.perf_counter()
-        if self._console is not None and seconds > 0.5:
-            self._console.print(f"compiled in {seconds:.1f} s", highlight=False)
+        if self._console is not None and compilation.total > 0.5:
+            self._console.print(str(compilation), highlight=False)
 
     def update(self, epoch: int, position: int, record: dict[str, Any] | None, last: bool = False) -> None:
         """Show how far training is; `record` holds the figures of the last finished epoch; `last`: it ends here."""
