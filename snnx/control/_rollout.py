@@ -1,3 +1,4 @@
+import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -7,6 +8,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
 from snnx._errors import ShapeError, check_key, describe
+from snnx._jitted import run_jitted
+from snnx._varying import varying_like
 from snnx.cells import AbstractCell, State, Taps, cell_dtype, check_state
 from snnx.control._choose import as_environment
 from snnx.control._environment import Environment
@@ -112,18 +115,37 @@ def rollout(
     their shape, for actions that do not fit, and for observations that are no floats; `ValueError` for `length` or
     `truncate` < 1.
     """
-    world = as_environment(env)
+    as_environment(env)
     _check(policy, length, truncate, env_states, trajectory)
     check_key("rollout", key)
-    policy = eqx.nn.inference_mode(policy)
     wanted = reductions_by_path("rollout", policy, record)
+    if isinstance(state, Rollout):
+        raise TypeError("rollout: state is a Rollout; pass its .state.")
+    found = run_jitted(_rollout, policy, env, length, key, state, auto_reset, trajectory, env_states, wanted, truncate)
+    # A dict comes out of a program sorted; what was asked for first comes first.
+    return dataclasses.replace(found, record={path: found.record[path] for path in wanted})
+
+
+def _rollout(
+    policy: AbstractCell,
+    env: Any,
+    length: int,
+    key: Key[Array, ""],
+    state: RolloutState | None,
+    auto_reset: bool,
+    trajectory: bool,
+    env_states: bool,
+    wanted: dict[str, Any],
+    truncate: int | None,
+) -> Rollout:
+    """`rollout` behind its checks."""
+    world = as_environment(env)
+    policy = eqx.nn.inference_mode(policy)
     taps: Taps = tuple(wanted)
     key_reset, key_env, key_policy = jax.random.split(key, 3)
     fresh = _fresh(policy, world)
     begin = start = fresh(key_reset, jnp.zeros((), jnp.int32))
     if state is not None:
-        if isinstance(state, Rollout):
-            raise TypeError("rollout: state is a Rollout; pass its .state.")
         check_state("rollout: state", state, begin)
         begin = eqx.tree_at(lambda s: s.episode, begin, state.episode)
         start = _where(state.ended, begin, state) if auto_reset else state
@@ -163,6 +185,7 @@ def rollout(
         return after, (reward, alive, steps if trajectory else None, _zero_unless(alive, seen))
 
     body = jax.checkpoint(step, prevent_cse=False)
+    begin, start = varying_like((begin, start), policy, env, key, state)
     last, (rewards, alive, steps, seen) = jax.lax.scan(body, start, jnp.arange(length, dtype=jnp.int32))
     return Rollout(
         jnp.sum(rewards),

@@ -24,6 +24,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from snnx._varying import varying_like
 from snnx.event._dynamics import Dynamics
 from snnx.event._flow import response
 from snnx.event._layer import Spikes, spikes_by_search
@@ -53,7 +54,8 @@ def spikes_by_eventprop(
     **Arguments:** `pinned`: the path of neurons all of whose spikes are known to coincide with events; to train what leads
     there is warned of.
     """
-    return _spikes((dynamics, times, indices, weights), duration=duration, most=most, pinned=pinned)
+    given = (dynamics, times, indices, weights)
+    return _spikes(varying_like(given, given), duration=duration, most=most, pinned=pinned)
 
 
 class Backward(eqx.Module):
@@ -89,7 +91,8 @@ def backward(dynamics: Dynamics, spikes: Spikes, sigma: Array) -> Backward:
 
     zero = jnp.zeros(dynamics.size, dynamics.dtype)
     rows = (spikes.times, spikes.slope, spikes.slope_after, spikes.pinned, sigma)
-    return jax.lax.scan(step, (zero, zero, zero), rows, reverse=True)[1]
+    start = varying_like((zero, zero, zero), dynamics, rows)
+    return jax.lax.scan(step, start, rows, reverse=True)[1]
 
 
 def of_events(dynamics: Dynamics, spikes: Spikes, back: Backward, times: Array) -> tuple[Array, Array]:

@@ -4,6 +4,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from snnx._varying import varying_like
+
 _NEWTON = {jnp.dtype("float64"): 12}  # steps; of other dtypes 8
 _SERIES = 1e-3
 
@@ -121,5 +123,6 @@ def time_to_level(
         inside = (step >= low - slack) & (step <= high + slack) & (slope != 0.0)
         return low, high, jnp.where(inside, jnp.clip(step, low, high), 0.5 * (low + high))
 
+    bracket = varying_like((after, until, start), numbers)
     # A loop: written out, it would take five times longer to compile.
-    return jax.lax.fori_loop(0, _NEWTON.get(jnp.dtype(u.dtype), 8), closer, (after, until, start))[2]
+    return jax.lax.fori_loop(0, _NEWTON.get(jnp.dtype(u.dtype), 8), closer, bracket)[2]

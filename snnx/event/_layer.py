@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from snnx._varying import varying_like
 from snnx.event._dynamics import Dynamics
 from snnx.event._trajectory import Trajectory, trajectory
 
@@ -140,7 +141,7 @@ def spikes_by_search(
         fires = fires & active
         return fires, search, (jnp.where(fires, found[0], jnp.inf), *found[1:])
 
-    everyone = jnp.ones(dynamics.size, bool)
+    start = varying_like((jnp.ones(dynamics.size, bool), first_search(dynamics)), dynamics, path)
     if differentiable:
 
         def step(carry: tuple, number: Array) -> tuple[tuple, tuple]:
@@ -148,7 +149,7 @@ def spikes_by_search(
             active, search, found = look(number, search, active)
             return (active, search), found
 
-        (active, search), found = jax.lax.scan(step, (everyone, first_search(dynamics)), jnp.arange(most))
+        (active, search), found = jax.lax.scan(step, start, jnp.arange(most))
         return Spikes(*found, more=_more(dynamics, path, search, duration, active))
 
     def go(carry: tuple) -> Array:
@@ -165,7 +166,7 @@ def spikes_by_search(
         ]
         return number + 1, active, search, Spikes(*new, more=spikes.more)
 
-    carry = (jnp.zeros((), jnp.int32), everyone, first_search(dynamics), empty)
+    carry = (jnp.zeros((), jnp.int32), *start, varying_like(empty, dynamics, path))
     _, active, search, spikes = jax.lax.while_loop(go, next_of_all, carry)
     return eqx.tree_at(lambda s: s.more, spikes, _more(dynamics, path, search, duration, active))
 

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from snnx._varying import varying_like
 from snnx.event._anywhere import anywhere
 from snnx.event._dynamics import Dynamics
 
@@ -207,6 +208,7 @@ def run(dynamics: Dynamics, inputs: Inputs, duration: float, capacity: int, *, d
         jnp.zeros((), jnp.int32),
         jnp.zeros((loops, capacity), bool),
     )
+    carry = varying_like(carry, dynamics, inputs)
     if differentiable:
 
         def body(carry: tuple, number: Array) -> tuple[tuple, None]:

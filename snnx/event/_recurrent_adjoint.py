@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from snnx._varying import varying_like
 from snnx.event._anywhere import anywhere
 from snnx.event._dynamics import Dynamics
 from snnx.event._flow import response
@@ -20,7 +21,8 @@ def _run(vjp_arg: tuple[Dynamics, Inputs], *, duration: float, capacity: int) ->
 
 def run_by_eventprop(dynamics: Dynamics, inputs: Inputs, duration: float, capacity: int) -> Record:
     """`run`, with a gradient for `times` whose residuals are the events."""
-    return _run((dynamics, inputs), duration=duration, capacity=capacity)
+    given = (dynamics, inputs)
+    return _run(varying_like(given, given), duration=duration, capacity=capacity)
 
 
 @_run.def_fwd
@@ -131,7 +133,11 @@ def _backward(
         )
 
     happened = jnp.sum(record.kind != NOTHING, dtype=jnp.int32)
-    _, found = jax.lax.while_loop(lambda state: anywhere(state[0] > 0), step, (happened, at_end))
+    _, found = jax.lax.while_loop(
+        lambda state: anywhere(state[0] > 0),
+        step,
+        varying_like((happened, at_end), dynamics, inputs, record, cotangent.times),
+    )
     d_dynamics = jax.tree.map(jnp.zeros_like, dynamics)
     others = eqx.tree_at(lambda d: (d.threshold, d.after), perturbed[0], (False, False))
     if any(jax.tree.leaves(others)):
@@ -186,5 +192,5 @@ def _before_spikes(dynamics: Dynamics, record: Record, inputs: Inputs, capacity:
         return (new, found), None
 
     rows = (record.kind, *_steps(record, inputs, capacity))
-    carry = (at_start(dynamics), jnp.zeros(capacity, dynamics.dtype))
+    carry = varying_like((at_start(dynamics), jnp.zeros(capacity, dynamics.dtype)), dynamics, record, inputs)
     return jax.lax.scan(step, carry, jax.lax.stop_gradient(rows))[0][1]

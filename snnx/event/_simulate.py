@@ -10,6 +10,7 @@ from jax.core import Tracer
 from jaxtyping import Array, Bool, PyTree
 
 from snnx._errors import DtypeError, ShapeError, describe, unknown_name
+from snnx._jitted import run_jitted
 from snnx.cells import AbstractCell, cell_dtype, walk
 from snnx.event._events import Events
 from snnx.event._signal import Signal, Source
@@ -61,8 +62,6 @@ def simulate(
     many = jax.vmap(lambda e: snnx.event.simulate(model, e, duration=60.0).output.first())(batch_of_events)
     ```
 
-    Call it within `jax.jit`: each call outside compiles its loops anew, for seconds.
-
     **Arguments:**
     - `model`: `LIF` and `CubaLIF` with `SubtractReset` or `ValueReset`, of any `method`; `LI`, `CubaLI` at the end; in
         `Sequential`, `Recurrent`, `Graph`, `Parallel` and `Residual` with `Add`; `Delay` (of either kind) and linear layers
@@ -98,9 +97,18 @@ def simulate(
     inputs = events if isinstance(events, Mapping) else {"": events}
     for given in inputs.values():
         _check_events(given, dtype, shape)
+    keyed = dict(inputs) if isinstance(events, Mapping) else events
+    return run_jitted(_simulate, model, keyed, options, shape, overflow)
+
+
+def _simulate(
+    model: AbstractCell, events: "Events | dict[str, Events]", options: Options, shape: Any, overflow: Overflow
+) -> Run:
+    """`simulate` behind its checks."""
+    inputs = events if isinstance(events, dict) else {"": events}
     signals = {name: Signal((Source(e, None),), None, shape or (e.size,)) for name, e in inputs.items()}
     walker = Walker(options, {}, {})
-    out = walker.run("", model, signals if isinstance(events, Mapping) else signals[""])
+    out = walker.run("", model, signals if isinstance(events, dict) else signals[""])
     output = {name: walker.result(x) for name, x in out.items()} if isinstance(out, dict) else walker.result(out)
     output, spikes = _nan_where(_is_no_network(model), (output, walker.spikes))
     lists = {f"events {name!r}" if name else "events": e for name, e in inputs.items()}

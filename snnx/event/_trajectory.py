@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from snnx._varying import varying_like
 from snnx.event._dynamics import Dynamics
 
 
@@ -44,7 +45,8 @@ def trajectory(dynamics: Dynamics, times: Float[Array, "events"], jumps: Float[A
         return (v, j, time), (v, j, arrived)
 
     zero = jnp.zeros((), dynamics.dtype)
-    _, (v, j, arrived) = jax.lax.scan(step, (dynamics.start_v, dynamics.start_j, zero), (times, jumps))
+    start = varying_like((dynamics.start_v, dynamics.start_j, zero), dynamics, times, jumps)
+    _, (v, j, arrived) = jax.lax.scan(step, start, (times, jumps))
     return Trajectory(
         jnp.concatenate([zero[None], times]),
         jnp.concatenate([dynamics.start_v[None], v]),

@@ -7,6 +7,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Key, PyTree
 
 from snnx._errors import ShapeError, check_float, check_key, describe
+from snnx._jitted import run_jitted
+from snnx._varying import varying_like
 from snnx.cells import KEEPS, AbstractCell, Keep, State, Taps, cell_dtype, check_state, keep_marked
 from snnx.inputs import AbstractInputs
 from snnx.layers import check_gradients
@@ -72,13 +74,44 @@ def simulate(
     steps, shape = _check_inputs(cell, xs, mask)
     if key is not None:
         check_key("simulate", key)
-    if state is None:
-        state = cell.init_state(shape)
-    else:
-        check_state("simulate: state", state, jax.eval_shape(lambda: cell.init_state(shape)))
     taps = reductions_by_path("simulate", cell, record)
     if not isinstance(burn_in, int) or not 0 <= burn_in < steps:
         raise ValueError(f"simulate: burn_in is {burn_in!r}, expected a number of steps from 0 to {steps - 1}.")
+    for r in as_tuple(readout):
+        if not isinstance(r, AbstractReduction):
+            raise TypeError(
+                f"simulate: readout is {r!r}; expected a reduction such as snnx.Mean(), or a tuple of them."
+            )
+    xs = dict(xs) if isinstance(xs, Mapping) else xs
+    ys, state, found = run_jitted(
+        _simulate, cell, xs, state, key, mask, {_OWN: readout} | taps, steps, shape, chunk, keep, truncate, burn_in
+    )
+    return (ys, state) if record is None else (ys, state, {path: found[path] for path in taps})
+
+
+Inputs: TypeAlias = "Array | AbstractInputs | Mapping[str, Any]"
+
+
+def _simulate(
+    cell: AbstractCell,
+    xs: Inputs,
+    state: State | None,
+    key: Key[Array, ""] | None,
+    mask: Array | None,
+    wanted: dict[str, Reductions],
+    steps: int,
+    shape: Any,
+    chunk: int | None,
+    keep: Keep | None,
+    truncate: int | None,
+    burn_in: int,
+) -> tuple[PyTree, State, dict[str, PyTree]]:
+    """`simulate` behind its checks: outputs, final state, and what was recorded."""
+    fresh = cell.init_state(shape)
+    if state is None:
+        state = fresh
+    else:
+        check_state("simulate: state", state, fresh)
     run = functools.partial(_run, cell, key=key, chunk=chunk, keep=keep, truncate=truncate)
     if burn_in:
         warm_up = None if mask is None else mask[:burn_in]
@@ -86,23 +119,13 @@ def simulate(
         state = jax.lax.stop_gradient(state)
         steps -= burn_in
         xs, mask = _stretch(xs, burn_in, steps), None if mask is None else mask[burn_in:]
-    for r in as_tuple(readout):
-        if not isinstance(r, AbstractReduction):
-            raise TypeError(
-                f"simulate: readout is {r!r}; expected a reduction such as snnx.Mean(), or a tuple of them."
-            )
-    wanted = {_OWN: readout} | taps
     outs = {(path, i): r for path, given in wanted.items() for i, r in enumerate(as_tuple(given))}
     results, state = run(xs, steps, state, mask=mask, outs=outs)
     found = {
         path: tuple(results[path, i] for i in range(len(given))) if isinstance(given, tuple) else results[path, 0]
         for path, given in wanted.items()
     }
-    ys = found.pop(_OWN)
-    return (ys, state) if record is None else (ys, state, found)
-
-
-Inputs: TypeAlias = "Array | AbstractInputs | Mapping[str, Any]"
+    return found.pop(_OWN), state, found
 
 
 def _check_inputs(cell: AbstractCell, xs: Inputs, mask: Array | None) -> tuple[int, Any]:
@@ -199,11 +222,13 @@ def _run(
         }
         return (state, reduced), stacked
 
+    given = (cell, xs, state, key, mask)
+    state = varying_like(state, *given)
     counted = jnp.asarray(steps) if mask is None else jnp.sum(mask)
     like = jax.eval_shape(traces, _stretch(xs, 0, 1), state, None if mask is None else mask[:1])[0]
     units = jax.tree.map(lambda trace: jax.ShapeDtypeStruct(trace.shape[1:], trace.dtype), like)
     first = {out: of_each(out[0], lambda u, r=r: r.init(u, counted), units[out[0]]) for out, r in outs.items()}
-    carry = (state, first)
+    carry = (state, varying_like(first, *given))
 
     stacks = []
     if size == steps:  # one chunk is all of time: nothing to scan, nothing to recompute

@@ -114,7 +114,7 @@ def _jitted(function: Callable[..., list[Array]], donated: range) -> Any:
 
 
 def _kind(leaf: Array) -> Hashable:
-    return leaf.aval, leaf.sharding, leaf.committed  # pyright: ignore[reportAttributeAccessIssue]
+    return jax.typeof(leaf), leaf.sharding, leaf.committed  # pyright: ignore[reportAttributeAccessIssue]
 
 
 class _Written:

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PyTree
 
+from snnx._varying import varying_like
 from snnx.event.ode._neuron import AbstractODENeuron
 from snnx.event.ode._stretch import stretch
 from snnx.parameters import AbstractParameter, check_parameter_shape, value
@@ -82,7 +83,7 @@ def spikes_of(
 
         return jax.lax.cond(jnp.all(now.done), skip, go, now)
 
-    start = jax.vmap(begin, axis_size=size)(own)
+    start = varying_like(jax.vmap(begin, axis_size=size)(own), own, current, due, weights)
     last, found = jax.lax.scan(step, start, length=times.shape[0] + most + 1)  # all events, all spikes, and the end
     found = eqx.error_if(
         found,

@@ -1,0 +1,98 @@
+"""The jit of the public solvers: it stands where the loop is, behind checks in Python.
+
+Called bare, or under `jax.vmap` and `jax.grad` alone, a solver is a compiled program, kept for the next call. Within a
+program that somebody else traces it is a part of that, traced whenever that is.
+"""
+
+import functools
+from collections.abc import Callable, Hashable
+from typing import Any
+
+import equinox as eqx
+import jax
+import numpy as np
+from jaxtyping import PyTree
+
+KEPT = 32  # programs that are kept, the last used: each Python number in a model makes another
+
+
+def run_jitted(function: Callable[..., PyTree], *args: PyTree) -> PyTree:
+    """`function(*args)` in one compiled program.
+
+    Programs are told apart as `jax.jit` does: by the structure of the arguments, by shape and dtype of their arrays, and by
+    all else that is in them, functions by identity. What a function in them reads from outside is read once.
+    Arguments that cannot be told apart (something in them has no hash) run without a program of their own.
+    """
+    if within_program():
+        return function(*args)
+    leaves, structure = jax.tree.flatten(args)
+    arrays = [leaf if isinstance(leaf, jax.Array) else jax.numpy.asarray(leaf) for leaf in leaves if _is_array(leaf)]
+    kind = _Kind(function, structure, leaves, arrays)
+    try:
+        run = _program(kind)
+    except TypeError:
+        if kind.hashable():
+            raise
+        return function(*args)
+    results, rest = run(arrays)
+    return eqx.combine(results, rest.value)
+
+
+def within_program() -> bool:
+    """Whether JAX is tracing a program just now, rather than running what it is told."""
+    made = jax.lax.full((), 0)
+    # A number made under vmap or grad is a plain one; under a shard_map that no program is around it is its own tracer.
+    return isinstance(made, jax.core.Tracer) and "ShardMap" not in type(made).__name__
+
+
+def _is_array(leaf: Any) -> bool:
+    return isinstance(leaf, jax.Array | np.ndarray)
+
+
+class _Kind:
+    """What a program is compiled for."""
+
+    def __init__(self, function: Callable[..., PyTree], structure: Any, leaves: list[Any], arrays: list[jax.Array]):
+        self.function, self.structure = function, structure
+        self.leaves = [None if _is_array(leaf) else leaf for leaf in leaves]
+        self.places = [place for place, leaf in enumerate(leaves) if _is_array(leaf)]
+        kinds = tuple(map(jax.typeof, arrays))
+        self._key = (function, structure, tuple(map(_exactly, self.leaves)), tuple(self.places), kinds)
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Kind) and self._key == other._key
+
+    def hashable(self) -> bool:
+        """Whether all of it can be compared."""
+        try:
+            hash(self)
+        except TypeError:
+            return False
+        return True
+
+
+def _exactly(leaf: Any) -> Hashable:
+    """A leaf beside its type: 1, 1.0 and True are equal, and so are 0.0 and -0.0; NaN is not equal to itself."""
+    return type(leaf), repr(leaf) if isinstance(leaf, float | complex) else leaf
+
+
+class _Rest(eqx.Module):
+    """What comes out of a program and is no array."""
+
+    value: PyTree = eqx.field(static=True)
+
+
+@functools.lru_cache(maxsize=KEPT)
+def _program(kind: _Kind) -> Callable[[list[jax.Array]], tuple[PyTree, _Rest]]:
+    def run(arrays: list[jax.Array]) -> tuple[PyTree, _Rest]:
+        leaves = list(kind.leaves)
+        for place, array in zip(kind.places, arrays, strict=True):
+            leaves[place] = array
+        results, rest = eqx.partition(kind.function(*jax.tree.unflatten(kind.structure, leaves)), eqx.is_array)
+        return results, _Rest(rest)
+
+    run.__name__ = kind.function.__name__.strip("_")
+    return jax.jit(run)
