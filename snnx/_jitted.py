@@ -34,8 +34,7 @@ def run_jitted(function: Callable[..., PyTree], *args: PyTree) -> PyTree:
         if kind.hashable():
             raise
         return function(*args)
-    results, rest = run(arrays)
-    return eqx.combine(results, rest.value)
+    return run(arrays)
 
 
 def within_program() -> bool:
@@ -79,20 +78,15 @@ def _exactly(leaf: Any) -> Hashable:
     return type(leaf), repr(leaf) if isinstance(leaf, float | complex) else leaf
 
 
-class _Rest(eqx.Module):
-    """What comes out of a program and is no array."""
-
-    value: PyTree = eqx.field(static=True)
-
-
 @functools.lru_cache(maxsize=KEPT)
-def _program(kind: _Kind) -> Callable[[list[jax.Array]], tuple[PyTree, _Rest]]:
-    def run(arrays: list[jax.Array]) -> tuple[PyTree, _Rest]:
+def _program(kind: _Kind) -> Callable[[list[jax.Array]], PyTree]:
+    def run(arrays: list[jax.Array]) -> PyTree:
         leaves = list(kind.leaves)
         for place, array in zip(kind.places, arrays, strict=True):
             leaves[place] = array
-        results, rest = eqx.partition(kind.function(*jax.tree.unflatten(kind.structure, leaves)), eqx.is_array)
-        return results, _Rest(rest)
+        return kind.function(*jax.tree.unflatten(kind.structure, leaves))
 
-    run.__name__ = kind.function.__name__.strip("_")
-    return jax.jit(run)
+    run.__name__ = run.__qualname__ = kind.function.__name__.strip("_")
+    return eqx.filter_jit(
+        run
+    )  # rather than jax.jit: errors that are raised while it runs then read as they were written

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 FLOORS = {
-    0: ("_typing", "_errors", "_default", "_files", "_intern", "_table", "_version"),
+    0: ("_typing", "_errors", "_default", "_files", "_jitted", "_table", "_varying", "_version"),
     1: ("parameters", "surrogates", "reductions", "inputs", "cells"),
     2: ("neurons",),
     3: ("layers",),

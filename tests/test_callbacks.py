@@ -15,7 +15,7 @@ from small import EXAMPLES, assert_same_bits, fit, make_data, scored
 import snnx
 from snnx._errors import MissingExtraError
 from snnx.data import fingerprint
-from snnx.train import AbstractCallback, duration, load_checkpoint, read_meta
+from snnx.train import AbstractCallback, Compilation, duration, load_checkpoint, read_meta
 from snnx.train._progress import Progress, sentence
 
 
@@ -137,7 +137,7 @@ def test_a_checkpoint_is_written_as_often_as_said_and_at_the_end(every, places, 
 
 
 def test_a_run_that_stops_early_leaves_its_last_epoch_too(tmp_path, monkeypatch):
-    monkeypatch.setattr("snnx.train._fit.score", scripted([1.0, 2.0, 3.0, 4.0]))
+    monkeypatch.setattr("snnx.train._evaluate.Scoring.__call__", scripted([1.0, 2.0, 3.0, 4.0]))
     path = tmp_path / "checkpoint.npz"
     callbacks = [snnx.Checkpoint(path, every=1e9), snnx.EarlyStopping(2)]
     result = fit(epochs=4, validation=make_data(10, seed=3), callbacks=callbacks)
@@ -158,7 +158,7 @@ def test_a_run_that_stops_early_leaves_its_last_epoch_too(tmp_path, monkeypatch)
     ],
 )
 def test_early_stopping_waits_as_long_as_said(patience, losses, epochs, monkeypatch):
-    monkeypatch.setattr("snnx.train._fit.score", scripted(losses))
+    monkeypatch.setattr("snnx.train._evaluate.Scoring.__call__", scripted(losses))
     stopping = snnx.EarlyStopping(patience)
     result = fit(epochs=len(losses), validation=make_data(10, seed=3), callbacks=[stopping])
     assert len(result.history) == epochs
@@ -168,10 +168,10 @@ def test_early_stopping_waits_as_long_as_said(patience, losses, epochs, monkeypa
 def test_early_stopping_stops_a_resumed_run_where_it_would_have_stopped(monkeypatch):
     losses = [3.0, 2.0, 2.5, 2.2, 1.0, 0.5]
     settings = {"validation": make_data(10, seed=3), "callbacks": [snnx.EarlyStopping(2)]}
-    monkeypatch.setattr("snnx.train._fit.score", scripted(losses))
+    monkeypatch.setattr("snnx.train._evaluate.Scoring.__call__", scripted(losses))
     whole = fit(epochs=6, **settings)
     assert len(whole.history) == 4
-    monkeypatch.setattr("snnx.train._fit.score", scripted(losses))
+    monkeypatch.setattr("snnx.train._evaluate.Scoring.__call__", scripted(losses))
     half = fit(epochs=3, **settings)
     resumed = fit(epochs=6, resume=half, **settings)
     assert_same_bits(resumed.state, whole.state)
@@ -294,7 +294,7 @@ def test_lines_come_at_the_first_epoch_and_at_every_tenth_of_them(monkeypatch, c
     clock = SimpleNamespace(now=0.0)
     monkeypatch.setattr("snnx.train._progress.time", SimpleNamespace(perf_counter=lambda: clock.now))
     with Progress(True, epochs=40, steps=2, examples=10, done=0) as bar:
-        bar.compiled(0.1)
+        bar.compiled(Compilation(compile=0.1))
         for epoch in range(41):
             clock.now += 40.0 if epoch == 30 else 0.1  # an epoch that takes long is said too
             bar.update(epoch, 0, {"loss": 123.456, "samples_per_second": 1.0} if epoch else None)
@@ -319,7 +319,7 @@ def test_the_time_left_is_that_of_the_steps_left(monkeypatch, capsys):
     monkeypatch.setattr("snnx.train._progress.time", SimpleNamespace(perf_counter=lambda: clock.now))
     with Progress(True, epochs=10, steps=4, examples=100, done=8) as bar:  # resumed after two epochs
         clock.now = 5.0
-        bar.compiled(5.0)
+        bar.compiled(Compilation(trace=1.25, lower=0.5, compile=5.0))
         clock.now += 8.0
         bar.update(3, 2, None)
         clock.now = 99.0  # the first epoch ends with a compilation, which says nothing of those to come
@@ -328,7 +328,7 @@ def test_the_time_left_is_that_of_the_steps_left(monkeypatch, capsys):
         bar.update(8, 0, {"loss": 0.5, "accuracy": None})  # 16 steps in eight seconds; 8 are left
     lines = capsys.readouterr().err.splitlines()
     assert lines == [
-        "compiled in 5.0 s",
+        "traced in 1.2 s, lowered in 0.5 s, compiled in 5.0 s",
         "epoch 4/10  loss 1.000  25 samples/s  0:24 left",
         "epoch 8/10  loss 0.5000  50 samples/s  0:04 left",
     ]

@@ -428,11 +428,11 @@ def test_a_resumed_run_stops_early_where_it_would_have(tmp_path, monkeypatch, qu
     def callbacks(path):
         return [snnx.Checkpoint(path, every=0.0), snnx.EarlyStopping(2)]
 
-    monkeypatch.setattr("snnx.train._fit.score", script())
+    monkeypatch.setattr("snnx.train._evaluate.Scoring.__call__", script())
     whole = fit(**settings(epochs=6), callbacks=callbacks(tmp_path / "whole.npz"))
     assert (len(whole.history), whole.best_epoch) == (4, 2)
     scores = script()
-    monkeypatch.setattr("snnx.train._fit.score", scores)
+    monkeypatch.setattr("snnx.train._evaluate.Scoring.__call__", scores)
     path = tmp_path / "checkpoint.npz"
     with pytest.raises(KeyboardInterrupt):
         fit(**settings(epochs=6), callbacks=[*callbacks(path), Interrupt(3, 0)])

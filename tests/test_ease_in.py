@@ -5,7 +5,6 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from snnx._intern import Static
 
 import snnx
 from snnx._errors import ShapeError
@@ -35,11 +34,6 @@ def test_an_optimizer_takes_steps_of_that_size():
         updates, state = optimizer.update(jnp.ones(()), state)
         x = optax.apply_updates(x, updates)
     assert x == -(0.25 + 0.5 + 1 + 1)
-
-
-def test_made_twice_it_is_the_same_program():
-    assert Static(optax.adam(ease_in(1e-3))) == Static(optax.adam(ease_in(1e-3)))
-    assert Static(optax.adam(ease_in(1e-3))) != Static(optax.adam(ease_in(2e-3)))
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """Training: against a loop written by hand, and against what a training loop must never do."""
 
-import contextlib
 import re
 
 import equinox as eqx
@@ -9,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from compilations import programs
 from small import (
     CLASSES,
     EXAMPLES,
@@ -32,18 +32,10 @@ from small import (
 
 import snnx
 from snnx._errors import DtypeError, NonFiniteError, ShapeError
-from snnx.train import TRACES, AbstractCallback
+from snnx.train import AbstractCallback
 
 BATCH = 8
 BATCHES = 3  # of 23 examples: 8, 8 and 7
-
-
-@contextlib.contextmanager
-def traced(times, program="train_steps"):
-    """How often a program is compiled within."""
-    before = TRACES[program]
-    yield
-    assert TRACES[program] - before == times
 
 
 # A training loop by hand: batches one after the other in Python, a network in plain equations with a batch axis, its
@@ -326,19 +318,19 @@ def test_training_compiles_once():
         optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(optax.linear_schedule(1e-2, 0.0, 100)))
         return fit(model, data, loss=loss, optimizer=optimizer, batch_size=batch_size, chunk=chunk, **settings)
 
-    with traced(1):
+    with programs(1):
         first = call(make_data(29), epochs=4)
-    with traced(0):
+    with programs(0):
         call(make_data(29), epochs=2, key=jax.random.key(1))
         call(
             make_data(29), epochs=3, resume=call(make_data(29), epochs=2, key=jax.random.key(1)), key=jax.random.key(1)
         )
-    with traced(0):  # data are arguments: others of the same shape need no compiling, and train another model
+    with programs(0):  # data are arguments: others of the same shape need no compiling, and train another model
         other = call(make_data(29, seed=1), epochs=4)
         assert differs(first.model, other.model)
-    with traced(1):
+    with programs(1):
         call(make_data(29), batch_size=7)
-    with traced(1):
+    with programs(1):
         chunked = call(make_data(29), chunk=2, keep="all", epochs=4)
     whole, cut = (jax.tree.leaves(eqx.filter(r.model, eqx.is_array)) for r in (first, chunked))
     for got, expected in zip(cut, whole, strict=True):
@@ -348,7 +340,7 @@ def test_training_compiles_once():
 def test_validation_compiles_once():
     settings = {"validation": make_data(10, seed=3)}
     fit(epochs=1, **settings)
-    with traced(0, "score_examples"), traced(0):
+    with programs(0):
         fit(epochs=3, **settings)
 
 
@@ -398,7 +390,7 @@ def test_segments_leave_no_trace(monkeypatch):
     whole, cut = Counted(), Counted()
     expected = fit(epochs=3, validation=make_data(10, seed=3), callbacks=[whole])
     monkeypatch.setattr("snnx.train._epochs.SEGMENT_SECONDS", 1e-9)
-    with traced(0):
+    with programs(0):
         got = fit(epochs=3, validation=make_data(10, seed=3), callbacks=[cut])
     assert cut.segments == 3 * (BATCHES - 1)
     assert whole.segments < cut.segments
@@ -430,7 +422,7 @@ def test_only_what_is_trainable_moves():
 @pytest.mark.parametrize("slope", [jnp.asarray(2.0), jnp.full(HIDDEN, 2.0), snnx.Positive(jnp.full(HIDDEN, 2.0))])
 def test_a_slope_is_not_trained_by_gradient(slope):
     model = make_model(surrogate=snnx.ATan(slope))
-    with traced(0), pytest.raises(ValueError, match=r"fit: \.layers\[1\]\.surrogate \(ATan\) has an array parameter"):
+    with programs(0), pytest.raises(ValueError, match=r"fit: \.layers\[1\]\.surrogate \(ATan\) has an array parameter"):
         fit(model)
 
 
@@ -568,7 +560,7 @@ def scripted(scores):
 )
 def test_the_best_epoch_has_the_lowest_validation_loss(scores, best, monkeypatch):
     alone = fit(epochs=best[-1])
-    monkeypatch.setattr("snnx.train._fit.score", scripted(scores))
+    monkeypatch.setattr("snnx.train._evaluate.Scoring.__call__", scripted(scores))
     result = fit(epochs=len(scores), validation=make_data(10, seed=3))
     assert [record["best_epoch"] for record in result.history] == best
     assert result.best_epoch == best[-1]
@@ -639,7 +631,7 @@ def test_a_result_of_another_run_is_refused():
         {"model": make_model(between=(eqx.nn.Dropout(0.1),))},
     ):
         with (
-            traced(0),
+            programs(0),
             pytest.raises(ValueError, match=r"fit: resume is the result of another model, optimizer or val"),
         ):
             fit(epochs=2, resume=result, **other)
@@ -657,12 +649,12 @@ def test_a_checkpoint_of_another_run_names_what_differs(tmp_path):
         ({"batch_size": 4}, "batch_size"),
     ):
         with (
-            traced(0),
+            programs(0),
             pytest.raises(snnx.CheckpointError, match=rf"fit: resume was made with {name}=.*, but this call"),
         ):
             fit(epochs=2, resume=path, **settings)
     with (
-        traced(0),
+        programs(0),
         pytest.raises(snnx.CheckpointError, match=r"fit: resume was made with another optimizer; pass that"),
     ):
         fit(epochs=2, resume=path, optimizer=optax.sgd(0.1, momentum=0.5))
@@ -686,7 +678,7 @@ def test_a_result_names_what_differs_too():
         ({"truncate": 2}, "truncate"),
     ):
         with (
-            traced(0),
+            programs(0),
             pytest.raises(snnx.CheckpointError, match=rf"fit: resume was made with {name}=.*, but this call"),
         ):
             fit(epochs=2, resume=result, **settings)

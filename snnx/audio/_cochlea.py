@@ -4,6 +4,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key
 
 from snnx._errors import DtypeError, ShapeError, describe
+from snnx._jitted import run_jitted
 from snnx._typing import checked
 from snnx.audio._bushy_cell import BushyCell, bushy_cell, bushy_cell_at_rest
 from snnx.audio._hair_cell import LOWEST_SAMPLE_RATE, HairCell, hair_cell, hair_cell_at_rest
@@ -81,6 +82,12 @@ def cochlea(
     if wave.dtype.itemsize < 4:
         raise DtypeError(f"cochlea: wave is {describe(wave)}, expected float32 or float64; use .astype(jnp.float32).")
     wave = eqx.error_if(wave, ~jnp.isfinite(wave).all(), "cochlea: wave holds values that are not finite.")
+    return run_jitted(_cochlea, wave, sample_rate, channels, full_scale, key)
+
+
+def _cochlea(
+    wave: Float[Array, "time"], sample_rate: int, channels: int, full_scale: float, key: Key[Array, ""]
+) -> Bool[Array, "time channels"]:
     stimulus = 10 ** ((full_scale - 30) / 20) / PEAK_AT_1_KHZ * velocity(wave, sample_rate, channels)
 
     def step(state: tuple[HairCell, BushyCell], at: tuple[Array, Array]) -> tuple[tuple[HairCell, BushyCell], Array]:

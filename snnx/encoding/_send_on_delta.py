@@ -3,7 +3,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from snnx._jitted import run_jitted
 from snnx._typing import checked
+from snnx._varying import varying_like
 from snnx.encoding._check import at_least_single, check_train, counts_as, finite, largest_count, not_negative
 from snnx.encoding._threshold import Threshold, checked_threshold
 
@@ -41,6 +43,16 @@ def send_on_delta(signal: Float[Array, "time *shape"], threshold: Threshold) -> 
     wide = at_least_single(signal.dtype)
     samples = finite("send_on_delta", "signal", signal).astype(wide)
     threshold = checked_threshold("send_on_delta", threshold, wide)
+    moves, levels = run_jitted(_moves, samples, threshold)
+    lost = ~(jnp.abs(levels) <= largest_count(wide))
+    message = f"send_on_delta: the signal goes further, in thresholds, than {wide.name} counts; take a higher one."
+    moves = eqx.error_if(moves, lost, message)
+    events = jnp.stack([jnp.maximum(moves, 0), jnp.maximum(-moves, 0)], axis=1)
+    return counts_as("send_on_delta", events, signal.dtype)
+
+
+def _moves(samples: Float[Array, "time *shape"], threshold: Array) -> tuple[Array, Array]:
+    """By how many thresholds the reference moves at each step, and how many it is then away from its start."""
     start = samples[0]
 
     # The level is a whole number, r = start + threshold level, so that rounding does not add up.
@@ -48,12 +60,7 @@ def send_on_delta(signal: Float[Array, "time *shape"], threshold: Threshold) -> 
         moved = jnp.trunc((sample - (start + threshold * level)) / threshold)
         return level + moved, (moved, level + moved)
 
-    _, (moves, levels) = jax.lax.scan(step, jnp.zeros_like(start), samples)
-    lost = ~(jnp.abs(levels) <= largest_count(wide))
-    message = f"send_on_delta: the signal goes further, in thresholds, than {wide.name} counts; take a higher one."
-    moves = eqx.error_if(moves, lost, message)
-    events = jnp.stack([jnp.maximum(moves, 0), jnp.maximum(-moves, 0)], axis=1)
-    return counts_as("send_on_delta", events, signal.dtype)
+    return jax.lax.scan(step, varying_like(jnp.zeros_like(start), samples, threshold), samples)[1]
 
 
 @checked

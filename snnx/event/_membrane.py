@@ -5,6 +5,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from snnx._errors import describe
+from snnx._jitted import run_jitted
 from snnx.event._dynamics import Dynamics
 from snnx.event._flow import time_of_extremum
 from snnx.event._trajectory import trajectory
@@ -28,11 +29,7 @@ class Membrane(eqx.Module):
         when = jnp.asarray(times, self.dynamics.dtype)
         if when.ndim != 1:
             raise ValueError(f"Membrane.at: times is {describe(when)}, expected a list [samples].")
-        path = trajectory(self.dynamics, self.times, self.jumps)
-        index = jnp.searchsorted(path.starts, when, side="right") - 1
-        lag = jnp.maximum(when - path.starts[index], 0.0)[:, None]
-        v, _ = self.dynamics.flow(path.v[index], path.j[index], lag)
-        return jnp.where(((when >= 0.0) & (when <= self.duration))[:, None], v, jnp.nan)
+        return run_jitted(_at, self, when)
 
     def integral(self, decay: float = 0.0) -> Float[Array, "size"]:
         r"""$\int_0^T e^{-\mu t}\, v\, dt$ with $\mu$ = `decay` >= 0: with $1/T$ the exponential loss shaping.
@@ -42,17 +39,7 @@ class Membrane(eqx.Module):
         """
         if not isinstance(decay, (int, float, np.floating)) or not decay >= 0.0:
             raise ValueError(f"Membrane.integral: decay is {decay!r}, expected a number >= 0, known when compiling.")
-        d, end = self.dynamics, jnp.exp(-decay * self.duration)
-        path = trajectory(d, self.times, self.jumps)
-        last = jnp.asarray(self.duration, d.dtype) - path.starts[-1]
-        v, j = d.flow(path.v[-1], path.j[-1], last)
-        jumps = jnp.sum(jnp.exp(-decay * self.times)[:, None] * self.jumps, axis=0)
-        rest = d.rest * (self.duration if decay == 0.0 else (1.0 - end) / decay)
-        lost = (d.start_v - d.rest) - end * (v - d.rest)
-        if d.tau_syn is None:
-            return rest + (lost + jumps) / (1.0 / d.tau_mem + decay)
-        current = (d.start_j + jumps - end * j) / (1.0 / d.tau_syn + decay)
-        return rest + (lost + d.resistance / d.tau_mem * current) / (1.0 / d.tau_mem + decay)
+        return run_jitted(_integral, self, decay)
 
     def mean(self) -> Float[Array, "size"]:
         r"""$\frac{1}{T} \int_0^T v\, dt$."""
@@ -60,16 +47,43 @@ class Membrane(eqx.Module):
 
     def maximum(self) -> Float[Array, "size"]:
         """The highest value that each membrane gets to; its gradient is that of the membrane at this time."""
-        d = self.dynamics
-        path = trajectory(d, self.times, self.jumps)
-        ends = jnp.append(path.starts[1:], jnp.asarray(self.duration, d.dtype))
-        span = (ends - path.starts)[:, None]
-        at_ends, _ = d.flow(path.v, path.j, span)
-        highest = jnp.maximum(jnp.max(path.v, axis=0), jnp.max(at_ends, axis=0))
-        if d.tau_syn is None:
-            return highest
-        u, drive = path.v - d.rest, d.drive(path.j)
-        peak = jax.lax.stop_gradient(time_of_extremum(u, drive, d.tau_mem, d.tau_syn))
-        inside = (drive > 0.0) & (u < drive) & (peak > 0.0) & (peak < span)
-        at_peaks, _ = d.flow(path.v, path.j, jnp.where(inside, peak, 0.0))
-        return jnp.maximum(highest, jnp.max(at_peaks, axis=0))
+        return run_jitted(_maximum, self)
+
+
+def _at(membrane: Membrane, when: Float[Array, "samples"]) -> Float[Array, "samples size"]:
+    d = membrane.dynamics
+    path = trajectory(d, membrane.times, membrane.jumps)
+    index = jnp.searchsorted(path.starts, when, side="right") - 1
+    lag = jnp.maximum(when - path.starts[index], 0.0)[:, None]
+    v, _ = d.flow(path.v[index], path.j[index], lag)
+    return jnp.where(((when >= 0.0) & (when <= membrane.duration))[:, None], v, jnp.nan)
+
+
+def _integral(membrane: Membrane, decay: float) -> Float[Array, "size"]:
+    d, end = membrane.dynamics, jnp.exp(-decay * membrane.duration)
+    path = trajectory(d, membrane.times, membrane.jumps)
+    last = jnp.asarray(membrane.duration, d.dtype) - path.starts[-1]
+    v, j = d.flow(path.v[-1], path.j[-1], last)
+    jumps = jnp.sum(jnp.exp(-decay * membrane.times)[:, None] * membrane.jumps, axis=0)
+    rest = d.rest * (membrane.duration if decay == 0.0 else (1.0 - end) / decay)
+    lost = (d.start_v - d.rest) - end * (v - d.rest)
+    if d.tau_syn is None:
+        return rest + (lost + jumps) / (1.0 / d.tau_mem + decay)
+    current = (d.start_j + jumps - end * j) / (1.0 / d.tau_syn + decay)
+    return rest + (lost + d.resistance / d.tau_mem * current) / (1.0 / d.tau_mem + decay)
+
+
+def _maximum(membrane: Membrane) -> Float[Array, "size"]:
+    d = membrane.dynamics
+    path = trajectory(d, membrane.times, membrane.jumps)
+    ends = jnp.append(path.starts[1:], jnp.asarray(membrane.duration, d.dtype))
+    span = (ends - path.starts)[:, None]
+    at_ends, _ = d.flow(path.v, path.j, span)
+    highest = jnp.maximum(jnp.max(path.v, axis=0), jnp.max(at_ends, axis=0))
+    if d.tau_syn is None:
+        return highest
+    u, drive = path.v - d.rest, d.drive(path.j)
+    peak = jax.lax.stop_gradient(time_of_extremum(u, drive, d.tau_mem, d.tau_syn))
+    inside = (drive > 0.0) & (u < drive) & (peak > 0.0) & (peak < span)
+    at_peaks, _ = d.flow(path.v, path.j, jnp.where(inside, peak, 0.0))
+    return jnp.maximum(highest, jnp.max(at_peaks, axis=0))

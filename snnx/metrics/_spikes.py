@@ -5,7 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Shaped
 
+from snnx._jitted import run_jitted
 from snnx._typing import checked
+from snnx._varying import varying_like
 from snnx.metrics._weights import Weights, floats, weighted_mean
 
 Mask = Bool[Array | np.ndarray, "batch time"] | None
@@ -64,6 +66,10 @@ def interval_variation(
     trains = jnp.moveaxis(jnp.asarray(spikes) > 0, 1, 0)
     live = jnp.ones(trains.shape[:2], bool) if mask is None else jnp.asarray(mask).T
     live = live.reshape(live.shape + (1,) * (trains.ndim - 2))
+    return run_jitted(_interval_variation, trains, live)
+
+
+def _interval_variation(trains: Array, live: Array) -> Array:
     zeros = jnp.zeros(trains.shape[1:])
 
     def step(carry: tuple[Array, ...], inputs: tuple[Array, Array]) -> tuple[tuple[Array, ...], None]:
@@ -81,7 +87,7 @@ def interval_variation(
         return (jnp.where(spike, 0.0, since), count, mean, squares), None
 
     start = (jnp.full_like(zeros, jnp.inf), zeros, zeros, zeros)
-    (_, count, mean, squares), _ = jax.lax.scan(step, start, (trains, live))
+    (_, count, mean, squares), _ = jax.lax.scan(step, varying_like(start, trains, live), (trains, live))
     return jnp.where(count < 2, jnp.nan, jnp.sqrt(squares / jnp.maximum(count, 1.0)) / jnp.maximum(mean, 1.0))
 
 
