@@ -5,14 +5,19 @@ program that somebody else traces it is a part of that, traced whenever that is.
 """
 
 import functools
+import logging
+import re
 from collections.abc import Callable, Hashable
 from typing import Any
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import PyTree
 
+_SENTENCE = re.compile(r"_EquinoxRuntimeError: (.*?)(?:\n\n\n-|\Z)", re.DOTALL)
 KEPT = 32  # programs that are kept, the last used: each Python number in a model makes another
 
 
@@ -26,7 +31,7 @@ def run_jitted(function: Callable[..., PyTree], *args: PyTree) -> PyTree:
     if within_program():
         return function(*args)
     leaves, structure = jax.tree.flatten(args)
-    arrays = [leaf if isinstance(leaf, jax.Array) else jax.numpy.asarray(leaf) for leaf in leaves if _is_array(leaf)]
+    arrays = [leaf if isinstance(leaf, jax.Array) else jnp.asarray(leaf) for leaf in leaves if _is_array(leaf)]
     kind = _Kind(function, structure, leaves, arrays)
     try:
         run = _program(kind)
@@ -34,14 +39,15 @@ def run_jitted(function: Callable[..., PyTree], *args: PyTree) -> PyTree:
         if kind.hashable():
             raise
         return function(*args)
-    return run(arrays)
+    results, rest = readable_errors(run, arrays)
+    return eqx.combine(results, rest.value)
 
 
 def within_program() -> bool:
     """Whether JAX is tracing a program just now, rather than running what it is told."""
     made = jax.lax.full((), 0)
     # A number made under vmap or grad is a plain one; under a shard_map that no program is around it is its own tracer.
-    return isinstance(made, jax.core.Tracer) and "ShardMap" not in type(made).__name__
+    return isinstance(made, Tracer) and "ShardMap" not in type(made).__name__
 
 
 def _is_array(leaf: Any) -> bool:
@@ -78,15 +84,40 @@ def _exactly(leaf: Any) -> Hashable:
     return type(leaf), repr(leaf) if isinstance(leaf, float | complex) else leaf
 
 
+class _Rest(eqx.Module):
+    """What comes out of a program and is no array."""
+
+    value: PyTree = eqx.field(static=True)
+
+
 @functools.lru_cache(maxsize=KEPT)
-def _program(kind: _Kind) -> Callable[[list[jax.Array]], PyTree]:
-    def run(arrays: list[jax.Array]) -> PyTree:
+def _program(kind: _Kind) -> Callable[[list[jax.Array]], tuple[PyTree, _Rest]]:
+    # Not eqx.filter_jit, which never lets go of what it has been given.
+    def run(arrays: list[jax.Array]) -> tuple[PyTree, _Rest]:
         leaves = list(kind.leaves)
         for place, array in zip(kind.places, arrays, strict=True):
             leaves[place] = array
-        return kind.function(*jax.tree.unflatten(kind.structure, leaves))
+        results, rest = eqx.partition(kind.function(*jax.tree.unflatten(kind.structure, leaves)), eqx.is_array)
+        return results, _Rest(rest)
 
     run.__name__ = run.__qualname__ = kind.function.__name__.strip("_")
-    return eqx.filter_jit(
-        run
-    )  # rather than jax.jit: errors that are raised while it runs then read as they were written
+    return jax.jit(run)
+
+
+def readable_errors(run: Callable[..., Any], *args: Any) -> Any:
+    """What a program gives; an error that `eqx.error_if` raises while it runs says what it was written to say, and no more."""
+    logger = logging.getLogger("jax._src.callback")
+    logger.addFilter(_is_no_failed_callback)
+    try:
+        return jax.block_until_ready(run(*args))
+    except (jax.errors.JaxRuntimeError, ValueError) as error:
+        found = _SENTENCE.search(str(error))
+        if found is None:
+            raise
+        raise eqx.EquinoxRuntimeError(found[1]) from None
+    finally:
+        logger.removeFilter(_is_no_failed_callback)
+
+
+def _is_no_failed_callback(record: logging.LogRecord) -> bool:
+    return record.getMessage() != "jax.pure_callback failed"

@@ -2,6 +2,7 @@ from typing import Any, TypeVar
 
 import equinox as eqx
 import jax
+from jax.core import Tracer
 from jaxtyping import PyTree
 
 Tree = TypeVar("Tree", bound=PyTree)
@@ -23,4 +24,4 @@ def varying_like(tree: Tree, *others: PyTree) -> Tree:
 
 
 def _axes(leaf: Any) -> frozenset:
-    return jax.typeof(leaf).manual_axis_type.varying if isinstance(leaf, jax.core.Tracer) else frozenset()
+    return jax.typeof(leaf).manual_axis_type.varying if isinstance(leaf, Tracer) else frozenset()

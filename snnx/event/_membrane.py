@@ -79,11 +79,17 @@ def _maximum(membrane: Membrane) -> Float[Array, "size"]:
     ends = jnp.append(path.starts[1:], jnp.asarray(membrane.duration, d.dtype))
     span = (ends - path.starts)[:, None]
     at_ends, _ = d.flow(path.v, path.j, span)
-    highest = jnp.maximum(jnp.max(path.v, axis=0), jnp.max(at_ends, axis=0))
+    highest = jnp.maximum(_highest(path.v), _highest(at_ends))
     if d.tau_syn is None:
         return highest
     u, drive = path.v - d.rest, d.drive(path.j)
     peak = jax.lax.stop_gradient(time_of_extremum(u, drive, d.tau_mem, d.tau_syn))
     inside = (drive > 0.0) & (u < drive) & (peak > 0.0) & (peak < span)
     at_peaks, _ = d.flow(path.v, path.j, jnp.where(inside, peak, 0.0))
-    return jnp.maximum(highest, jnp.max(at_peaks, axis=0))
+    return jnp.maximum(highest, _highest(at_peaks))
+
+
+def _highest(v: Float[Array, "stretches size"]) -> Float[Array, "size"]:
+    """The highest of each column. By its place: a maximum's own gradient compares it with every number, and where a compiler
+    has rounded the two differently, none is equal and the gradient is 0/0."""
+    return jnp.take_along_axis(v, jnp.argmax(jax.lax.stop_gradient(v), axis=0)[None], axis=0)[0]

@@ -4,6 +4,7 @@ from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Key, PyTree
 
 from snnx._errors import ShapeError, check_float, check_key, describe
@@ -21,11 +22,11 @@ _OWN = "*"  # the entry of the cell's own outputs among what is recorded
 
 def simulate(
     cell: AbstractCell,
-    xs: "Array | AbstractInputs | Mapping[str, Any]",
+    xs: "Array | np.ndarray | AbstractInputs | Mapping[str, Any]",
     state: State | None = None,
     *,
     key: Key[Array, ""] | None = None,
-    mask: Bool[Array, "time"] | None = None,
+    mask: Bool[Array, "time"] | Bool[np.ndarray, "time"] | None = None,
     readout: "Reductions" = Stack(),
     record: "Record | None" = None,
     chunk: int | None = None,
@@ -89,7 +90,7 @@ def simulate(
     return (ys, state) if record is None else (ys, state, {path: found[path] for path in taps})
 
 
-Inputs: TypeAlias = "Array | AbstractInputs | Mapping[str, Any]"
+Inputs: TypeAlias = "Array | np.ndarray | AbstractInputs | Mapping[str, Any]"
 
 
 def _simulate(
@@ -128,7 +129,7 @@ def _simulate(
     return found.pop(_OWN), state, found
 
 
-def _check_inputs(cell: AbstractCell, xs: Inputs, mask: Array | None) -> tuple[int, Any]:
+def _check_inputs(cell: AbstractCell, xs: Inputs, mask: "Array | np.ndarray | None") -> tuple[int, Any]:
     """Number of steps, and the shape of one; by name where there are several inputs."""
     if isinstance(xs, Mapping):
         found = {name: _check_inputs(cell, x, mask) for name, x in xs.items()}

@@ -17,14 +17,14 @@ from jaxtyping import Array
 Lifted = dict[int, Any]  # what stands for a constant, by its identity
 
 
-def lift_constants(closed: jex.ClosedJaxpr) -> "tuple[list[Array], Callable[..., list[Array]]]":
+def lift_constants(closed: jex.ClosedJaxpr) -> tuple[list[Array], Callable[..., list[Any]]]:
     """The arrays that a traced function closes over, and the function of them (a list, first) and of its arguments.
 
     What is no array stays in the program, and so does an array within a primitive that has no rule here.
     """
     found = {id(const): const for const in _constants(closed)}
 
-    def function(lifted: Sequence[Array], *args: Array) -> list[Array]:
+    def function(lifted: Sequence[Any], *args: Any) -> list[Any]:
         return _evaluate(closed, dict(zip(found, lifted, strict=True)), args)
 
     return [jnp.array(const) for const in found.values()], function
@@ -55,7 +55,7 @@ def _parts(equation: Any) -> "tuple[Any, ...]":
     return parts(equation.params)
 
 
-def _evaluate(closed: Any, lifted: Lifted, args: Sequence[Array]) -> list[Array]:
+def _evaluate(closed: Any, lifted: Lifted, args: Sequence[Any]) -> list[Any]:
     jaxpr, consts = _open(closed), getattr(closed, "consts", ())
     known = dict(zip((*jaxpr.constvars, *jaxpr.invars), (*(lifted[id(c)] for c in consts), *args), strict=True))
 
@@ -83,7 +83,7 @@ def _called(params: dict[str, Any]) -> tuple[Any, ...]:
     return (params["jaxpr"] if "jaxpr" in params else params["call_jaxpr"],)
 
 
-def _call(equation: Any, lifted: Lifted, given: list[Array]) -> list[Array]:
+def _call(equation: Any, lifted: Lifted, given: list[Any]) -> list[Any]:
     """A function that is called: run where it is called. All derivatives have been taken by now, so that one with a rule
     of its own is a function like others."""
     return _evaluate(_called(equation.params)[0], lifted, given)
@@ -97,11 +97,11 @@ def _scan_sizes(params: dict[str, Any]) -> tuple[int, int]:
     return consts, carry
 
 
-def _scan(equation: Any, lifted: Lifted, given: list[Array]) -> list[Array]:
+def _scan(equation: Any, lifted: Lifted, given: list[Any]) -> list[Any]:
     params = equation.params
     consts, carried = _scan_sizes(params)
 
-    def step(carry: list[Array], xs: list[Array]) -> tuple[list[Array], list[Array]]:
+    def step(carry: list[Any], xs: list[Any]) -> tuple[list[Any], list[Any]]:
         results = _evaluate(params["jaxpr"], lifted, [*given[:consts], *carry, *xs])
         return results[:carried], results[carried:]
 
@@ -117,31 +117,31 @@ def _while_parts(params: dict[str, Any]) -> tuple[Any, ...]:
     return (params["cond_jaxpr"], params["body_jaxpr"]) if scalar else ()
 
 
-def _while(equation: Any, lifted: Lifted, given: list[Array]) -> list[Array]:
+def _while(equation: Any, lifted: Lifted, given: list[Any]) -> list[Any]:
     params = equation.params
     first, second = params["cond_nconsts"], params["cond_nconsts"] + params["body_nconsts"]
 
-    def more(carry: list[Array]) -> Array:
+    def more(carry: list[Any]) -> Any:
         return _evaluate(params["cond_jaxpr"], lifted, [*given[:first], *carry])[0]
 
-    def step(carry: list[Array]) -> list[Array]:
+    def step(carry: list[Any]) -> list[Any]:
         return _evaluate(params["body_jaxpr"], lifted, [*given[first:second], *carry])
 
     return jax.lax.while_loop(more, step, given[second:])
 
 
-def _cond(equation: Any, lifted: Lifted, given: list[Array]) -> list[Array]:
-    def branch(closed: Any) -> Callable[..., list[Array]]:
+def _cond(equation: Any, lifted: Lifted, given: list[Any]) -> list[Any]:
+    def branch(closed: Any) -> Callable[..., list[Any]]:
         return lambda *args: _evaluate(closed, lifted, args)
 
     return jax.lax.switch(given[0], [branch(closed) for closed in equation.params["branches"]], *given[1:])
 
 
-def _shard_map(equation: Any, lifted: Lifted, given: list[Array]) -> list[Array]:
+def _shard_map(equation: Any, lifted: Lifted, given: list[Any]) -> list[Any]:
     params = equation.params
     names, values = list(lifted), list(lifted.values())
 
-    def run(values: list[Array], *args: Array) -> list[Array]:
+    def run(values: list[Any], *args: Any) -> list[Any]:
         return _evaluate(params["jaxpr"], dict(zip(names, values, strict=True)), args)
 
     return jax.shard_map(
@@ -154,19 +154,19 @@ def _shard_map(equation: Any, lifted: Lifted, given: list[Array]) -> list[Array]
     )(values, *given)
 
 
-def _checkpoint(equation: Any, lifted: Lifted, given: list[Array]) -> list[Array]:
+def _checkpoint(equation: Any, lifted: Lifted, given: list[Any]) -> list[Any]:
     """What is computed again keeps its settings, of which those of the backward pass cannot be asked for from outside."""
     names = list(dict.fromkeys(id(const) for const in _constants(equation.params["jaxpr"])))
     values = [lifted[name] for name in names]
 
-    def run(values: list[Array], *args: Array) -> list[Array]:
+    def run(values: list[Any], *args: Any) -> list[Any]:
         return _evaluate(equation.params["jaxpr"], dict(zip(names, values, strict=True)), args)
 
     again = jax.make_jaxpr(run)(values, *given)
     return equation.primitive.bind(*values, *given, **{**equation.params, "jaxpr": again.jaxpr})
 
 
-_RULES: dict[str, tuple[Callable[..., tuple[Any, ...]], Callable[..., list[Array]]]] = {
+_RULES: dict[str, tuple[Callable[..., tuple[Any, ...]], Callable[..., list[Any]]]] = {
     **dict.fromkeys(
         ("jit", "pjit", "closed_call", "core_call", "custom_jvp_call", "custom_vjp_call"), (_called, _call)
     ),

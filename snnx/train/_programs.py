@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh, Sharding
 from jaxtyping import Array, PyTree
 
+from snnx._jitted import readable_errors
 from snnx.train._constants import equations, lift_constants
 from snnx.train._devices import spread
 
@@ -99,7 +100,10 @@ class Program:
         times.append(time.perf_counter())
         written = _Written(traced, lowered, (*constants, *leaves), donated)
         times.append(time.perf_counter())
-        run = _compile.__wrapped__(written) if written.key is None else _compile(written)
+        if written.key is None:
+            run = functools.partial(readable_errors, _compile.__wrapped__(written))
+        else:
+            run = _compile(written)
         seconds = [after - before for before, after in zip(times, (*times[1:], time.perf_counter()), strict=True)]
         if written.lowered is not None:  # it was found, and never asked to be compiled
             seconds[2:] = [seconds[2] + seconds[3], 0.0]
