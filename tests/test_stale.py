@@ -232,10 +232,16 @@ PLACES = {
 }
 
 
-@pytest.mark.parametrize("kept", [True, False], ids=["kept", "anew"])
-@pytest.mark.parametrize(
-    ("trainer", "place"), [(trainer, place) for trainer, places in PLACES.items() for place in places]
-)
+def cases():
+    for trainer, places in PLACES.items():
+        for place in places:
+            for kept in (True, False):
+                slow = () if kept and trainer is not of_fit_ensemble else pytest.mark.slow
+                name = f"{trainer.__name__.removeprefix('of_')}-{place}-{'kept' if kept else 'anew'}"
+                yield pytest.param(trainer, place, kept, marks=slow, id=name)
+
+
+@pytest.mark.parametrize(("trainer", "place", "kept"), list(cases()))
 def test_what_a_users_code_reads_is_what_it_reads_now(trainer, place, kept, ways):
     _programs._compile.cache_clear()
     expected = {number: trainer(place, lambda number=number: number)() for number in (1.0, 3.0)}

@@ -96,6 +96,10 @@ def rollout(
     more = snnx.rollout(policy, env, length=500, key=other, state=one.state)
     ```
 
+    It is compiled by itself, once for arguments of a kind, as by `jax.jit`: what `env` or a function in the policy reads
+    from outside is read once (docs/compilation.md). Make the environment once, too: two functions made anew are another.
+    Within a program that is traced already, such as `evolve`'s, it is a part of that.
+
     **Arguments:**
     - `policy`: a `Policy`, or any cell whose output is an action. It runs in inference mode.
     - `env`: an environment of Gymnax or Brax as it is (or `gymnax.make(...)`), an `Environment`, or two functions (reset,

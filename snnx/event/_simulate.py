@@ -62,6 +62,8 @@ def simulate(
     many = jax.vmap(lambda e: snnx.event.simulate(model, e, duration=60.0).output.first())(batch_of_events)
     ```
 
+    It is compiled by itself, once for arguments of a kind, as by `jax.jit` (docs/compilation.md).
+
     **Arguments:**
     - `model`: `LIF` and `CubaLIF` with `SubtractReset` or `ValueReset`, of any `method`; `LI`, `CubaLI` at the end; in
         `Sequential`, `Recurrent`, `Graph`, `Parallel` and `Residual` with `Add`; `Delay` (of either kind) and linear layers

@@ -47,6 +47,10 @@ def simulate(
     batch = jax.vmap(lambda x: snnx.simulate(model, x)[0])(batch_of_xs)    # the batch axis, at the edge
     ```
 
+    It is compiled by itself, once for arguments of a kind, as by `jax.jit`: arrays are arguments, and what a function in
+    the cell reads from outside (`lambda x: settings.gain * x`) is read once. To change it from call to call, make it an
+    array in the cell (docs/compilation.md). Within a program that is traced already it is a part of that.
+
     **Arguments:**
     - `cell`: a neuron, a container, or a cell of your own.
     - `xs`: `[time, *features]`, floats in the cell's dtype, or a compact layout such as `Bits`; of a graph with several

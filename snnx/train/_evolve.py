@@ -100,6 +100,9 @@ def evolve(
     policy = snnx.combine(result.params, rest)
     ```
 
+    Every call traces `fitness` anew, so that whatever it reads from outside is read as it is now; a second call with things
+    that are made alike finds its program and compiles nothing (docs/compilation.md).
+
     Every candidate of a generation is evaluated with the same key, and so are the parameters themselves, along with
     them: in generation `g` (from 1 on) with `jax.random.split(jax.random.fold_in(key, g - 1))[0]`.
 

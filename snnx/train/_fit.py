@@ -87,8 +87,9 @@ def fit(
 ) -> FitResult:
     """Train a model, by gradient descent or by evolution. An epoch is one compiled program over data in device memory.
 
-    It is compiled once, and again only for other shapes: a second call with a model, an optimiser and a loss that are
-    made alike compiles nothing. Examples are shuffled on the device, anew each epoch; the last batch of an epoch may be
+    Every call traces the code of model, loss, optimiser and augmentations anew, so that whatever they read from outside is
+    read as it is now; a second call with things that are made alike finds its program and compiles nothing
+    (docs/compilation.md). Examples are shuffled on the device, anew each epoch; the last batch of an epoch may be
     short and then counts only its examples. Everything random follows from `key`.
 
     ```python
