@@ -7,7 +7,8 @@ program that somebody else traces it is a part of that, traced whenever that is.
 import functools
 import logging
 import re
-from collections.abc import Callable, Hashable
+import threading
+from collections.abc import Callable, Hashable, Iterator
 from typing import Any
 
 import equinox as eqx
@@ -28,18 +29,14 @@ def run_jitted(function: Callable[..., PyTree], *args: PyTree) -> PyTree:
     all else that is in them, functions by identity. What a function in them reads from outside is read once.
     Arguments that cannot be told apart (something in them has no hash) run without a program of their own.
     """
-    if within_program():
-        return function(*args)
+    if within_program() or jax.config.jax_check_tracer_leaks:  # pyright: ignore[reportAttributeAccessIssue]
+        return function(*args)  # what is kept would look like a leak
     leaves, structure = jax.tree.flatten(args)
     arrays = [leaf if isinstance(leaf, jax.Array) else jnp.asarray(leaf) for leaf in leaves if _is_array(leaf)]
     kind = _Kind(function, structure, leaves, arrays)
-    try:
-        run = _program(kind)
-    except TypeError:
-        if kind.hashable():
-            raise
+    if not kind.hashable():
         return function(*args)
-    results, rest = readable_errors(run, arrays)
+    results, rest = readable_errors(_program(kind), arrays)
     return eqx.combine(results, rest.value)
 
 
@@ -62,7 +59,7 @@ class _Kind:
         self.leaves = [None if _is_array(leaf) else leaf for leaf in leaves]
         self.places = [place for place, leaf in enumerate(leaves) if _is_array(leaf)]
         kinds = tuple(map(jax.typeof, arrays))
-        self._key = (function, structure, tuple(map(_exactly, self.leaves)), tuple(self.places), kinds)
+        self._key = (function, tuple(nodes(structure)), exactly(self.leaves), tuple(self.places), kinds)
 
     def __hash__(self) -> int:
         return hash(self._key)
@@ -79,9 +76,43 @@ class _Kind:
         return True
 
 
-def _exactly(leaf: Any) -> Hashable:
-    """A leaf beside its type: 1, 1.0 and True are equal, and so are 0.0 and -0.0; NaN is not equal to itself."""
-    return type(leaf), repr(leaf) if isinstance(leaf, float | complex) else leaf
+def nodes(structure: Any) -> Iterator[Hashable]:
+    """Every node of a PyTree's structure, and what is in it: JAX's own hash of a structure leaves static fields out."""
+    found = structure.node_data()
+    yield None if found is None else (found[0], exactly(found[1]), structure.num_nodes)
+    for child in structure.children():
+        yield from nodes(child)
+
+
+def exactly(value: Any) -> Hashable:
+    """A value beside its type: 1, 1.0 and True are equal, and so are 0.0 and -0.0; NaN is not equal to itself."""
+    if isinstance(value, tuple | list):
+        return type(value), tuple(map(exactly, value))
+    return type(value), repr(value) if isinstance(value, float | complex | np.inexact) else value
+
+
+def identified(key: Any) -> Hashable:
+    """The same with what has no hash told apart by which object it is."""
+    if isinstance(key, tuple):
+        return tuple(map(identified, key))
+    try:
+        hash(key)
+    except TypeError:
+        return _Same(key)
+    return key
+
+
+class _Same:
+    """Equal to itself alone; holds on to the object, whose identity is then given to no other."""
+
+    def __init__(self, value: Any):
+        self.value = value
+
+    def __hash__(self) -> int:
+        return id(self.value)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self.value is other.value
 
 
 class _Rest(eqx.Module):
@@ -104,20 +135,39 @@ def _program(kind: _Kind) -> Callable[[list[jax.Array]], tuple[PyTree, _Rest]]:
     return jax.jit(run)
 
 
+class _Quiet:
+    """While any solver runs, the log has no word of the errors that it raises itself."""
+
+    def __init__(self):
+        self._lock, self._running = threading.Lock(), 0
+        self._logger = logging.getLogger("jax._src.callback")
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._running += 1
+            self._logger.addFilter(_is_no_failed_callback)
+
+    def __exit__(self, *exception: object) -> None:
+        with self._lock:
+            self._running -= 1
+            if not self._running:
+                self._logger.removeFilter(_is_no_failed_callback)
+
+
+_quiet = _Quiet()
+
+
+def _is_no_failed_callback(record: logging.LogRecord) -> bool:
+    return record.getMessage() != "jax.pure_callback failed"
+
+
 def readable_errors(run: Callable[..., Any], *args: Any) -> Any:
     """What a program gives; an error that `eqx.error_if` raises while it runs says what it was written to say, and no more."""
-    logger = logging.getLogger("jax._src.callback")
-    logger.addFilter(_is_no_failed_callback)
     try:
-        return jax.block_until_ready(run(*args))
+        with _quiet:
+            return jax.block_until_ready(run(*args))
     except (jax.errors.JaxRuntimeError, ValueError) as error:
         found = _SENTENCE.search(str(error))
         if found is None:
             raise
         raise eqx.EquinoxRuntimeError(found[1]) from None
-    finally:
-        logger.removeFilter(_is_no_failed_callback)
-
-
-def _is_no_failed_callback(record: logging.LogRecord) -> bool:
-    return record.getMessage() != "jax.pure_callback failed"

@@ -80,6 +80,18 @@ def test_whatever_structure_comes_out_is_this_functions_own():
     np.testing.assert_array_equal(found["n"]["same"], 2 * X)
 
 
+def test_without_jit_it_is_python():
+    seen = []
+
+    def function(x):
+        seen.append(float(x[0]))
+        return x + 1
+
+    with jax.disable_jit():
+        np.testing.assert_array_equal(Program(function)(X), X + 1)
+    assert seen == [1.0]
+
+
 def test_what_it_took_is_told_apart():
     def make():
         return Program(lambda x: jnp.sin(x) @ jnp.cos(x))

@@ -47,9 +47,10 @@ def simulate(
     batch = jax.vmap(lambda x: snnx.simulate(model, x)[0])(batch_of_xs)    # the batch axis, at the edge
     ```
 
-    It is compiled by itself, once for arguments of a kind, as by `jax.jit`: arrays are arguments, and what a function in
-    the cell reads from outside (`lambda x: settings.gain * x`) is read once. To change it from call to call, make it an
-    array in the cell (docs/compilation.md). Within a program that is traced already it is a part of that.
+    It is compiled by itself, once for arguments of the same kind, as by `jax.jit`: arrays are arguments, and what a function
+    in the cell reads from outside (`lambda x: settings.gain * x`) is read once. To change it from call to call, make it an
+    array in the cell (docs/compilation.md). A cell with a lambda that is made anew for each call compiles at each call.
+    Within a program that is traced already it is a part of that.
 
     **Arguments:**
     - `cell`: a neuron, a container, or a cell of your own.
@@ -87,6 +88,8 @@ def simulate(
             raise TypeError(
                 f"simulate: readout is {r!r}; expected a reduction such as snnx.Mean(), or a tuple of them."
             )
+    if chunk is not None or truncate is not None:
+        chunk_size(cell, steps - burn_in, chunk, truncate)
     xs = dict(xs) if isinstance(xs, Mapping) else xs
     ys, state, found = run_jitted(
         _simulate, cell, xs, state, key, mask, {_OWN: readout} | taps, steps, shape, chunk, keep, truncate, burn_in

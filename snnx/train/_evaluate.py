@@ -12,14 +12,13 @@ from snnx.data import AbstractStream, SpikeDataset
 from snnx.losses import AbstractLoss, CrossEntropy
 from snnx.metrics import confusion_matrix
 from snnx.reductions import Mean
-from snnx.simulation import chunk_size
 from snnx.train._check import check_task
 from snnx.train._chunks import with_room
 from snnx.train._devices import Devices, mesh_of, spread
-from snnx.train._program import Schedule, Scores, score_program
+from snnx.train._program import Scores, score_program
 from snnx.train._programs import Compilation, Program
 
-EIGHT = 8
+ROUNDED = 8  # sets smaller than a batch are filled up to a multiple of this, so that nearly equal ones share a program
 
 
 class Evaluation(eqx.Module):
@@ -86,12 +85,15 @@ class Scoring:
     def __init__(self, loss: AbstractLoss, batch_size: int, key: Key[Array, ""], chunk: int | None, mesh: Mesh | None):
         self._loss, self._batch_size, self._key, self._chunk, self._mesh = loss, batch_size, key, chunk, mesh
         self._programs: dict[int, Program] = {}
+        self._last: tuple[SpikeDataset, SpikeDataset] | None = None  # a data set, and itself with room
 
     def __call__(self, model: PyTree, data: SpikeDataset | AbstractStream) -> Evaluation:
         """The scores of a model."""
         start = time.perf_counter()
         parts = data.chunks(None, 0) if isinstance(data, AbstractStream) else [data]
         found = [(np.asarray(part.targets), self._scores(model, part)) for part in parts]
+        if isinstance(data, AbstractStream):  # of which no chunk stays behind
+            self._last = None
         targets = np.concatenate([own for own, _ in found])
         scores = jax.tree.map(lambda *values: np.concatenate(values), *(own for _, own in found))
         classes = (data.like if isinstance(data, AbstractStream) else data).num_classes
@@ -120,10 +122,10 @@ class Scoring:
         """The scores of every example, on the host."""
         arrays, static = eqx.partition(eqx.nn.inference_mode(model), eqx.is_array)
         loss_arrays, loss_static = eqx.partition(self._loss, eqx.is_array)
-        # A few examples more than there are: sets of nearly the same size then share a program.
-        size = min(self._batch_size, -(-len(data) // EIGHT) * EIGHT)
+        size = min(self._batch_size, -(-len(data) // ROUNDED) * ROUNDED)
         if size not in self._programs:
-            chunk = chunk_size(model, data.num_steps, self._chunk, batch=size, where="evaluate")
-            self._programs[size] = score_program(static, loss_static, size, Schedule(chunk, "all", None), self._mesh)
-        given = spread(self._mesh, (arrays, loss_arrays, with_room(data, size), self._key))
+            self._programs[size] = score_program(static, loss_static, size, self._chunk, self._mesh)
+        if self._last is None or self._last[0] is not data:
+            self._last = (data, spread(self._mesh, with_room(data, size)))
+        given = (*spread(self._mesh, (arrays, loss_arrays)), self._last[1], spread(self._mesh, self._key))
         return jax.tree.map(lambda x: np.asarray(x)[: len(data)], self._programs[size](*given))

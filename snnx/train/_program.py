@@ -14,7 +14,7 @@ from snnx.cells import Keep, spiking_paths
 from snnx.data import SpikeDataset
 from snnx.losses import AbstractLoss
 from snnx.reductions import Mean
-from snnx.simulation import simulate
+from snnx.simulation import chunk_size, simulate
 from snnx.solvers import AbstractSolver, Evolution, Objective
 from snnx.train._augment import Augment
 from snnx.train._devices import gathered, my_rows, on_every_device, summed
@@ -228,15 +228,17 @@ class Scores(eqx.Module):
     rates: dict[str, Float[Array, "n"]]
 
 
-def score_program(model: PyTree, loss: PyTree, batch_size: int, schedule: Schedule, mesh: Mesh | None) -> Program:
+def score_program(model: PyTree, loss: PyTree, batch_size: int, chunk: int | None, mesh: Mesh | None) -> Program:
     """Score every example of a data set once, of models and losses of whom all that is no array is given.
 
     A scan over batches, the last of them padded and its padding cut off again.
     """
 
     def run(model_arrays: PyTree, loss_arrays: PyTree, data: SpikeDataset, key: Array) -> Scores:
-        score = functools.partial(score_examples, batch_size=batch_size, schedule=schedule, mesh=mesh)
-        return score(eqx.combine(model_arrays, model), eqx.combine(loss_arrays, loss), data, key)
+        whole, whole_loss = eqx.combine(model_arrays, model), eqx.combine(loss_arrays, loss)
+        size = chunk_size(whole, data.num_steps, chunk, batch=batch_size, where="evaluate")
+        schedule = Schedule(size, "all", None)
+        return score_examples(whole, whole_loss, data, key, batch_size=batch_size, schedule=schedule, mesh=mesh)
 
     return Program(on_every_device(mesh, run), mesh=mesh)
 

@@ -7,6 +7,7 @@ of JAX's has seen, and lowers it. Only then is the finished program looked for a
 
 import functools
 import hashlib
+import itertools
 import re
 import time
 from collections.abc import Callable, Hashable, Iterator
@@ -18,13 +19,18 @@ import jax.numpy as jnp
 from jax.sharding import Mesh, Sharding
 from jaxtyping import Array, PyTree
 
-from snnx._jitted import readable_errors
+from snnx._jitted import identified, nodes, readable_errors
 from snnx.train._constants import equations, lift_constants
 from snnx.train._devices import spread
 
 KEPT = 16  # programs that are kept for the next run: of a network of the digits' size some 2 MB each
 # Targets of custom calls that lead back into this process, by an index or an address that says nothing of what is there
 _INTO_PYTHON = re.compile(r"custom_call @\S*(callback|Partitioning)|stablehlo\.(send|recv)")
+
+
+# JAX remembers what a function of a module's top level did that is handed to its `scan`, `jit` or `checkpoint`, and so do
+# libraries that decorate their methods. What is traced under another number is traced anew, down to the last of these.
+_anew, _runs = jax.make_user_context(0), itertools.count(1)
 
 
 class Compilation(eqx.Module):
@@ -70,8 +76,10 @@ class Program:
         self.compilation = Compilation()
 
     def __call__(self, *args: PyTree) -> PyTree:
+        if jax.config.jax_disable_jit:  # pyright: ignore[reportAttributeAccessIssue]
+            return self._function(*args)
         leaves = [leaf if isinstance(leaf, jax.Array) else jnp.asarray(leaf) for leaf in jax.tree.leaves(args)]
-        kind = tuple(_kind(leaf) for leaf in leaves)
+        kind = (identified(tuple(nodes(jax.tree.structure(args)))), tuple(_kind(leaf) for leaf in leaves))
         if kind not in self._ready:
             self._ready[kind] = self._compiled(args, leaves)
         return self._ready[kind](leaves)
@@ -87,9 +95,10 @@ class Program:
             found[:] = [tree]
             return results
 
-        traced = _jitted(flat, range(donated)).trace(*leaves)
+        with _anew(next(_runs)):
+            traced = _jitted(flat, range(donated)).trace(*leaves)
         constants, lifted = lift_constants(traced.jaxpr)
-        constants = spread(self._mesh, constants)
+        constants = _placed(self._mesh, constants, leaves)
         if constants:
             own = len(constants)
             traced = _jitted(lambda *all: lifted(all[:own], *all[own:]), range(own, own + donated)).trace(
@@ -110,6 +119,15 @@ class Program:
         self.compilation += Compilation(*seconds)
         (tree,) = found
         return lambda leaves: jax.tree.unflatten(tree, run(*constants, *leaves))
+
+
+def _placed(mesh: Mesh | None, constants: list[Array], leaves: list[Array]) -> list[Array]:
+    """Constants where the arguments are: one may have been bound to another device."""
+    if mesh is not None:
+        return spread(mesh, constants)
+    here = leaves[0].sharding
+    away = (const.committed and const.sharding.device_set != here.device_set for const in constants)  # pyright: ignore[reportAttributeAccessIssue]
+    return [jax.device_put(const, here) if far else const for const, far in zip(constants, away, strict=True)]
 
 
 def _jitted(function: Callable[..., list[Array]], donated: range) -> Any:
