@@ -2,6 +2,7 @@
 
 import gc
 import types
+import warnings
 import weakref
 
 import equinox as eqx
@@ -245,6 +246,35 @@ def test_what_has_no_hash_runs_all_the_same():
     np.testing.assert_allclose(twice, 2.0 * snnx.simulate(snnx.LI(tau=3.0), XS[0])[0], rtol=1e-6)
     settings.factor = 4.0
     np.testing.assert_allclose(snnx.simulate(model, XS[0])[0], 2.0 * twice, rtol=1e-6)
+
+
+class StaticGain(eqx.Module):
+    gain: object = eqx.field(static=True)
+
+    def __call__(self, x, *, key=None):
+        gain = self.gain["gain"] if isinstance(self.gain, dict) else self.gain
+        return x + 100.0 if gain is True else x * gain
+
+
+def with_static(gain):
+    return float(snnx.simulate(snnx.Sequential([StaticGain(gain), snnx.LI(tau=3.0)]), jnp.ones((2, 3)))[0][0, 0])
+
+
+def test_static_fields_without_a_hash_run_all_the_same():
+    settings = {"gain": 2.0}
+    first = with_static(settings)
+    settings["gain"] = 4.0
+    assert with_static(settings) == pytest.approx(2 * first)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Equinox's, of arrays that are static
+        table = [with_static(np.full(3, gain)) for gain in (2.0, 2.0, 4.0)]
+    assert table == pytest.approx([first, first, 2 * first])
+
+
+def test_static_fields_that_are_equal_and_not_the_same_are_told_apart():
+    one = with_static(1)
+    assert with_static(1.0) == one
+    assert with_static(True) > 10 * one
 
 
 def test_a_function_that_reads_something_is_read_once_as_under_jit_and_an_array_is_the_way_out():

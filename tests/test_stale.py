@@ -7,6 +7,7 @@ product goes from 1 to 3 and back: a program that was kept too long shows at onc
 
 import argparse
 import dataclasses
+import functools
 import importlib
 import math
 import sys
@@ -19,6 +20,7 @@ import numpy as np
 import optax
 import pytest
 from small import differs
+from strategies import TinyES
 
 import snnx
 from snnx.augment import AbstractAugmentation
@@ -252,3 +254,74 @@ def test_what_a_users_code_reads_is_what_it_reads_now(trainer, place, kept, ways
         change(1 / 3 if number % 2 else 3.0)
         got = call() if kept else trainer(place, lambda: ways.read())()
         assert not differs(got, expected[1.0 if number % 2 else 3.0]), f"{way}: the old program ran"
+
+
+# What JAX itself remembers: functions of a module's top level that are handed to its loops and to `jit`
+
+GAIN = 1.0
+
+
+def scanned(carry, _):
+    return carry * GAIN, None
+
+
+def looped(_, carry):
+    return carry * GAIN
+
+
+def plain(x):
+    return x * GAIN
+
+
+jitted = jax.jit(plain)
+filter_jitted = eqx.filter_jit(plain)
+REMEMBERED = {
+    "scan": lambda x: jax.lax.scan(scanned, x, length=1)[0],
+    "fori_loop": lambda x: jax.lax.fori_loop(0, 1, looped, x),
+    "jit": lambda x: jitted(x),
+    "filter_jit": lambda x: filter_jitted(x),
+    "checkpoint": lambda x: jax.checkpoint(plain)(x),
+    "jit in a scan": lambda x: jax.lax.scan(lambda c, _: (jitted(c), None), x, length=1)[0],
+}
+
+
+@pytest.mark.parametrize("layer", REMEMBERED)
+def test_what_jax_remembers_is_traced_anew(layer, monkeypatch):
+    def scores():
+        model = snnx.Sequential([eqx.nn.Linear(2, 2, key=KEY), REMEMBERED[layer], snnx.LI(tau=4.0)])
+        settings = dict(
+            loss=snnx.CrossEntropy(snnx.Mean()), optimizer=optax.sgd(0.1), epochs=1, key=KEY, progress=False
+        )
+        return snnx.evaluate(model, DATA).losses, np.asarray(snnx.fit(model, DATA, **settings).model.layers[0].weight)
+
+    before = scores()
+    monkeypatch.setitem(globals(), "GAIN", 3.0)
+    after = scores()
+    monkeypatch.setitem(REMEMBERED, layer, lambda x: 3.0 * x)
+    expected = scores()
+    for old, new, right in zip(before, after, expected, strict=True):
+        assert not np.allclose(old, new)
+        np.testing.assert_allclose(new, right, rtol=1e-5)
+
+
+class Jitted(TinyES):
+    """As evosax's strategies are: a method that is compiled for the object that it belongs to."""
+
+    pull = 0.0
+
+    @functools.partial(jax.jit, static_argnames="self")
+    def tell(self, key, population, fitness, state, params):
+        new, figures = super().tell(key, population, fitness, state, params)
+        return new | {"mean": jax.tree.map(lambda m: m + self.pull, new["mean"])}, figures
+
+
+def test_a_strategy_that_is_kept_and_changed_is_not_the_old_one():
+    strategy = Jitted(6, jnp.zeros(3))
+
+    def search():
+        settings = dict(generations=1, goal="minimize", key=KEY, progress=False)
+        return np.asarray(snnx.evolve(strategy, lambda p, key: jnp.sum(p**2), jnp.zeros(3), **settings).params)
+
+    before = search()
+    strategy.pull = 1.0
+    np.testing.assert_allclose(search(), before + 1.0, rtol=1e-6)

@@ -231,3 +231,12 @@ def test_what_a_loader_raises_is_raised_by_fit():
 def test_steps_of_a_stream_are_shown_whole():
     assert Chunks(stream(make_data(n=22), 8), 4, jax.random.key(0), None, LOSS).steps == 2 + 2 + 2
     assert make_data(n=22).num_steps == STEPS
+
+
+def test_chunks_of_other_lengths_are_scored_as_they_are():
+    """As many arrays of the same shapes, and yet other steps: of constant currents these are no part of any shape."""
+    values, labels = np.random.default_rng(0).uniform(0.5, 2.0, (4, 5)).astype(np.float32), np.arange(4) % 3
+    parts = [snnx.data.from_constant(values, labels, steps=steps, classes=("a", "b", "c")) for steps in (16, 2)]
+    chunks = snnx.data.stream_chunks(lambda number: parts[number], [4, 4])
+    alone = [snnx.evaluate(make_model(), part).losses for part in parts]
+    np.testing.assert_allclose(snnx.evaluate(make_model(), chunks).losses, np.concatenate(alone), rtol=1e-5)

@@ -8,6 +8,8 @@ of JAX's has seen, and lowers it. Only then is the finished program looked for a
 import functools
 import hashlib
 import itertools
+import os
+import pathlib
 import re
 import time
 from collections.abc import Callable, Hashable, Iterator
@@ -15,10 +17,13 @@ from typing import Any
 
 import equinox as eqx
 import jax
+import jax.extend.core as jex
 import jax.numpy as jnp
+import optax
 from jax.sharding import Mesh, Sharding
 from jaxtyping import Array, PyTree
 
+from snnx import _errors as snnx_errors
 from snnx._jitted import identified, nodes, readable_errors
 from snnx.train._constants import equations, lift_constants
 from snnx.train._devices import spread
@@ -28,9 +33,14 @@ KEPT = 16  # programs that are kept for the next run: of a network of the digits
 _INTO_PYTHON = re.compile(r"custom_call @\S*(callback|Partitioning)|stablehlo\.(send|recv)")
 
 
-# JAX remembers what a function of a module's top level did that is handed to its `scan`, `jit` or `checkpoint`, and so do
-# libraries that decorate their methods. What is traced under another number is traced anew, down to the last of these.
+# JAX remembers what a function did that is handed to its `jit`, `scan`, `while_loop` or `checkpoint`, for as long as there is
+# that function. Traced under another number it is traced anew; what all else did under that number is then remembered too, a
+# megabyte or so, and so this is done only where a function may read what is not JAX's, optax's or ours.
 _anew, _runs = jax.make_user_context(0), itertools.count(1)
+_REMEMBERING = {"jit", "pjit", "closed_call", "scan", "while", "cond", "checkpoint", "remat", "remat2"}
+_READ_NOTHING = tuple(
+    str(pathlib.Path(name).parent) + os.sep for name in (jax.__file__, optax.__file__, snnx_errors.__file__)
+)
 
 
 class Compilation(eqx.Module):
@@ -95,8 +105,10 @@ class Program:
             found[:] = [tree]
             return results
 
-        with _anew(next(_runs)):
-            traced = _jitted(flat, range(donated)).trace(*leaves)
+        traced = _jitted(flat, range(donated)).trace(*leaves)
+        if _is_remembered(traced.jaxpr):
+            with _anew(next(_runs)):
+                traced = _jitted(flat, range(donated)).trace(*leaves)
         constants, lifted = lift_constants(traced.jaxpr)
         constants = _placed(self._mesh, constants, leaves)
         if constants:
@@ -175,6 +187,19 @@ class _Written:
 def _compile(written: _Written) -> Callable[..., list[Array]]:
     lowered, written.lowered = written.lowered, None
     return lowered.compile()
+
+
+def _is_remembered(closed: Any) -> bool:
+    """Whether there is a function in it that JAX may have traced long ago, from a file that is not JAX's, optax's or ours."""
+    for step in equations(closed):
+        if step.primitive.name in _REMEMBERING:
+            for inner in jex.jaxprs_in_params(step.params):
+                name = (
+                    inner.debug_info.func_filename
+                )  # None of what JAX makes itself, such as the scan of a backward pass
+                if name is not None and not name.startswith(_READ_NOTHING):
+                    return True
+    return False
 
 
 def _calls_python(equation: Any) -> bool:
