@@ -28,7 +28,7 @@ from snnx._jitted import identified, nodes, readable_errors
 from snnx.train._constants import equations, lift_constants
 from snnx.train._devices import spread
 
-KEPT = 16  # programs that are kept for the next run: of a network of the digits' size some 2 MB each
+KEPT = 16  # programs that are kept for the next run: of a small network some 10 MB each
 # Targets of custom calls that lead back into this process, by an index or an address that says nothing of what is there
 _INTO_PYTHON = re.compile(r"custom_call @\S*(callback|Partitioning)|stablehlo\.(send|recv)")
 
