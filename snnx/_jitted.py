@@ -30,9 +30,9 @@ def run_jitted(function: Callable[..., PyTree], *args: PyTree) -> PyTree:
     Arguments that cannot be told apart (something in them has no hash) run without a program of their own.
     """
     if within_program() or jax.config.jax_check_tracer_leaks:  # pyright: ignore[reportAttributeAccessIssue]
-        return function(*args)  # what is kept would look like a leak
+        return function(*args)  # what a program keeps would look like a leak to who is looking for one
     leaves, structure = jax.tree.flatten(args)
-    arrays = [leaf if isinstance(leaf, jax.Array) else jnp.asarray(leaf) for leaf in leaves if _is_array(leaf)]
+    arrays = [leaf for leaf in leaves if isinstance(leaf, jax.Array)]
     kind = _Kind(function, structure, leaves, arrays)
     if not kind.hashable():
         return function(*args)
@@ -47,8 +47,14 @@ def within_program() -> bool:
     return isinstance(made, Tracer) and "ShardMap" not in type(made).__name__
 
 
-def _is_array(leaf: Any) -> bool:
-    return isinstance(leaf, jax.Array | np.ndarray)
+def as_jax(tree: PyTree) -> PyTree:
+    """A PyTree with JAX's arrays in the place of NumPy's, but for those of a dtype that JAX would make another of."""
+
+    def convert(leaf: Any) -> Any:
+        kept = isinstance(leaf, np.ndarray) and jax.dtypes.canonicalize_dtype(leaf.dtype) == leaf.dtype
+        return jnp.asarray(leaf) if kept else leaf
+
+    return jax.tree.map(convert, tree)
 
 
 class _Kind:
@@ -56,8 +62,9 @@ class _Kind:
 
     def __init__(self, function: Callable[..., PyTree], structure: Any, leaves: list[Any], arrays: list[jax.Array]):
         self.function, self.structure = function, structure
-        self.leaves = [None if _is_array(leaf) else leaf for leaf in leaves]
-        self.places = [place for place, leaf in enumerate(leaves) if _is_array(leaf)]
+        self.places = [place for place, leaf in enumerate(leaves) if isinstance(leaf, jax.Array)]
+        # An array of NumPy's is a constant, and read when it comes: it may be written to later.
+        self.leaves = [None if isinstance(leaf, jax.Array) else _frozen(leaf) for leaf in leaves]
         kinds = tuple(map(jax.typeof, arrays))
         self._key = (function, tuple(nodes(structure)), exactly(self.leaves), tuple(self.places), kinds)
 
@@ -88,7 +95,17 @@ def exactly(value: Any) -> Hashable:
     """A value beside its type: 1, 1.0 and True are equal, and so are 0.0 and -0.0; NaN is not equal to itself."""
     if isinstance(value, tuple | list):
         return type(value), tuple(map(exactly, value))
+    if isinstance(value, np.ndarray) and not value.flags.writeable and not value.dtype.hasobject:
+        return type(value), value.dtype.str, value.shape, value.tobytes()
     return type(value), repr(value) if isinstance(value, float | complex | np.inexact) else value
+
+
+def _frozen(leaf: Any) -> Any:
+    if not isinstance(leaf, np.ndarray):
+        return leaf
+    copy = leaf.copy()
+    copy.flags.writeable = False
+    return copy
 
 
 def identified(key: Any) -> Hashable:

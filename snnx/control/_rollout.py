@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
 from snnx._errors import ShapeError, check_key, describe
-from snnx._jitted import run_jitted
+from snnx._jitted import as_jax, run_jitted
 from snnx._varying import varying_like
 from snnx.cells import AbstractCell, State, Taps, cell_dtype, check_state
 from snnx.control._choose import as_environment
@@ -125,6 +125,7 @@ def rollout(
     wanted = reductions_by_path("rollout", policy, record)
     if isinstance(state, Rollout):
         raise TypeError("rollout: state is a Rollout; pass its .state.")
+    state = as_jax(state)
     found = run_jitted(_rollout, policy, env, length, key, state, auto_reset, trajectory, env_states, wanted, truncate)
     # A dict comes out of a program sorted; what was asked for first comes first.
     return dataclasses.replace(found, record={path: found.record[path] for path in wanted})

@@ -10,7 +10,7 @@ from jax.core import Tracer
 from jaxtyping import Array, Bool, PyTree
 
 from snnx._errors import DtypeError, ShapeError, describe, unknown_name
-from snnx._jitted import run_jitted
+from snnx._jitted import as_jax, run_jitted
 from snnx.cells import AbstractCell, cell_dtype, walk
 from snnx.event._events import Events
 from snnx.event._signal import Signal, Source
@@ -100,7 +100,7 @@ def simulate(
     for given in inputs.values():
         _check_events(given, dtype, shape)
     keyed = dict(inputs) if isinstance(events, Mapping) else events
-    return run_jitted(_simulate, model, keyed, options, shape, overflow)
+    return run_jitted(_simulate, model, as_jax(keyed), options, shape, overflow)
 
 
 def _simulate(

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Key, PyTree
 
 from snnx._errors import ShapeError, check_float, check_key, describe
-from snnx._jitted import run_jitted
+from snnx._jitted import as_jax, run_jitted
 from snnx._varying import varying_like
 from snnx.cells import KEEPS, AbstractCell, Keep, State, Taps, cell_dtype, check_state, keep_marked
 from snnx.inputs import AbstractInputs
@@ -90,7 +90,7 @@ def simulate(
             )
     if chunk is not None or truncate is not None:
         chunk_size(cell, steps - burn_in, chunk, truncate)
-    xs = dict(xs) if isinstance(xs, Mapping) else xs
+    xs, state, mask = as_jax((dict(xs) if isinstance(xs, Mapping) else xs, state, mask))
     ys, state, found = run_jitted(
         _simulate, cell, xs, state, key, mask, {_OWN: readout} | taps, steps, shape, chunk, keep, truncate, burn_in
     )
