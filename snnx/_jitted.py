@@ -25,12 +25,12 @@ KEPT = 32  # programs that are kept, the last used: each Python number in a mode
 def run_jitted(function: Callable[..., PyTree], *args: PyTree) -> PyTree:
     """`function(*args)` in one compiled program.
 
-    Programs are told apart as `jax.jit` does: by the structure of the arguments, by shape and dtype of their arrays, and by
-    all else that is in them, functions by identity. What a function in them reads from outside is read once.
-    Arguments that cannot be told apart (something in them has no hash) run without a program of their own.
+    As with `jax.jit`, there is one program for each structure of the arguments, shape and dtype of their arrays, and value of
+    everything else in them; functions are compared by identity. What a function reads from outside is read once.
+    If something in the arguments cannot be hashed, the function runs without a compiled program.
     """
     if within_program() or jax.config.jax_check_tracer_leaks:  # pyright: ignore[reportAttributeAccessIssue]
-        return function(*args)  # what a program keeps would look like a leak to who is looking for one
+        return function(*args)  # a cached program holds on to its arguments, which would be reported as a leak
     leaves, structure = jax.tree.flatten(args)
     arrays = [leaf for leaf in leaves if isinstance(leaf, jax.Array)]
     kind = _Kind(function, structure, leaves, arrays)
@@ -43,12 +43,12 @@ def run_jitted(function: Callable[..., PyTree], *args: PyTree) -> PyTree:
 def within_program() -> bool:
     """Whether JAX is tracing a program just now, rather than running what it is told."""
     made = jax.lax.full((), 0)
-    # A number made under vmap or grad is a plain one; under a shard_map that no program is around it is its own tracer.
+    # Under vmap or grad alone this number is an ordinary array. Under shard_map without a jit it is a tracer of its own kind.
     return isinstance(made, Tracer) and "ShardMap" not in type(made).__name__
 
 
 def as_jax(tree: PyTree) -> PyTree:
-    """A PyTree with JAX's arrays in the place of NumPy's, but for those of a dtype that JAX would make another of."""
+    """A PyTree with its NumPy arrays as JAX arrays, except those that JAX would convert to another dtype."""
 
     def convert(leaf: Any) -> Any:
         kept = isinstance(leaf, np.ndarray) and jax.dtypes.canonicalize_dtype(leaf.dtype) == leaf.dtype
@@ -63,10 +63,12 @@ class _Kind:
     def __init__(self, function: Callable[..., PyTree], structure: Any, leaves: list[Any], arrays: list[jax.Array]):
         self.function, self.structure = function, structure
         self.places = [place for place, leaf in enumerate(leaves) if isinstance(leaf, jax.Array)]
-        # An array of NumPy's is a constant, and read when it comes: it may be written to later.
-        self.leaves = [None if isinstance(leaf, jax.Array) else _frozen(leaf) for leaf in leaves]
+        # A NumPy array is a constant, compared by its values. It is copied, because its owner may write to it later.
+        others = [None if isinstance(leaf, jax.Array) else leaf for leaf in leaves]
+        self.leaves = [leaf.copy() if isinstance(leaf, np.ndarray) else leaf for leaf in others]
+        values = tuple(_contents(leaf) if isinstance(leaf, np.ndarray) else exactly(leaf) for leaf in others)
         kinds = tuple(map(jax.typeof, arrays))
-        self._key = (function, tuple(nodes(structure)), exactly(self.leaves), tuple(self.places), kinds)
+        self._key = (function, tuple(nodes(structure)), values, tuple(self.places), kinds)
 
     def __hash__(self) -> int:
         return hash(self._key)
@@ -95,21 +97,16 @@ def exactly(value: Any) -> Hashable:
     """A value beside its type: 1, 1.0 and True are equal, and so are 0.0 and -0.0; NaN is not equal to itself."""
     if isinstance(value, tuple | list):
         return type(value), tuple(map(exactly, value))
-    if isinstance(value, np.ndarray) and not value.flags.writeable and not value.dtype.hasobject:
-        return type(value), value.dtype.str, value.shape, value.tobytes()
     return type(value), repr(value) if isinstance(value, float | complex | np.inexact) else value
 
 
-def _frozen(leaf: Any) -> Any:
-    if not isinstance(leaf, np.ndarray):
-        return leaf
-    copy = leaf.copy()
-    copy.flags.writeable = False
-    return copy
+def _contents(array: np.ndarray) -> Any:
+    """The values of a NumPy array; one of objects has no hash, and stays as it is."""
+    return array if array.dtype.hasobject else (array.dtype.str, array.shape, array.tobytes())
 
 
 def identified(key: Any) -> Hashable:
-    """The same with what has no hash told apart by which object it is."""
+    """A key in which values without a hash are compared by identity."""
     if isinstance(key, tuple):
         return tuple(map(identified, key))
     try:
@@ -120,7 +117,7 @@ def identified(key: Any) -> Hashable:
 
 
 class _Same:
-    """Equal to itself alone; holds on to the object, whose identity is then given to no other."""
+    """Compares an object by identity, and keeps it alive so that its id is not reused."""
 
     def __init__(self, value: Any):
         self.value = value
@@ -133,14 +130,14 @@ class _Same:
 
 
 class _Rest(eqx.Module):
-    """What comes out of a program and is no array."""
+    """The part of a program's result that is not arrays."""
 
     value: PyTree = eqx.field(static=True)
 
 
 @functools.lru_cache(maxsize=KEPT)
 def _program(kind: _Kind) -> Callable[[list[jax.Array]], tuple[PyTree, _Rest]]:
-    # Not eqx.filter_jit, which never lets go of what it has been given.
+    # Not eqx.filter_jit, which keeps every function that it was given for as long as the process lives.
     def run(arrays: list[jax.Array]) -> tuple[PyTree, _Rest]:
         leaves = list(kind.leaves)
         for place, array in zip(kind.places, arrays, strict=True):
@@ -153,7 +150,7 @@ def _program(kind: _Kind) -> Callable[[list[jax.Array]], tuple[PyTree, _Rest]]:
 
 
 class _Quiet:
-    """While any solver runs, the log has no word of the errors that it raises itself."""
+    """Keeps JAX from logging callback errors while a solver runs: the solver raises them itself."""
 
     def __init__(self):
         self._lock, self._running = threading.Lock(), 0
@@ -179,7 +176,7 @@ def _is_no_failed_callback(record: logging.LogRecord) -> bool:
 
 
 def readable_errors(run: Callable[..., Any], *args: Any) -> Any:
-    """What a program gives; an error that `eqx.error_if` raises while it runs says what it was written to say, and no more."""
+    """`run(*args)`; an error that `eqx.error_if` raises meanwhile has the sentence that was written for it, and no more."""
     try:
         with _quiet:
             return jax.block_until_ready(run(*args))

@@ -319,7 +319,7 @@ def test_the_time_left_is_that_of_the_steps_left(monkeypatch, capsys):
     monkeypatch.setattr("snnx.train._progress.time", SimpleNamespace(perf_counter=lambda: clock.now))
     with Progress(True, epochs=10, steps=4, examples=100, done=8) as bar:  # resumed after two epochs
         clock.now = 5.0
-        bar.compiled(Compilation(trace=1.25, lower=0.5, compile=5.0))
+        bar.compiled(Compilation(trace=1.25, lower=0.5, look_up=0.25, compile=5.0))
         clock.now += 8.0
         bar.update(3, 2, None)
         clock.now = 99.0  # the first epoch ends with a compilation, which says nothing of those to come
@@ -328,7 +328,7 @@ def test_the_time_left_is_that_of_the_steps_left(monkeypatch, capsys):
         bar.update(8, 0, {"loss": 0.5, "accuracy": None})  # 16 steps in eight seconds; 8 are left
     lines = capsys.readouterr().err.splitlines()
     assert lines == [
-        "traced in 1.2 s, lowered in 0.5 s, compiled in 5.0 s",
+        "traced in 1.2 s, lowered in 0.5 s, looked up in 0.25 s, compiled in 5.0 s",
         "epoch 4/10  loss 1.000  25 samples/s  0:24 left",
         "epoch 8/10  loss 0.5000  50 samples/s  0:04 left",
     ]

@@ -84,8 +84,7 @@ def _called(params: dict[str, Any]) -> tuple[Any, ...]:
 
 
 def _call(equation: Any, lifted: Lifted, given: list[Any]) -> list[Any]:
-    """A function that is called: run where it is called. All derivatives have been taken by now, so that one with a rule
-    of its own is a function like others."""
+    """A call is inlined. All derivatives have been taken by now, so a custom derivative needs no rule of its own."""
     return _evaluate(_called(equation.params)[0], lifted, given)
 
 
@@ -112,7 +111,7 @@ def _scan(equation: Any, lifted: Lifted, given: list[Any]) -> list[Any]:
 
 
 def _while_parts(params: dict[str, Any]) -> tuple[Any, ...]:
-    """None where a vmap made a condition of many: such a loop cannot be written down again."""
+    """None if the condition is batched: `jax.lax.while_loop` does not take such a loop again."""
     scalar = _open(params["cond_jaxpr"]).outvars[0].aval.shape == ()
     return (params["cond_jaxpr"], params["body_jaxpr"]) if scalar else ()
 
@@ -155,7 +154,7 @@ def _shard_map(equation: Any, lifted: Lifted, given: list[Any]) -> list[Any]:
 
 
 def _checkpoint(equation: Any, lifted: Lifted, given: list[Any]) -> list[Any]:
-    """What is computed again keeps its settings, of which those of the backward pass cannot be asked for from outside."""
+    """Bound again with its own parameters: `jax.checkpoint` has no argument for those of a backward pass."""
     names = list(dict.fromkeys(id(const) for const in _constants(equation.params["jaxpr"])))
     values = [lifted[name] for name in names]
 

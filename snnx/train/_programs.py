@@ -23,7 +23,6 @@ import optax
 from jax.sharding import Mesh, Sharding
 from jaxtyping import Array, PyTree
 
-from snnx import _errors as snnx_errors
 from snnx._jitted import identified, nodes, readable_errors
 from snnx.train._constants import equations, lift_constants
 from snnx.train._devices import spread
@@ -33,13 +32,18 @@ KEPT = 16  # programs that are kept for the next run: of a small network some 10
 _INTO_PYTHON = re.compile(r"custom_call @\S*(callback|Partitioning)|stablehlo\.(send|recv)")
 
 
-# JAX remembers what a function did that is handed to its `jit`, `scan`, `while_loop` or `checkpoint`, for as long as there is
-# that function. Traced under another number it is traced anew; what all else did under that number is then remembered too, a
-# megabyte or so, and so this is done only where a function may read what is not JAX's, optax's or ours.
+# JAX caches the trace of every function that is handed to its `jit`, `scan`, `while_loop` or `checkpoint`, for as long as the
+# function exists. Under another value of this context it traces anew. Each value leaves a megabyte or so in JAX's caches, so
+# it is changed only where such a function comes from a file that is not JAX's, optax's or ours, and may read a setting.
 _anew, _runs = jax.make_user_context(0), itertools.count(1)
 _REMEMBERING = {"jit", "pjit", "closed_call", "scan", "while", "cond", "checkpoint", "remat", "remat2"}
 _READ_NOTHING = tuple(
-    str(pathlib.Path(name).parent) + os.sep for name in (jax.__file__, optax.__file__, snnx_errors.__file__)
+    str(folder) + os.sep
+    for folder in (
+        pathlib.Path(jax.__file__).parent,
+        pathlib.Path(optax.__file__).parent,
+        pathlib.Path(__file__).parents[1],
+    )
 )
 
 
@@ -48,7 +52,7 @@ class Compilation(eqx.Module):
 
     - `trace`: running the Python code of model, loss and optimiser once, to see what they compute.
     - `lower`: writing that down as a program.
-    - `look_up`: looking for this program among those that were compiled before.
+    - `look_up`: making the key by which this program is looked up among those that were compiled before.
     - `compile`: compiling it; 0 where it was found.
     """
 
@@ -67,7 +71,7 @@ class Compilation(eqx.Module):
 
     def __str__(self) -> str:
         last = f"compiled in {self.compile:.1f} s" if self.compile else "found compiled"
-        return f"traced in {self.trace:.1f} s, lowered in {self.lower:.1f} s, {last}"
+        return f"traced in {self.trace:.1f} s, lowered in {self.lower:.1f} s, looked up in {self.look_up:.2f} s, {last}"
 
 
 class Program:
@@ -95,7 +99,7 @@ class Program:
         return self._ready[kind](leaves)
 
     def _compiled(self, args: tuple[PyTree, ...], leaves: list[Array]) -> Callable[[list[Array]], PyTree]:
-        begin = time.perf_counter()
+        times = [time.perf_counter()]
         structure = jax.tree.structure(args)
         donated = len(jax.tree.leaves(args[0])) if self._donated else 0
         found: list[Any] = []
@@ -116,7 +120,7 @@ class Program:
             traced = _jitted(lambda *all: lifted(all[:own], *all[own:]), range(own, own + donated)).trace(
                 *constants, *leaves
             )
-        times = [begin, time.perf_counter()]
+        times.append(time.perf_counter())
         lowered = traced.lower()
         times.append(time.perf_counter())
         written = _Written(traced, lowered, (*constants, *leaves), donated)
@@ -125,10 +129,9 @@ class Program:
             run = functools.partial(readable_errors, _compile.__wrapped__(written))
         else:
             run = _compile(written)
-        seconds = [after - before for before, after in zip(times, (*times[1:], time.perf_counter()), strict=True)]
-        if written.lowered is not None:  # it was found, and never asked to be compiled
-            seconds[2:] = [seconds[2] + seconds[3], 0.0]
-        self.compilation += Compilation(*seconds)
+        trace, lower, look_up = (after - before for before, after in itertools.pairwise(times))
+        compile = time.perf_counter() - times[-1] if written.lowered is None else 0.0  # else it was found
+        self.compilation += Compilation(trace, lower, look_up, compile)
         (tree,) = found
         return lambda leaves: jax.tree.unflatten(tree, run(*constants, *leaves))
 
@@ -152,11 +155,10 @@ def _kind(leaf: Array) -> Hashable:
 
 
 class _Written:
-    """A program that has been written down, equal to another if that does the same to arguments of the same kind.
+    """A lowered program. Two are equal if they do the same to arguments of the same kind.
 
-    Its text says what it computes, but neither which numbers are of a weak type, nor on which devices it runs, nor what
-    the compiler has been told besides. Programs that call back into Python are equal to none: the text does not say
-    which function they call.
+    The text of a program does not say which types are weak, which devices it runs on, or how the compiler is configured, so
+    the key has those too. A program that calls back into Python has no key: its text does not say which function it calls.
     """
 
     def __init__(self, traced: Any, lowered: Any, args: tuple[Array, ...], donated: int):
@@ -190,13 +192,11 @@ def _compile(written: _Written) -> Callable[..., list[Array]]:
 
 
 def _is_remembered(closed: Any) -> bool:
-    """Whether there is a function in it that JAX may have traced long ago, from a file that is not JAX's, optax's or ours."""
+    """Whether it runs a function from a file that is not JAX's, optax's or ours, whose trace JAX may have cached earlier."""
     for step in equations(closed):
         if step.primitive.name in _REMEMBERING:
             for inner in jex.jaxprs_in_params(step.params):
-                name = (
-                    inner.debug_info.func_filename
-                )  # None of what JAX makes itself, such as the scan of a backward pass
+                name = inner.debug_info.func_filename  # None where JAX made it, e.g. the scan of a backward pass
                 if name is not None and not name.startswith(_READ_NOTHING):
                     return True
     return False
