@@ -13,7 +13,7 @@ from jaxtyping import Array, Key, PyTree
 
 from snnx._errors import CheckpointError, DtypeError, ShapeError, check_key, describe
 from snnx.parameters import check_params
-from snnx.solvers import AbstractSolver, Evolution, as_solver
+from snnx.solvers import Evolution, as_solver
 from snnx.train._callbacks import AbstractCallback, check_callbacks
 from snnx.train._checkpoint import check_resume, load_checkpoint, read_meta
 from snnx.train._devices import Devices, mesh_of, spread
@@ -153,7 +153,8 @@ def evolve(
         "target": target,
         "patience": patience,
     }
-    state, history = _initial_state(solver, params, key, resume, settings)
+    start, starting = first_state(solver, params, jax.random.fold_in(key, SOLVER))
+    state, history = _initial_state(start, params, key, resume, settings)
     mesh = mesh_of("evolve", devices)
     fitness_arrays, fitness_static = eqx.partition(fitness, eqx.is_array)
     solver_arrays, solver_static = eqx.partition(solver, eqx.is_array)
@@ -181,7 +182,7 @@ def evolve(
     run.tell("before")
     run.compile()
     with Progress(progress, generations, 1, 1, run.generation, "generation", "generations") as bar:
-        bar.compiled(run.program.compilation)
+        bar.compiled(starting + run.program.compilation)
         run.run(bar)
     run.tell("after")
     final = run.snapshot()
@@ -192,14 +193,14 @@ def evolve(
         history=tuple(history),
         outcome=_in_words(int(run.moving.outcome), final, settings),
         state=final,
-        compilation=run.program.compilation,
+        compilation=starting + run.program.compilation,
         seconds=time.perf_counter() - begin,
         settings=settings,
     )
 
 
 def _initial_state(
-    solver: AbstractSolver,
+    start: PyTree,
     params: PyTree,
     key: Array,
     resume: "str | os.PathLike | EvolveResult | None",
@@ -207,7 +208,6 @@ def _initial_state(
 ) -> tuple[EvolveState, list[dict[str, Any]]]:
     """The state to start from, and the figures of the generations that are behind it."""
     zero, none = jnp.zeros((), jnp.int32), jnp.asarray(SIGNS[settings["goal"]] * jnp.inf)
-    start = first_state(solver, params, jax.random.fold_in(key, SOLVER))
     fresh = EvolveState(params, start, key, zero, params, none, none, zero)
     if resume is None:
         return fresh, []

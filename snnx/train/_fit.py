@@ -148,7 +148,7 @@ def fit(
         "truncate": truncate,
         "solver": solver.name,
     }
-    state, history = _initial_state(model, solver, trainable, key, validation, resume, settings)
+    state, history, starting = _initial_state(model, solver, trainable, key, validation, resume, settings)
     params, rest, static = _partition(state.model, trainable, solver)
     loss_arrays, loss_static = eqx.partition(loss, eqx.is_array)
     augment_arrays, augment_static = eqx.partition(tuple(augment), eqx.is_array)
@@ -179,7 +179,7 @@ def fit(
     run.compile()
     done = run.epoch * run.steps + int(state.position)
     with Progress(progress, epochs, run.steps, len(data), done) as bar:
-        bar.compiled(run.program.compilation)
+        bar.compiled(starting + run.program.compilation)
         run.run(bar)
     run.tell("after")
     final = run.snapshot()
@@ -188,7 +188,7 @@ def fit(
         state=final,
         history=tuple(history),
         best_epoch=history[-1]["best_epoch"] if history else 0,
-        compilation=run.program.compilation + scoring.compilation,
+        compilation=starting + run.program.compilation + scoring.compilation,
         seconds=time.perf_counter() - begin,
         settings=settings,
     )
@@ -240,16 +240,16 @@ def _initial_state(
     validation: SpikeDataset | AbstractStream | None,
     resume: "str | os.PathLike | FitResult | None",
     settings: dict[str, Any],
-) -> tuple[TrainState, list[dict[str, Any]]]:
-    """The state to start from, and the figures of the epochs that are behind it."""
+) -> tuple[TrainState, list[dict[str, Any]], Compilation]:
+    """The state to start from, the figures of the epochs that are behind it, and what compiling the state took."""
     model = eqx.nn.inference_mode(model, value=False)
     params, _, _ = _partition(model, trainable, solver)
     zero = jnp.zeros((), jnp.int32)
     best = None if validation is None else model
-    opt_state = first_state(solver, params, jax.random.fold_in(key, SOLVER))
+    opt_state, compilation = first_state(solver, params, jax.random.fold_in(key, SOLVER))
     fresh = TrainState(model, opt_state, key, zero, zero, Totals.zero(), best)
     if resume is None:
-        return fresh, []
+        return fresh, [], compilation
     if isinstance(resume, FitResult):
         state, history = resume.state, list(resume.history)
         if not alike(state, fresh):
@@ -266,7 +266,7 @@ def _initial_state(
         )
     if not jnp.array_equal(jax.random.key_data(state.key), jax.random.key_data(key)):
         raise CheckpointError("fit: resume was made with another key; pass the key of that run, to go on as it would.")
-    return state, history
+    return state, history, compilation
 
 
 def _check_settings(before: dict[str, Any], settings: dict[str, Any]) -> None:

@@ -18,20 +18,21 @@ from snnx.simulation import chunk_size, simulate
 from snnx.solvers import AbstractSolver, Evolution, Objective
 from snnx.train._augment import Augment
 from snnx.train._devices import gathered, my_rows, on_every_device, summed
-from snnx.train._programs import Program
+from snnx.train._programs import Compilation, Program
 from snnx.train._state import Totals
 
 SOLVER = 2**32 - 1  # tells the keys of the solver from those of the steps, which are folded in by number
 
 
-def first_state(solver: AbstractSolver, params: PyTree, key: Key[Array, ""]) -> PyTree:
-    """The solver's state before the first step.
+def first_state(solver: AbstractSolver, params: PyTree, key: Key[Array, ""]) -> tuple[PyTree, Compilation]:
+    """The solver's state before the first step, and what compiling it took.
 
-    That of a strategy comes from a program of ours: those of evosax are compiled for each strategy object that is made.
+    A strategy's state comes from a program of ours, because evosax compiles its own anew for each strategy object.
     """
     if not isinstance(solver, Evolution):
-        return solver.init(params, key=key)
-    return Program(lambda params, key: solver.init(params, key=key))(params, key)
+        return solver.init(params, key=key), Compilation()
+    program = Program(lambda params, key: solver.init(params, key=key))
+    return program(params, key), program.compilation
 
 
 class Schedule(NamedTuple):
