@@ -92,7 +92,7 @@ def bare(rounds: int) -> None:
 # Called again
 
 
-def fit_digits() -> snnx.FitResult:
+def fit_digits() -> snnx.train.FitResult:
     """The network of `snnx train digits`, for one epoch."""
     train, valid, _ = DIGITS.split((0.7, 0.1, 0.2), key=KEYS[7])
     tau = snnx.Positive(jnp.full(256, 10.0))
@@ -114,7 +114,7 @@ def fit_digits() -> snnx.FitResult:
     )
 
 
-def fit_convolutional() -> snnx.FitResult:
+def fit_convolutional() -> snnx.train.FitResult:
     """W4's network, 34x34x2-C12-P2-C32-P2-10, on 16 made-up examples, T = 16."""
     conv = lambda i, *channels: eqx.nn.Conv2d(*channels, 5, use_bias=False, key=KEYS[i])
     pool = eqx.nn.MaxPool2d(2, 2)
@@ -135,7 +135,7 @@ def fit_convolutional() -> snnx.FitResult:
     )
 
 
-def evolve_cart_pole() -> snnx.EvolveResult:
+def evolve_cart_pole() -> snnx.train.EvolveResult:
     """SNES on CartPole, population 64, three generations."""
     import gymnax
     from evosax.algorithms import SNES

@@ -143,14 +143,14 @@ class Physics(NamedTuple):
     truncates: tuple[int | None, ...]
 
 
-def through_physics(task: Physics, truncate: int | None, seed: int) -> tuple[snnx.EvolveResult, Array, Array]:
+def through_physics(task: Physics, truncate: int | None, seed: int) -> tuple[snnx.train.EvolveResult, Array, Array]:
     """A trained policy; returns and last observations of 100 episodes that it had no part in."""
     k1, k2, key, key_test = jax.random.split(jax.random.key(seed), 4)
     hidden, out = eqx.nn.Linear(task.observations, 64, key=k1), eqx.nn.Linear(64, task.actions, key=k2)
     neurons = snnx.LIF(tau=snnx.Positive(jnp.full(64, 4.0)))
     params, rest = snnx.partition(snnx.Policy(snnx.Sequential([hidden, neurons, out, snnx.LI(tau=4.0)]), ticks=2))
 
-    def run(params: PyTree, keys: Array, **options: Any) -> snnx.Rollout:
+    def run(params: PyTree, keys: Array, **options: Any) -> snnx.control.Rollout:
         policy = snnx.combine(params, rest)
         return jax.vmap(lambda key: snnx.rollout(policy, task.env, key=key, **options))(keys)
 
@@ -247,7 +247,7 @@ def policies(seeds: int, rounds: int) -> None:
         return snnx.Policy(snnx.Sequential([hidden, snnx.LIF(tau=4.0), out, snnx.LI(tau=4.0)]))
 
     key_make, key = jax.random.split(jax.random.key(0))
-    many = snnx.init_ensemble(make, jax.random.split(key_make, POLICIES))
+    many = snnx.parameters.init_ensemble(make, jax.random.split(key_make, POLICIES))
     keys = jax.random.split(key, POLICIES)
     params, rest = snnx.partition(many)
     layers = many.network.layers

@@ -51,7 +51,9 @@ DIGITS = {"SNES": 80, "Sep_CMA_ES": 40, "CR_FM_NES": 40, "Open_ES": 40, "PGPE": 
 LOSS = snnx.CrossEntropy(snnx.Mean())
 
 
-def evolution(name: str, params, *, population: int, std: float, rate: optax.ScalarOrSchedule) -> snnx.Evolution:
+def evolution(
+    name: str, params, *, population: int, std: float, rate: optax.ScalarOrSchedule
+) -> snnx.solvers.Evolution:
     """A strategy of evosax with a standard deviation to start from, and Adam at a rate for those that want an optimiser."""
     from evosax import algorithms
 
@@ -64,7 +66,7 @@ def evolution(name: str, params, *, population: int, std: float, rate: optax.Sca
     settings = strategy.default_params
     if hasattr(settings, "std_init"):
         settings = settings.replace(std_init=std)
-    return snnx.Evolution(strategy, settings, spread=std)
+    return snnx.solvers.Evolution(strategy, settings, spread=std)
 
 
 def pole(name: str, seed: int) -> dict:

@@ -34,8 +34,8 @@ def measure(channels: int, rounds: int) -> None:
     rows = []
     for longest in sorted({max(1, round(share * channels)) for share in SHARES}):
         spikes = spikes_of(channels, longest)
-        bits = snnx.Bits(snnx.pack_bits(spikes), (channels,))
-        lists = snnx.ActiveChannels(snnx.pack_active(spikes), (channels,))
+        bits = snnx.inputs.Bits(snnx.inputs.pack_bits(spikes), (channels,))
+        lists = snnx.inputs.ActiveChannels(snnx.inputs.pack_active(spikes), (channels,))
         rows.append(
             [longest]
             + [Runner(str(longest), snnx_outputs(None), model, inputs, labels, REPEAT) for inputs in (bits, lists)]

@@ -60,7 +60,7 @@ def on_the_grid(net: Network, inputs: list[tuple[float, int]], dt: float) -> tup
         readout = snnx.CubaLI(out.tau_mem, out.tau_syn, 1.0, method="exact", dt=dt)
         recurrent = snnx.Recurrent(neuron, linear(params["feedback"]))
         model = snnx.Sequential([linear(params["weights"]), recurrent, linear(jnp.asarray(out.weights)), readout])
-        weighted = snnx.Weighted.exponential(mean=True)
+        weighted = snnx.reductions.Weighted.exponential(mean=True)
         ys, _, seen = snnx.simulate(model, jnp.asarray(xs), readout=weighted, record={"1": snnx.Sum()}, chunk=len(xs))
         return ys[0], seen["1"]
 

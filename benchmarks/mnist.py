@@ -34,10 +34,10 @@ def run(images: np.ndarray, labels: np.ndarray, seed: int, epochs: int) -> tuple
         [
             eqx.nn.Conv2d(1, 16, 5, key=k1),
             snnx.LIF(tau=5.0),
-            snnx.SumPool2d(2),
+            snnx.layers.SumPool2d(2),
             eqx.nn.Conv2d(16, 32, 5, key=k2),
             snnx.LIF(tau=5.0),
-            snnx.SumPool2d(2),
+            snnx.layers.SumPool2d(2),
             snnx.Flatten(),
             eqx.nn.Dropout(0.3),
             eqx.nn.Linear(512, 10, key=k3),

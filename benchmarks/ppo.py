@@ -180,8 +180,8 @@ def training(actor: Actor, env: snnx.control.Environment, settings: Settings) ->
     schedule = optax.linear_schedule(settings.rate, 0.0, settings.updates * minibatches)
     solver = optax.chain(optax.clip_by_global_norm(0.5), optax.adam(schedule))
 
-    def collected(actor: Actor, worlds: Any, key: Array, steps: int) -> snnx.Rollout:
-        def one(world: Any, key: Array) -> snnx.Rollout:
+    def collected(actor: Actor, worlds: Any, key: Array, steps: int) -> snnx.control.Rollout:
+        def one(world: Any, key: Array) -> snnx.control.Rollout:
             return snnx.rollout(actor, env, length=steps, key=key, state=world, auto_reset=True, trajectory=True)
 
         keys = jax.random.split(key, settings.environments)

@@ -61,7 +61,7 @@ def make_model(sizes, key):
 def naive_outputs(model, xs):
     """The mean over time of the outputs, `xs: [time, batch, in]`, by a plain scan of one batched step."""
     lam = -math.expm1(-1.0 / 20.0)
-    spike = snnx.ATan()
+    spike = snnx.surrogates.ATan()
 
     def step(carry, x):
         states, total = carry
@@ -146,7 +146,7 @@ def measure(name, rounds):
     model = make_model(work["sizes"], key_model)
     xs = jax.random.bernoulli(key_x, 0.05, (work["batch"], work["steps"], work["sizes"][0])).astype(jnp.float32)
     labels = jax.random.randint(key_label, (work["batch"],), 0, work["sizes"][-1])
-    default = snnx.default_chunk(model, work["steps"], work["batch"])
+    default = snnx.simulation.default_chunk(model, work["steps"], work["batch"])
     schedules = {"naive": naive_outputs, "naive, [batch, time]": naive_from_batch} | {
         f"K={k}": snnx_outputs(k) for k in sorted({*work["chunks"], default})
     }

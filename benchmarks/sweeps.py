@@ -111,7 +111,7 @@ def _job(work: Workload, data: dict[str, np.ndarray], settings: dict[str, Any]) 
 
     def forward(params: Any, xs: jax.Array, with_rates: bool) -> tuple[jax.Array, list]:
         model = eqx.combine(params, static)
-        given = {"chunk": snnx.default_chunk(model, work.steps, work.batch)} | settings
+        given = {"chunk": snnx.simulation.default_chunk(model, work.steps, work.batch)} | settings
         return jax.vmap(lambda x: snnx.simulate(model, x, readout=snnx.Mean(), **given)[0])(xs), []
 
     return Train(work, batches(work, data, time_axis=1), jax.tree.map(jnp.array, params), forward, batch_axis=0)

@@ -93,7 +93,7 @@ def check_float(where: str, name: str, value: Any, dtype: jnp.dtype | None = Non
     if not jnp.issubdtype(value.dtype, jnp.floating):
         hint = ""
         if value.dtype == jnp.uint8:
-            hint = " Packed spikes go in as snnx.Bits(packed, sample_shape=...)."
+            hint = " Packed spikes go in as snnx.inputs.Bits(packed, sample_shape=...)."
         raise DtypeError(
             f"{where}: {name} is {describe(value)}, but a cell takes floats.{hint}"
             f" Cast counts and bits yourself, e.g. {name}.astype(jnp.float32)."

@@ -13,10 +13,11 @@ from typing import Any
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 from jaxtyping import PyTree
+
+from snnx._readers import as_jax_array
 
 _SENTENCE = re.compile(r"_EquinoxRuntimeError: (.*?)(?:\n\n\n-|\Z)", re.DOTALL)
 KEPT = 32  # programs that are kept, the last used: each Python number in a model makes another
@@ -48,13 +49,8 @@ def within_program() -> bool:
 
 
 def as_jax(tree: PyTree) -> PyTree:
-    """A PyTree with its NumPy arrays as JAX arrays, except those that JAX would convert to another dtype."""
-
-    def convert(leaf: Any) -> Any:
-        kept = isinstance(leaf, np.ndarray) and jax.dtypes.canonicalize_dtype(leaf.dtype) == leaf.dtype
-        return jnp.asarray(leaf) if kept else leaf
-
-    return jax.tree.map(convert, tree)
+    """A PyTree with its NumPy arrays as JAX arrays, except those of which something would be lost."""
+    return jax.tree.map(lambda leaf: as_jax_array(leaf) if isinstance(leaf, np.ndarray) else leaf, tree)
 
 
 class _Kind:

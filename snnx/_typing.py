@@ -1,4 +1,4 @@
-"""Floor 0: the shape vocabulary, and the type-checker of the public boundary.
+"""Floor 0: the vocabulary of annotations: axes, and numbers by their range.
 
 The names of axes, used in every annotation and in every error message:
 
@@ -10,105 +10,137 @@ The names of axes, used in every annotation and in every error message:
 | `channels`, `height`, `width` | of a feature map, in this order |
 | `classes` | classes of a classifier |
 | `*shape` | any axes of one step of one example |
+
+The kinds of numbers, which `@checked` reads (`_readers.py`); one with other bounds is written where it is needed:
+`Annotated[float, Real(0, 180)]`.
 """
 
-import functools
-import inspect
-import os
+import math
+import operator
 from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar, get_args, no_type_check
+from typing import Annotated, Any, NamedTuple, TypeAlias, TypeVar
 
-from jaxtyping import AbstractArray, jaxtyped
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+from jax.typing import DTypeLike
 
-from snnx._errors import DtypeError, ShapeError, describe
+from snnx._errors import describe
 
-_Parameters = ParamSpec("_Parameters")
-_Result = TypeVar("_Result")
-
-
-@no_type_check  # so that the tests' checker gives it no context of its own for the names of axes
-def _fits(value: Any, hint: Any) -> bool:
-    """Whether a value is what a hint says; an int is a float."""
-    # Imported here: beartype is a third of what `import snnx` would cost.
-    from beartype import BeartypeConf
-    from beartype.door import is_bearable
-
-    return is_bearable(value, hint, conf=BeartypeConf(is_pep484_tower=True))
+_Method = TypeVar("_Method", bound=Callable)
 
 
-def _is_array_hint(hint: Any) -> bool:
-    return isinstance(hint, type) and issubclass(hint, AbstractArray)
+class Whole(NamedTuple):
+    """In `Annotated[int, Whole(1)]`: a whole number, NumPy's too, within bounds that are included."""
+
+    least: int | None = None
+    most: int | None = None
+
+    def read(self, where: str, name: str, value: Any) -> int:
+        try:
+            number = None if isinstance(value, bool | np.bool_) else operator.index(value)
+        except TypeError:
+            number = None
+        except jax.errors.JAXTypeError:
+            raise _is_traced(where, name) from None
+        if number is None:
+            raise TypeError(f"{where}: {name} is {describe(value)}, expected {self}.")
+        if (self.least is not None and number < self.least) or (self.most is not None and number > self.most):
+            raise ValueError(f"{where}: {name} is {number}, expected {self}.")
+        return number
+
+    def __str__(self) -> str:
+        if self.most is not None:
+            return f"a whole number from {self.least or 0} to {self.most}"
+        return "a whole number" if self.least is None else f"a whole number >= {self.least}"
 
 
-def _array_hints(hint: Any) -> list[Any]:
-    """The jaxtyping annotations inside a hint such as `Float[Array, "time"] | None`."""
-    return [hint] if _is_array_hint(hint) else [inner for arg in get_args(hint) for inner in _array_hints(arg)]
+class Real(NamedTuple):
+    """In `Annotated[float, Real(0, 1)]`: a number, NumPy's too, within bounds.
+
+    - `low`, `high`: bounds; infinite ones are never reached: numbers are finite, unless `infinite` is set.
+    - `above`, `below`: whether the bound itself is left out.
+    """
+
+    low: float = -math.inf
+    high: float = math.inf
+    above: bool = False
+    below: bool = False
+    infinite: bool = False
+
+    def read(self, where: str, name: str, value: Any) -> float:
+        if isinstance(value, Tracer):
+            raise _is_traced(where, name)
+        number = real(value)
+        if number is None:
+            raise TypeError(f"{where}: {name} is {describe(value)}, expected {self}.")
+        inside = not math.isnan(number) and (self.infinite or math.isfinite(number))
+        inside &= (number > self.low if self.above else number >= self.low) or self.low == number == -math.inf
+        inside &= (number < self.high if self.below else number <= self.high) or self.high == number == math.inf
+        if not inside:
+            raise ValueError(f"{where}: {name} is {number!r}, expected {self}.")
+        return number
+
+    def __str__(self) -> str:
+        if math.isinf(self.low) and math.isinf(self.high):
+            return "a number" if self.infinite else "a finite number"
+        if math.isinf(self.high):
+            return f"a number {'>' if self.above else '>='} {self.low:g}"
+        if math.isinf(self.low):
+            return f"a number {'<' if self.below else '<='} {self.high:g}"
+        return f"a number in {'(' if self.above else '['}{self.low:g}, {self.high:g}{')' if self.below else ']'}"
 
 
-def _sentence(hint: Any) -> str:
-    """`Float[Array, "time in"]` as `Float[time, in]`; other hints as they print."""
-    if _is_array_hint(hint):
-        return f"{hint.dtype.__name__}[{', '.join(hint.dim_str.split())}]"
-    arrays = _array_hints(hint)
-    if arrays:
-        kinds = dict.fromkeys(_sentence(a) for a in arrays)
-        return " or ".join([*kinds, *(["None"] if type(None) in get_args(hint) else [])])
-    return getattr(hint, "__name__", str(hint))
+class FloatDtype(NamedTuple):
+    """In `Annotated[DTypeLike, FloatDtype()]`: a dtype of floats."""
+
+    def read(self, where: str, name: str, value: Any) -> Any:
+        try:
+            found = jnp.dtype(value)
+        except TypeError:
+            raise TypeError(f"{where}: {name} is {describe(value)}, expected a dtype of floats: 'float32'.") from None
+        if not jnp.issubdtype(found, jnp.floating):
+            raise ValueError(f"{where}: {name} is {found.name}, expected a dtype of floats: 'float32'.")
+        return value
 
 
-def _error(where: str, name: str, value: Any, hint: Any, seen: dict[str, Any]) -> Exception:
-    arrays = _array_hints(hint)
-    came = f"{where}: {name} is {describe(value)}, expected {_sentence(hint)}"
-    if not arrays or not hasattr(value, "dtype"):
-        return TypeError(came + ".")
-    if not any(isinstance(value, _any_shape(a)) for a in arrays):
-        return DtypeError(f"{came}; cast it, e.g. {name}.astype(...), or pass the array that was meant.")
-    others = ", ".join(f"{k} is {describe(v)}" for k, v in seen.items() if hasattr(v, "dtype"))
-    return ShapeError(
-        came
-        + (f", where {others}" if others else "")
-        + "; check the order of its axes (snnx functions take one example: jax.vmap adds a batch axis)."
+def real(value: Any) -> "int | float | None":
+    """A Python number as it is, and a number of NumPy or a JAX scalar as Python has it; None for what is no real number."""
+    if isinstance(value, bool | np.bool_):
+        return None
+    if isinstance(value, int | float):
+        return value
+    if isinstance(value, np.number | np.ndarray | jax.Array) and np.ndim(value) == 0:
+        if jnp.issubdtype(value.dtype, jnp.integer):
+            return int(value)
+        if jnp.issubdtype(value.dtype, jnp.floating):
+            return float(value)
+    return None
+
+
+def _is_traced(where: str, name: str) -> TypeError:
+    return TypeError(
+        f"{where}: {name} is traced by JAX (jit, vmap or grad), expected a number that is known: make it a static argument."
     )
 
 
-def _any_shape(hint: Any) -> Any:
-    """The same dtypes with any shape."""
-    return hint.dtype[hint.array_type, "..."]
+Natural: TypeAlias = Annotated[int, Whole(0)]  # a whole number >= 0
+Count: TypeAlias = Annotated[int, Whole(1)]  # a whole number >= 1
+Shape: TypeAlias = tuple[Annotated[int, Whole(0)], ...]  # of one step of one example
+
+Number: TypeAlias = Annotated[float, Real()]  # any finite number
+AboveZero: TypeAlias = Annotated[float, Real(0.0, above=True)]
+NotNegative: TypeAlias = Annotated[float, Real(0.0)]
+Fraction: TypeAlias = Annotated[float, Real(0.0, 1.0)]  # a share or a probability; 0 and 1 are included
+
+Dtype: TypeAlias = Annotated[DTypeLike, FloatDtype()]  # a dtype of floats
 
 
-def checked(function: Callable[_Parameters, _Result]) -> Callable[_Parameters, _Result]:
-    """Check a public function's annotated arguments and result, at call time (under jit: at trace time only).
+def default(method: _Method) -> _Method:
+    """Mark a concrete method of an abstract class as a default that subclasses may replace.
 
-    Axis names are bound across the arguments of one call, left to right, so that the message names the first
-    argument that disagrees. `SNNX_TYPECHECK=0` in the environment makes this the identity.
-
-    **Raises:** `snnx.ShapeError`, `snnx.DtypeError`, or `TypeError` where no array was expected.
+    Every other concrete method is final: a test holds the package to that.
     """
-    if os.environ.get("SNNX_TYPECHECK") == "0":
-        return function
-    signature = inspect.signature(function)
-    hints = {
-        name: hint
-        for name, hint in inspect.get_annotations(function).items()
-        if hint is not Any and not isinstance(hint, str)
-    }
-    where = function.__qualname__.removesuffix(".__init__")
-
-    @functools.wraps(function)
-    def wrapper(*args: _Parameters.args, **kwargs: _Parameters.kwargs) -> _Result:
-        try:
-            bound = signature.bind(*args, **kwargs).arguments
-        except TypeError as error:
-            raise TypeError(f"{where}: {error}; it takes {signature}.") from None
-        with jaxtyped("context"):
-            seen: dict[str, Any] = {}
-            for name, value in bound.items():
-                if name in hints and not _fits(value, hints[name]):
-                    raise _error(where, name, value, hints[name], seen)
-                seen[name] = value
-            result = function(*args, **kwargs)
-            if "return" in hints and not _fits(result, hints["return"]):
-                raise _error(where, "the result", result, hints["return"], seen)
-        return result
-
-    return wrapper
+    method.__snnx_default__ = True  # pyright: ignore[reportFunctionMemberAccess]
+    return method

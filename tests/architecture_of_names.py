@@ -85,7 +85,7 @@ def overrides(classes: Iterable[type]) -> list[str]:
             if _is_method(method) and not getattr(method, "__isabstractmethod__", False) and not _is_default(method):
                 problems.append(
                     f"{_where(cls)}.{name} overrides {base.__qualname__}.{name}, which is concrete;"
-                    f" make that one abstract, or mark it @default (snnx/_default.py) if any subclass may replace it."
+                    f" make that one abstract, or mark it @default (snnx/_typing.py) if any subclass may replace it."
                 )
     return problems
 

@@ -51,13 +51,13 @@ def make_model(seed: int = 0, *, tau: object = TAU, surrogate: object = None, be
     key_in, key_out = jax.random.split(jax.random.key(seed))
     first = eqx.nn.Linear(FEATURES, HIDDEN, key=key_in)
     first = eqx.tree_at(lambda layer: layer.weight, first, 2.0 * first.weight)
-    lif = snnx.LIF(tau=tau, threshold=THRESHOLD, surrogate=surrogate or snnx.ATan())
+    lif = snnx.LIF(tau=tau, threshold=THRESHOLD, surrogate=surrogate or snnx.surrogates.ATan())
     return snnx.Sequential(
         [first, lif, *between, eqx.nn.Linear(HIDDEN, CLASSES, key=key_out), snnx.LI(tau=READOUT_TAU)]
     )
 
 
-def fit(model: object = None, data: SpikeDataset | None = None, **settings: object) -> snnx.FitResult:
+def fit(model: object = None, data: SpikeDataset | None = None, **settings: object) -> snnx.train.FitResult:
     """`snnx.fit` with settings for tests, each of which may be given otherwise."""
     usual = {
         "loss": snnx.CrossEntropy(snnx.Mean()),
@@ -119,7 +119,7 @@ def differs(a: object, b: object) -> bool:
 
 def scored(loss, accuracy=None):
     """An `Evaluation` with this loss and accuracy, of no examples."""
-    return snnx.Evaluation(
+    return snnx.train.Evaluation(
         loss=loss,
         accuracy=accuracy,
         examples=0,

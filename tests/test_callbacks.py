@@ -204,7 +204,7 @@ def read_log(path):
 @pytest.mark.parametrize("name", ["metrics.jsonl", "metrics.csv"])
 def test_a_log_holds_the_figures_of_every_epoch(name, tmp_path):
     path = tmp_path / "new" / name
-    settings = {"validation": make_data(10, seed=3), "callbacks": [snnx.LogFile(path)]}
+    settings = {"validation": make_data(10, seed=3), "callbacks": [snnx.train.LogFile(path)]}
     half = fit(epochs=2, **settings)
     assert read_log(path) == list(half.history)
     path.write_text("left by another run\n")
@@ -223,7 +223,7 @@ def test_a_log_grows_with_every_epoch(tmp_path):
         def after_epoch(self, run):
             lengths.append(len(read_log(path)))
 
-    fit(epochs=3, callbacks=[snnx.LogFile(str(path)), Look()])
+    fit(epochs=3, callbacks=[snnx.train.LogFile(str(path)), Look()])
     assert lengths == [1, 2, 3]
 
 
@@ -232,8 +232,8 @@ def test_a_log_grows_with_every_epoch(tmp_path):
 
 def test_tensorboard_says_what_it_lacks(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
-    with pytest.raises(MissingExtraError, match=r"snnx.TensorBoard needs the package 'tensorboardX'") as caught:
-        snnx.TensorBoard(tmp_path)
+    with pytest.raises(MissingExtraError, match=r"snnx.train.TensorBoard needs the package 'tensorboardX'") as caught:
+        snnx.train.TensorBoard(tmp_path)
     # What it says to run must exist: a package, or an extra that pyproject.toml has.
     command = re.search(r"run: pip install (\S+)$", str(caught.value))
     assert command is not None
@@ -259,7 +259,7 @@ def test_tensorboard_gets_every_figure(monkeypatch, tmp_path):
             seen.append("flushed")
 
     monkeypatch.setitem(sys.modules, "tensorboardX", SimpleNamespace(SummaryWriter=SummaryWriter))
-    result = fit(epochs=2, validation=make_data(10, seed=3), callbacks=[snnx.TensorBoard(tmp_path)])
+    result = fit(epochs=2, validation=make_data(10, seed=3), callbacks=[snnx.train.TensorBoard(tmp_path)])
     expected = []
     for record in result.history:
         expected += [(record["epoch"], name, value) for name, value in record.items() if name != "epoch"]

@@ -214,7 +214,7 @@ def test_with_dt_reaches_every_cell_and_nothing_else():
     arrays = [jax.tree.leaves(eqx.filter(m, eqx.is_array)) for m in (moved, model)]
     assert all(a is b for a, b in zip(*arrays, strict=True))
     for bad in (0.0, -1.0, float("nan"), "1ms"):
-        with pytest.raises(ValueError, match="with_dt: dt must be a positive number, got"):
+        with pytest.raises(ValueError, match=r"\bdt\b"):
             with_dt(model, bad)
 
 
@@ -287,7 +287,7 @@ def test_cast_to_double_precision_and_back(x64):
 
 def test_what_cast_refuses():
     for bad in (int, "int8", jnp.uint8, bool, "complex64", "float31", "half a float"):
-        with pytest.raises(ValueError, match=r"cast: dtype is .*expected a float dtype such as 'bfloat16'"):
+        with pytest.raises(ValueError, match=r"\bdtype\b"):
             cast(LIF(), bad)
     with pytest.raises(ValueError, match="cast: float64 needs jax.config.update"):
         cast(LIF(), "float64")
@@ -387,9 +387,7 @@ def test_a_cell_of_ones_own_is_held_to_the_contract(step, error, message):
 
 
 def test_a_cell_takes_a_key():
-    with pytest.raises(
-        TypeError, match=r"Keyless: __call__ takes no key; expected __call__\(self, x, state, \*, key=None\)"
-    ):
+    with pytest.raises(TypeError, match=r"\b__call__\b"):
         snnx.simulate(Keyless(), jnp.ones((4, 3)))
 
 

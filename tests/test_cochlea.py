@@ -300,19 +300,17 @@ def test_the_cochlea_works_under_vmap_and_by_its_key():
 
 def test_the_cochlea_refuses_other_arguments():
     key, wave = jax.random.key(0), jnp.ones(100)
-    with pytest.raises(
-        ValueError, match=r"cochlea: sample_rate is 8000, expected at least 20000 Hz.*resample\(wave, 8000"
-    ):
+    with pytest.raises(ValueError, match=r"\bsample_rate\b"):
         cochlea(wave, sample_rate=8000, key=key)
-    with pytest.raises(ValueError, match=r"cochlea: channels is 0, expected at least 1"):
+    with pytest.raises(ValueError, match=r"\bchannels\b"):
         cochlea(wave, sample_rate=RATE, channels=0, key=key)
-    with pytest.raises(ShapeError, match=r"cochlea: wave is float32\[0\], expected at least one sample"):
+    with pytest.raises(ShapeError, match=r"\bwave\b"):
         cochlea(jnp.ones(0), sample_rate=RATE, key=key)
-    with pytest.raises(DtypeError, match=r"cochlea: wave is bfloat16\[100\], expected float32 or float64"):
+    with pytest.raises(DtypeError, match=r"\bwave\b"):
         cochlea(wave.astype(jnp.bfloat16), sample_rate=RATE, key=key)
-    with pytest.raises(ShapeError, match=r"cochlea: wave is float32\[2, 100\], expected Float\[time\]"):
+    with pytest.raises(ShapeError, match=r"\bwave\b"):
         cochlea(jnp.ones((2, 100)), sample_rate=RATE, key=key)
     with pytest.raises(TypeError, match=r"key"):
         cochlea(wave, sample_rate=RATE)
-    with pytest.raises(RuntimeError, match=r"cochlea: wave holds values that are not finite"):
+    with pytest.raises(RuntimeError, match=r"\bwave\b"):
         jax.block_until_ready(hear(_tone(300.0).at[3].set(jnp.nan), sample_rate=RATE, channels=100, key=key))

@@ -115,7 +115,7 @@ def test_what_is_chosen_is_what_runs(monkeypatch):
 
 @pytest.mark.parametrize(
     "neuron",
-    [snnx.LIF(5.0, refractory=2), snnx.LIF(5.0, surrogate=snnx.StochasticEscape())],
+    [snnx.LIF(5.0, refractory=2), snnx.LIF(5.0, surrogate=snnx.surrogates.StochasticEscape())],
     ids=["refractory", "random"],
 )
 def test_counters_and_randomness_are_left_to_the_scan(neuron, monkeypatch):

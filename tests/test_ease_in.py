@@ -65,7 +65,7 @@ def test_weights_of_silent_neurons_alone_are_lifted_and_they_fire():
 
 
 def test_counts_and_amounts_that_do_not_fit_are_refused():
-    with pytest.raises(ShapeError, match=r"counts is int32\[2\], expected Num\[out\]"):
+    with pytest.raises(ShapeError, match=r"\bcounts\b"):
         wake_silent_weights(jnp.ones((3, 2)), jnp.zeros(2, jnp.int32), 0.1)
-    with pytest.raises(ValueError, match="amount is float nan, expected a finite number"):
+    with pytest.raises(ValueError, match=r"\bamount\b"):
         wake_silent_weights(jnp.ones((3, 2)), jnp.zeros(3), float("nan"))

@@ -90,7 +90,7 @@ def test_spikes_of_the_clock_are_those_in_continuous_time(name, method, x64):
     """
     model = snnx.Sequential(NETWORKS[name](method, STEP))
     raster, events = on_the_grid()
-    paths = snnx.spiking_paths(model)
+    paths = snnx.cells.spiking_paths(model)
     clock, solver = programs()
     found, expected = solver(model, events), clock(model, raster, paths)
     for layer, path in enumerate(paths):
@@ -112,7 +112,7 @@ def test_spike_times_of_the_clock_converge(x64):
     for dt in (0.16, 0.04):
         model = snnx.Sequential(NETWORKS[name]("exact", dt))
         raster, events = on_the_grid(dt=dt)
-        (*_, path) = snnx.spiking_paths(model)
+        (*_, path) = snnx.cells.spiking_paths(model)
         clock, solver = programs()
         ours, theirs = times_of(solver(model, events)[path]), spikes_of(clock(model, raster, (path,))[path])
         assert [n for n, _ in ours] == [n for n, _ in theirs]

@@ -149,7 +149,7 @@ def gradient_on_the_grid(net, loss, readout, rest=0):
 
     def run(params, dt, xs, mask):
         model = on_the_grid(net, params, dt, rest)
-        record = dict.fromkeys(snnx.spiking_paths(model), snnx.Sum())
+        record = dict.fromkeys(snnx.cells.spiking_paths(model), snnx.Sum())
         reduced, _, seen = snnx.simulate(model, xs, mask=mask, readout=readout, record=record, chunk=len(xs))
         return loss(reduced), list(seen.values())
 
@@ -157,7 +157,7 @@ def gradient_on_the_grid(net, loss, readout, rest=0):
 
 
 OUTPUTS = np.random.default_rng(9).normal(size=3)
-WEIGHTED = snnx.Weighted.exponential(mean=True)
+WEIGHTED = snnx.reductions.Weighted.exponential(mean=True)
 
 
 def weighted(run):
@@ -262,7 +262,11 @@ MEMBRANE_LOSSES = {  # the loss, its target, the same of a run in continuous tim
     "weighted": (snnx.CrossEntropy(WEIGHTED), 1, lambda run: -log_softmax(run.weighted())[1]),
     "each step": (snnx.StepCrossEntropy(), 1, lambda run: -run.mean_of(lambda t, v: log_softmax(v))[1]),
     "values": (snnx.MSE(snnx.Mean()), WANTED, lambda run: np.mean((run.mean() - WANTED) ** 2)),
-    "trace": (snnx.TraceMSE(), wanted_trace, lambda run: run.mean_of(lambda t, v: (v - wanted_trace(t)) ** 2).mean()),
+    "trace": (
+        snnx.losses.TraceMSE(),
+        wanted_trace,
+        lambda run: run.mean_of(lambda t, v: (v - wanted_trace(t)) ** 2).mean(),
+    ),
 }
 OF_EACH_STEP = ("maximum", "each step", "trace")
 
@@ -338,10 +342,10 @@ def test_every_loss_of_spike_times_has_its_gradient(of, x64):
 
     def found(dt):
         if of == "trains":
-            loss, aim = snnx.VanRossum(tau / dt), raster(target, 3, dt)[0]
+            loss, aim = snnx.losses.VanRossum(tau / dt), raster(target, 3, dt)[0]
         else:
             entropy = snnx.FirstSpikeCrossEntropy(tau / dt, alpha=0.1, tau_early=10.0 / dt)
-            loss, aim = entropy + 0.01 * dt**2 * snnx.FirstSpikeMSE(*(w / dt for w in wanted)), 1
+            loss, aim = entropy + 0.01 * dt**2 * snnx.losses.FirstSpikeMSE(*(w / dt for w in wanted)), 1
         gradient = gradient_on_the_grid(net, lambda reduced: loss(reduced, aim, record={}), loss.readout)
         found, counted = gradient(arrays(net), dt, *raster(inputs, 4, dt))
         assert_counts(counted, net.run(inputs, DURATION), net)
@@ -384,9 +388,9 @@ READOUTS = [
     snnx.Sum(),
     snnx.Max(),
     snnx.Last(),
-    snnx.Weighted.exponential(),
-    snnx.Weighted.linear(),
-    snnx.Weighted.sigmoid(),
+    snnx.reductions.Weighted.exponential(),
+    snnx.reductions.Weighted.linear(),
+    snnx.reductions.Weighted.sigmoid(),
 ]
 
 
@@ -665,7 +669,7 @@ REFUSED = {
     "another kind of gradient": (lambda: exact(gradient="exact"), TypeError, "gradient is 'exact'; expected None"),
     "exponential": (lambda: exact(method="exponential"), ValueError, "method='exact'.*method='exponential'"),
     "euler": (lambda: exact(method="euler"), ValueError, "method='exact'.*method='euler'"),
-    "random spikes": (lambda: exact(surrogate=snnx.StochasticEscape()), ValueError, "StochasticEscape"),
+    "random spikes": (lambda: exact(surrogate=snnx.surrogates.StochasticEscape()), ValueError, "StochasticEscape"),
     "count": (lambda: snnx.EventProp(count=-1.0), ValueError, "count is -1.0, expected a finite number >= 0"),
     "count that is none": (lambda: snnx.EventProp(count=True), ValueError, "count is True"),
     "smallest": (lambda: snnx.EventProp(smallest=0.0), ValueError, "smallest is 0.0, expected a finite number > 0"),
@@ -712,7 +716,11 @@ REFUSED = {
     "with_gradient: only others": (lambda: turned([dense(), snnx.ALIF()]), ValueError, "part 1 (ALIF)"),
     "with_gradient: nothing fires": (lambda: turned([dense(), snnx.LI()]), ValueError, "no neuron that fires"),
     "with_gradient: pooling": (lambda: turned([PLAIN_NEURON, eqx.nn.MaxPool1d(2)]), ValueError, "part 1 (MaxPool1d)"),
-    "with_gradient: a function": (lambda: turned([PLAIN_NEURON, lambda x: x]), ValueError, "snnx.Flatten, snnx.Scale"),
+    "with_gradient: a function": (
+        lambda: turned([PLAIN_NEURON, lambda x: x]),
+        ValueError,
+        "snnx.Flatten, snnx.layers.Scale",
+    ),
 }
 
 
@@ -725,9 +733,9 @@ def test_what_cannot_be_served_is_refused_in_a_sentence(name):
 
 def test_what_is_linear_is_served():
     linear_parts = [
-        *(snnx.Flatten(), snnx.Scale(jnp.full(16, 0.5)), snnx.Delay(1), dense(16, 4), eqx.nn.Dropout(0.5)),
+        *(snnx.Flatten(), snnx.layers.Scale(jnp.full(16, 0.5)), snnx.Delay(1), dense(16, 4), eqx.nn.Dropout(0.5)),
         *(snnx.CubaLI(r=1.0), jnp.tanh),  # behind a readout there are no spikes any more
     ]
-    model = snnx.Sequential([exact(), eqx.nn.AvgPool2d(2, 2), snnx.SumPool2d(1), *linear_parts])
+    model = snnx.Sequential([exact(), eqx.nn.AvgPool2d(2, 2), snnx.layers.SumPool2d(1), *linear_parts])
     xs = jnp.full((5, 1, 8, 8), 3.0)
     assert snnx.simulate(model, xs, key=jax.random.key(0))[0].shape == (5, 4)

@@ -269,7 +269,9 @@ def test_copy_memory_without_a_memory_costs_what_the_docstring_says():
     data = tasks.copy_memory(50, delay=7, length=5, symbols=4, key=KEY)
     answer = np.zeros((17, 5), np.float32)
     answer[:12, 4], answer[12:, :4] = 1.0, 0.25
-    loss = [snnx.TraceMSE()((jnp.asarray(answer), jnp.asarray(17)), target, record={}) for target in data.targets]
+    loss = [
+        snnx.losses.TraceMSE()((jnp.asarray(answer), jnp.asarray(17)), target, record={}) for target in data.targets
+    ]
     np.testing.assert_allclose(loss, 5 * (1 - 1 / 4) / (17 * 5), rtol=1e-6)
 
 

@@ -12,7 +12,7 @@ from snnx.data import generated as tasks
 
 pytestmark = pytest.mark.slow  # nearly all of it is compiling
 
-CLASSIFY, LAST, TRACE = snnx.CrossEntropy(snnx.Mean()), snnx.CrossEntropy(snnx.Last()), snnx.TraceMSE()
+CLASSIFY, LAST, TRACE = snnx.CrossEntropy(snnx.Mean()), snnx.CrossEntropy(snnx.Last()), snnx.losses.TraceMSE()
 
 # Small versions of all tasks: how they are made, with what key, and the loss that their docstrings name.
 SMALL = {

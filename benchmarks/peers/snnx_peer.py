@@ -65,7 +65,7 @@ def weighted(layer: Layer, weight: np.ndarray) -> PyTree:
 def neuron(layer: Layer, feedback: np.ndarray | None) -> snnx.AbstractCell:
     if not layer.fires:
         return snnx.LI(20.0)
-    cell = snnx.LIF(20.0, surrogate=snnx.SuperSpike(1.0))
+    cell = snnx.LIF(20.0, surrogate=snnx.surrogates.SuperSpike(1.0))
     if feedback is None:
         return cell
     return snnx.Recurrent(cell, weighted(Layer(feedback.shape), feedback))
@@ -76,8 +76,8 @@ def make_forward(work: Workload, static: PyTree) -> Forward:
 
     def forward(params: PyTree, xs: PyTree, with_rates: bool) -> tuple[Array, list[Array]]:
         model = eqx.combine(params, static)
-        chunk = snnx.default_chunk(model, work.steps, work.batch)
-        record = {path: snnx.Mean() for path in (snnx.spiking_paths(model) if with_rates else ())}
+        chunk = snnx.simulation.default_chunk(model, work.steps, work.batch)
+        record = {path: snnx.Mean() for path in (snnx.cells.spiking_paths(model) if with_rates else ())}
 
         def one(x: PyTree) -> tuple[Array, list[Array]]:
             mean, _, seen = snnx.simulate(model, x, readout=snnx.Mean(), record=record, chunk=chunk)
@@ -116,11 +116,11 @@ def make_act(work: Workload, static: PyTree) -> Forward:
     return act
 
 
-def packed(work: Workload, bits: np.ndarray, variant: str) -> snnx.Bits | snnx.ActiveChannels:
+def packed(work: Workload, bits: np.ndarray, variant: str) -> snnx.inputs.Bits | snnx.inputs.ActiveChannels:
     if variant != "lists":
-        return snnx.Bits(jnp.asarray(bits), work.sample)
+        return snnx.inputs.Bits(jnp.asarray(bits), work.sample)
     spikes = np.unpackbits(bits, axis=-1, bitorder="little", count=math.prod(work.sample))
-    return snnx.ActiveChannels(snnx.pack_active(spikes), work.sample)
+    return snnx.inputs.ActiveChannels(snnx.inputs.pack_active(spikes), work.sample)
 
 
 def packed_batches(work: Workload, data: dict[str, np.ndarray], variant: str) -> list[tuple[PyTree, Array]]:

@@ -3,9 +3,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key
 
+from snnx._checks import checked
 from snnx._errors import DtypeError, ShapeError, describe
 from snnx._jitted import run_jitted
-from snnx._typing import checked
 from snnx.audio._bushy_cell import BushyCell, bushy_cell, bushy_cell_at_rest
 from snnx.audio._hair_cell import LOWEST_SAMPLE_RATE, HairCell, hair_cell, hair_cell_at_rest
 from snnx.audio._membrane import PEAK_AT_1_KHZ, velocity

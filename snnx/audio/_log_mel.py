@@ -2,8 +2,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from snnx._checks import checked
 from snnx._errors import ShapeError, describe
-from snnx._typing import checked
 
 
 def mel_filters(sample_rate: int, frame: int, bands: int, low: float, high: float) -> np.ndarray:

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Array, Float32
 
+from snnx._checks import checked
 from snnx._errors import DataError, DataLossWarning, missing_extra
-from snnx._typing import checked
 from snnx.inputs import to_device
 
 

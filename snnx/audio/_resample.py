@@ -4,8 +4,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from snnx._checks import checked
 from snnx._errors import ShapeError, describe
-from snnx._typing import checked
 
 
 @checked

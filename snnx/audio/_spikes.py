@@ -2,7 +2,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Int32
 
-from snnx._typing import checked
+from snnx._checks import checked
 
 
 @checked

@@ -12,7 +12,7 @@ from snnx.augment._keep import keep_each
 from snnx.augment._layout import Layout, channels_of, grid, places, unfolded
 from snnx.augment._merge import merged
 from snnx.augment._steps import move_steps
-from snnx.inputs import AbstractInputs, ActiveChannels, Bits, Events
+from snnx.inputs import AbstractInputs, ActiveChannels, Bits, EventList
 
 
 class Blend(AbstractMixing):
@@ -63,7 +63,7 @@ def _centre(inputs: Layout) -> tuple[Float[Array, ""], tuple[Float[Array, ""], .
     """The number of events, and the means of their steps and of their places along the last one or two axes."""
     steps, channels = places(inputs)
     kind = jnp.zeros(()).dtype
-    if isinstance(inputs, (ActiveChannels, Events)):
+    if isinstance(inputs, (ActiveChannels, EventList)):
         weights = ((steps < inputs.num_steps) & (channels < channels_of(inputs))).astype(kind)
     else:
         weights = jnp.abs(grid(inputs).astype(kind))

@@ -7,7 +7,7 @@ from jaxtyping import Array, Int
 
 from snnx.augment._events import closed_up, unmoved
 from snnx.augment._layout import channels_of, from_grid, grid, unfolded
-from snnx.inputs import AbstractInputs, ActiveChannels, Constant, Events
+from snnx.inputs import AbstractInputs, ActiveChannels, Constant, EventList
 
 
 def shifted(
@@ -40,7 +40,7 @@ def move_channels(where: str, inputs: AbstractInputs, target: Int[Array, "channe
     if isinstance(inputs, ActiveChannels):
         moved = target.at[inputs.channels].get(mode="fill", fill_value=count)
         return ActiveChannels(moved.astype(inputs.channels.dtype), inputs.sample_shape)
-    if isinstance(inputs, Events):
+    if isinstance(inputs, EventList):
         moved = target.at[inputs.channels].get(mode="fill", fill_value=count)
         kept = (moved < count) & (inputs.steps < inputs.num_steps)
         return closed_up(inputs, inputs.steps.astype(jnp.int32), moved, kept, unmoved)

@@ -9,7 +9,7 @@ from snnx.augment._check import check_partner, check_positive
 from snnx.augment._keep import keep_where
 from snnx.augment._layout import by_row, from_rows, rows, unfolded
 from snnx.augment._merge import merged
-from snnx.inputs import AbstractInputs, Events
+from snnx.inputs import AbstractInputs, EventList
 
 
 class CutMix(AbstractMixing):
@@ -60,7 +60,7 @@ class CutMix(AbstractMixing):
             return (steps >= start) & (steps < start + length)
 
         share = (inputs.num_steps - length) / inputs.num_steps  # in this order never below 0
-        if isinstance(one, Events) or isinstance(other, Events):
+        if isinstance(one, EventList) or isinstance(other, EventList):
             kept, cut = keep_where(one, lambda t, _: ~inside(t)), keep_where(other, lambda t, _: inside(t))
             return merged(kept, cut, binary=False), share
         (values, _), (others, _) = rows(one), rows(other)

@@ -11,7 +11,7 @@ from snnx.augment._channels import shifted
 from snnx.augment._check import check_number
 from snnx.augment._events import bounds, events_of, in_order
 from snnx.augment._layout import Grid, Layout, channels_of, from_grid, grid, places, unfolded
-from snnx.inputs import AbstractInputs, ActiveChannels, Counts, Events
+from snnx.inputs import AbstractInputs, ActiveChannels, Counts, EventList
 
 SIGMAS = 4.0  # where the normal ends: 6e-5 of it lie beyond
 
@@ -56,7 +56,7 @@ class Jitter(AbstractAugmentation):
                 moved = shifted(layout.sample_shape, layout.channels.astype(jnp.int32), moves[1:])
                 return ActiveChannels(moved.astype(layout.channels.dtype), layout.sample_shape)
             layout = events_of(layout)
-        if isinstance(layout, Events):
+        if isinstance(layout, EventList):
             return self._events(layout, self._draw(layout.steps.shape, layout.sample_shape, key))
         return self._grid(layout, key)
 
@@ -79,7 +79,7 @@ class Jitter(AbstractAugmentation):
         inside = there & (moved >= 0) & (moved < layout.num_steps) & (channels < channels_of(layout))
         return jnp.where(inside, moved, layout.num_steps), channels
 
-    def _events(self, events: Events, moves: tuple[Int[Array, "events"], ...]) -> Events:
+    def _events(self, events: EventList, moves: tuple[Int[Array, "events"], ...]) -> EventList:
         steps, channels = self._moved(events, moves)
         way = 2 * _longest_way(self.steps)
         busiest = bounds(events, lambda window: window + way)

@@ -8,7 +8,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 
 from snnx.augment._events import closed_up, unmoved
 from snnx.augment._layout import Layout, channels_of, from_grid, grid, places
-from snnx.inputs import ActiveChannels, Bits, Counts, Events
+from snnx.inputs import ActiveChannels, Bits, Counts, EventList
 
 
 def keep_where(
@@ -45,7 +45,7 @@ def keep_each(inputs: Layout, probability: "float | Float[Array, '']", key: Key[
 
 def _masked(inputs: Layout, kept: Bool[Array, "..."]) -> Layout:
     """`kept` has the axes of `places`, each as long or 1."""
-    if isinstance(inputs, Events):
+    if isinstance(inputs, EventList):
         there = kept & (inputs.steps < inputs.num_steps)
         steps, channels = places(inputs)
         return closed_up(inputs, steps, channels, there, unmoved)

@@ -10,13 +10,13 @@ import jax.numpy as jnp
 from jaxtyping import Array, Int
 
 from snnx._errors import describe
-from snnx.inputs import AbstractInputs, ActiveChannels, Bits, Constant, Counts, Dense, Events
+from snnx.inputs import AbstractInputs, ActiveChannels, Bits, Constant, Counts, EventList, Floats
 
 LARGEST_COUNT = 255
 
-Layout = ActiveChannels | Bits | Counts | Dense | Events
-Grid = Bits | Counts | Dense
-Rows = ActiveChannels | Bits | Counts | Dense
+Layout = ActiveChannels | Bits | Counts | Floats | EventList
+Grid = Bits | Counts | Floats
+Rows = ActiveChannels | Bits | Counts | Floats
 
 
 def channels_of(inputs: AbstractInputs) -> int:
@@ -30,11 +30,11 @@ def unfolded(where: str, inputs: AbstractInputs) -> Layout:
     **Raises:** `TypeError` for a layout that augmentations do not know.
     """
     if isinstance(inputs, Constant):
-        return Dense(inputs.dense(inputs.values.dtype), inputs.sample_shape)
-    if isinstance(inputs, (ActiveChannels, Bits, Counts, Dense, Events)):
+        return Floats(inputs.dense(inputs.values.dtype), inputs.sample_shape)
+    if isinstance(inputs, (ActiveChannels, Bits, Counts, Floats, EventList)):
         return inputs
     raise TypeError(
-        f"{where}: inputs is {describe(inputs)}; expected a layout: Bits, ActiveChannels, Counts, Events, Dense, Constant."
+        f"{where}: inputs is {describe(inputs)}; expected a layout: Bits, ActiveChannels, Counts, EventList, Floats, Constant."
     )
 
 
@@ -43,7 +43,7 @@ def places(inputs: Layout) -> tuple[Int[Array, "..."], Int[Array, "..."]]:
 
     Filling has a step or a channel behind the last.
     """
-    if isinstance(inputs, Events):
+    if isinstance(inputs, EventList):
         return inputs.steps.astype(jnp.int32), inputs.channels.astype(jnp.int32)
     steps = jnp.arange(inputs.num_steps)[:, None]
     if isinstance(inputs, ActiveChannels):
@@ -63,9 +63,9 @@ def grid(inputs: Grid, ways: int = 1) -> Array:
     return values
 
 
-def from_grid(values: Array, sample_shape: tuple[int, ...]) -> Counts | Dense:
+def from_grid(values: Array, sample_shape: tuple[int, ...]) -> Counts | Floats:
     """The inverse of `grid`: bytes are counts, floats are currents."""
-    layout = Counts if values.dtype == jnp.uint8 else Dense
+    layout = Counts if values.dtype == jnp.uint8 else Floats
     return layout(values.reshape(-1, *sample_shape), sample_shape)
 
 

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 
 from snnx.augment._events import added, in_order
 from snnx.augment._layout import Layout, from_grid, grid, places
-from snnx.inputs import ActiveChannels, Events
+from snnx.inputs import ActiveChannels, EventList
 
 
 def merged(inputs: Layout, partner: Layout, *, binary: bool) -> Layout:
@@ -12,7 +12,7 @@ def merged(inputs: Layout, partner: Layout, *, binary: bool) -> Layout:
 
     **Arguments:** `binary`: whether no bin of either has more than one event, so that counts may stay counts.
     """
-    if isinstance(inputs, Events) and isinstance(partner, Events):
+    if isinstance(inputs, EventList) and isinstance(partner, EventList):
         both = zip(places(inputs), places(partner), strict=True)
         steps, channels = (jnp.concatenate(pair) for pair in both)
         kept = steps < inputs.num_steps
@@ -20,7 +20,7 @@ def merged(inputs: Layout, partner: Layout, *, binary: bool) -> Layout:
     if isinstance(inputs, ActiveChannels) and isinstance(partner, ActiveChannels):
         lists = jnp.concatenate([inputs.channels, partner.channels], axis=1)
         return ActiveChannels(lists, inputs.sample_shape)
-    if isinstance(inputs, (ActiveChannels, Events)) or isinstance(partner, (ActiveChannels, Events)):
+    if isinstance(inputs, (ActiveChannels, EventList)) or isinstance(partner, (ActiveChannels, EventList)):
         raise TypeError(f"merged: {type(inputs).__name__} and {type(partner).__name__} are not of one layout.")
     ways = 1 if binary else 2
     return from_grid(grid(inputs, ways) + grid(partner, ways), inputs.sample_shape)

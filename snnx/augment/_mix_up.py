@@ -8,7 +8,7 @@ from snnx.augment._check import check_partner, check_positive
 from snnx.augment._keep import keep_each
 from snnx.augment._layout import unfolded
 from snnx.augment._merge import merged
-from snnx.inputs import AbstractInputs, Bits, Constant, Dense
+from snnx.inputs import AbstractInputs, Bits, Constant, Floats
 
 
 class MixUp(AbstractMixing):
@@ -55,8 +55,8 @@ class MixUp(AbstractMixing):
     ) -> AbstractInputs:
         if isinstance(inputs, Constant) and isinstance(partner, Constant):
             return Constant(_mean(inputs.values, partner.values, share), inputs.num_steps)
-        if isinstance(inputs, Dense) and isinstance(partner, Dense):
-            return Dense(_mean(inputs.values, partner.values, share), inputs.sample_shape)
+        if isinstance(inputs, Floats) and isinstance(partner, Floats):
+            return Floats(_mean(inputs.values, partner.values, share), inputs.sample_shape)
         one, other = (unfolded("MixUp", example) for example in (inputs, partner))
         kept, taken = keep_each(one, share, keys[0]), keep_each(other, 1 - share, keys[1])
         return merged(kept, taken, binary=isinstance(inputs, Bits))

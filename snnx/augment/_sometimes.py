@@ -10,7 +10,7 @@ from snnx.augment._augmentation import AbstractAugmentation
 from snnx.augment._check import check_number
 from snnx.augment._events import events_of
 from snnx.augment._layout import channels_of, from_grid, grid, unfolded
-from snnx.inputs import AbstractInputs, ActiveChannels, Bits, Counts, Dense, Events
+from snnx.inputs import AbstractInputs, ActiveChannels, Bits, Counts, EventList, Floats
 
 
 class Sometimes(AbstractAugmentation):
@@ -46,7 +46,7 @@ class Sometimes(AbstractAugmentation):
     def _apply(self, inputs: AbstractInputs, applied: Bool[Array, ""], key: Key[Array, ""]) -> AbstractInputs:
         changed = self.augmentation(inputs, key=key)
         unchanged = _as_layout_of(changed, inputs)
-        if isinstance(changed, Events) and isinstance(unchanged, Events):
+        if isinstance(changed, EventList) and isinstance(unchanged, EventList):
             pairs = zip(changed.busiest, unchanged.busiest, strict=True)
             busiest = tuple(max(pair) for pair in pairs)
             changed, unchanged = (dataclasses.replace(x, busiest=busiest) for x in (changed, unchanged))
@@ -58,13 +58,13 @@ def _as_layout_of(changed: AbstractInputs, inputs: AbstractInputs) -> AbstractIn
     if type(changed) is type(inputs) and not isinstance(inputs, ActiveChannels):
         return inputs
     layout = unfolded("Sometimes", inputs)
-    if isinstance(layout, ActiveChannels) and isinstance(changed, Events):
+    if isinstance(layout, ActiveChannels) and isinstance(changed, EventList):
         return events_of(layout)
     if isinstance(layout, ActiveChannels) and isinstance(changed, ActiveChannels):
         more = changed.channels.shape[1] - layout.channels.shape[1]
         lists = jnp.pad(layout.channels, ((0, 0), (0, more)), constant_values=channels_of(layout))
         return ActiveChannels(lists, layout.sample_shape)
-    if isinstance(layout, (Bits, Counts, Dense)) and isinstance(changed, (Counts, Dense)):
+    if isinstance(layout, (Bits, Counts, Floats)) and isinstance(changed, (Counts, Floats)):
         return from_grid(grid(layout).astype(changed.values.dtype), layout.sample_shape)
     raise TypeError(
         f"Sometimes: the augmentation makes {type(changed).__name__} of {type(inputs).__name__}, which there is no other way"

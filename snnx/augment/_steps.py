@@ -5,7 +5,7 @@ from jaxtyping import Array, Int
 
 from snnx.augment._events import Window, closed_up
 from snnx.augment._layout import Layout, from_grid, from_rows, grid, rows
-from snnx.inputs import ActiveChannels, Events
+from snnx.inputs import ActiveChannels, EventList
 
 
 def move_steps(inputs: Layout, target: Int[Array, "time"], ways: int, within: Window) -> Layout:
@@ -19,7 +19,7 @@ def move_steps(inputs: Layout, target: Int[Array, "time"], ways: int, within: Wi
     """
     steps = inputs.num_steps
     target = jnp.where((target >= 0) & (target < steps), target, steps)
-    if isinstance(inputs, Events):
+    if isinstance(inputs, EventList):
         moved = target.at[inputs.steps].get(mode="fill", fill_value=steps)
         return closed_up(inputs, moved, inputs.channels.astype(jnp.int32), moved < steps, within)
     if ways > 1 and not isinstance(inputs, ActiveChannels):

@@ -10,8 +10,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Key, PyTree
 
-from snnx._default import default
 from snnx._errors import ShapeError, UnknownNameError, describe, unknown_name
+from snnx._typing import default
 from snnx.inputs import AbstractInputs
 
 State: TypeAlias = PyTree

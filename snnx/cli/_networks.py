@@ -54,7 +54,7 @@ def convolutional(config: Config, shape: tuple[int, ...], classes: int, key: Arr
                 f"--hidden names {len(config.hidden)} convolutions, but {number} of them leave {height} x {width} pixels,"
                 f" too few for another of {KERNEL} x {KERNEL}; name fewer."
             )
-        layers += [eqx.nn.Conv2d(planes, maps, KERNEL, key=sub), neuron, snnx.SumPool2d(POOL)]
+        layers += [eqx.nn.Conv2d(planes, maps, KERNEL, key=sub), neuron, snnx.layers.SumPool2d(POOL)]
         planes, (height, width) = maps, size
     linear = eqx.nn.Linear(planes * height * width, classes, key=keys[-1])
     return snnx.Sequential([*layers, snnx.Flatten(), linear, readout])

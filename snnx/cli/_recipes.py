@@ -28,7 +28,7 @@ def _spikes_cost(config: Config) -> AbstractLoss:
 
 def _drawn_to_a_rate(config: Config, weight: float) -> AbstractLoss:
     """Neurons that are silent have no exact gradient."""
-    return weight * snnx.TargetRate(HERTZ * (config.dt or 1.0))
+    return weight * snnx.losses.TargetRate(HERTZ * (config.dt or 1.0))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,7 +142,7 @@ def _of_sound(recipe: Recipe, spread: float, drawn: float, **settings: Any) -> R
     shaped = dataclasses.replace(
         recipe,
         network=functools.partial(recurrent, spread=spread),
-        readout=snnx.Weighted.exponential,
+        readout=snnx.reductions.Weighted.exponential,
         cost=functools.partial(_drawn_to_a_rate, weight=drawn),
     )
     variants = tuple(dataclasses.replace(shaped, default=choice) for choice in (taken, exact))

@@ -7,11 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from snnx._checks import checked
 from snnx._errors import DtypeError, ShapeError, describe, unknown_name
-from snnx._typing import checked
 from snnx.data._check import check_axes, finite_floats, first_of, labels_of, mask_of, meta_of
 from snnx.data._dataset import SpikeDataset
-from snnx.inputs import SPIKE_LAYOUTS, Constant, Counts, Dense, compact
+from snnx.inputs import SPIKE_LAYOUTS, Constant, Counts, Floats, compact
 
 
 @checked
@@ -73,7 +73,7 @@ def from_currents(
     check_axes("from_currents", "values", array, sample_shape)
     labels, names = labels_of("from_currents", targets, classes)
     live = mask_of("from_currents", mask, array)
-    inputs = Dense(jnp.asarray(array), tuple(sample_shape))
+    inputs = Floats(jnp.asarray(array), tuple(sample_shape))
     return SpikeDataset(inputs, labels, live, names, dt, *meta_of("from_currents", meta, len(array)))
 
 

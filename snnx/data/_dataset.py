@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 
 from snnx._errors import ShapeError, check_key, describe, unknown_name
 from snnx.data._check import check_dt, check_mask
-from snnx.inputs import LAYOUTS, AbstractInputs, Constant, Dense, EventTable, binned, lay_out
+from snnx.inputs import LAYOUTS, AbstractInputs, Constant, EventTable, Floats, binned, lay_out
 
 
 class SpikeDataset(eqx.Module):
@@ -21,7 +21,7 @@ class SpikeDataset(eqx.Module):
     `snnx.data.shd`. Inside a compiled loop `take` gathers a batch; the dense array of all examples never exists.
 
     **Fields:**
-    - `inputs`: a layout (`Bits`, `ActiveChannels`, `Counts`, `Dense`, `Constant`) whose arrays have a leading axis over
+    - `inputs`: a layout (`Bits`, `ActiveChannels`, `Counts`, `Floats`, `Constant`) whose arrays have a leading axis over
         examples, or an `EventTable`.
     - `targets`: `int[n]` labels, or floats `[n, ...]` for regression.
     - `mask`: `bool[n, time]`, False at padded steps of sequences of different lengths; or None.
@@ -43,7 +43,7 @@ class SpikeDataset(eqx.Module):
     def __check_init__(self):
         if not isinstance(self.inputs, (AbstractInputs, EventTable)):
             raise TypeError(
-                f"SpikeDataset: inputs is {describe(self.inputs)}; expected a layout such as snnx.Bits. From arrays:"
+                f"SpikeDataset: inputs is {describe(self.inputs)}; expected a layout such as snnx.inputs.Bits. From arrays:"
                 " snnx.data.from_spikes(...), from_currents(...) or from_constant(...)."
             )
         check_dt("SpikeDataset", self.dt)
@@ -107,13 +107,13 @@ class SpikeDataset(eqx.Module):
         """
         if layout not in LAYOUTS:
             raise ValueError(unknown_name("as_layout", "layout", layout, LAYOUTS))
-        if layout == "auto" and not binarize and isinstance(self.inputs, (Dense, Constant)):
+        if layout == "auto" and not binarize and isinstance(self.inputs, (Floats, Constant)):
             values = self.inputs.values
             if not jnp.all((values >= 0) & (values == jnp.floor(values)) & jnp.isfinite(values)):
                 return self  # currents: nothing is more compact
-        if layout == "floats" and not binarize and isinstance(self.inputs, (Dense, Constant)):
+        if layout == "floats" and not binarize and isinstance(self.inputs, (Floats, Constant)):
             values = jax.vmap(lambda inputs: inputs.dense())(self.inputs)
-            return dataclasses.replace(self, inputs=Dense(values, self.sample_shape))
+            return dataclasses.replace(self, inputs=Floats(values, self.sample_shape))
         events = binned("as_layout", self.inputs)
         return dataclasses.replace(self, inputs=lay_out("as_layout", events, layout, binarize=binarize))
 

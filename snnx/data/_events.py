@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Array
 
+from snnx._checks import checked
 from snnx._errors import DataError, DtypeError, ShapeError, describe, unknown_name
-from snnx._typing import checked
 from snnx.data._check import labels_of, meta_of
 from snnx.data._dataset import SpikeDataset
 from snnx.data._recordings import Read, Recordings

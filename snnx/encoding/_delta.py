@@ -1,7 +1,7 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from snnx._typing import checked
+from snnx._checks import checked
 from snnx.encoding._check import at_least_single, check_train, finite
 from snnx.encoding._threshold import Threshold, checked_threshold
 

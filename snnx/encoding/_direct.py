@@ -1,7 +1,7 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from snnx._typing import checked
+from snnx._checks import checked
 from snnx.encoding._check import check_count, finite
 
 
@@ -11,7 +11,7 @@ def direct(values: Float[Array, "*shape"], steps: int) -> Float[Array, "time *sh
 
     $$ x_t = x $$
 
-    Every step is the value itself, which is the inverse. `snnx.Constant` is the same input stored once.
+    Every step is the value itself, which is the inverse. `snnx.inputs.Constant` is the same input stored once.
 
     ```python
     direct(jnp.array([0.2, -1.0]), 2)  # [[0.2, -1.], [0.2, -1.]]

@@ -2,7 +2,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from snnx._typing import checked
+from snnx._checks import checked
 from snnx.encoding._check import at_least_single, check_count, check_positive, check_train, not_negative
 from snnx.encoding._one_spike import spike_at, value_of
 

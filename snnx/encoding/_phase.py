@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from snnx._typing import checked
+from snnx._checks import checked
 from snnx.encoding._check import at_least_single, binary, check_count, check_train
 
 

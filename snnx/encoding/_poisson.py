@@ -1,7 +1,7 @@
 import jax
 from jaxtyping import Array, Float, Key
 
-from snnx._typing import checked
+from snnx._checks import checked
 from snnx.encoding._check import at_least_single, check_count, check_positive, counts_as, not_negative
 
 

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from snnx._typing import checked
+from snnx._checks import checked
 from snnx.encoding._check import at_least_single, check_positive, finite, in_unit_interval, positive
 
 Widths = float | Float[Array, "fields"]

@@ -6,8 +6,8 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int, Integer, Real
 
+from snnx._checks import checked
 from snnx._errors import ShapeError, describe
-from snnx._typing import checked
 from snnx.encoding._check import check_count
 
 Raster = Real[Array | np.ndarray, "time *shape"] | Bool[Array | np.ndarray, "time *shape"]

@@ -3,8 +3,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from snnx._checks import checked
 from snnx._jitted import run_jitted
-from snnx._typing import checked
 from snnx._varying import varying_like
 from snnx.encoding._check import at_least_single, check_train, counts_as, finite, largest_count, not_negative
 from snnx.encoding._threshold import Threshold, checked_threshold

@@ -132,5 +132,5 @@ def check_is_linear(path: str, layer: Any) -> None:
     if not is_linear(layer):
         raise ValueError(
             f"event.simulate: part {path} ({type(layer).__name__}) is not known to be linear; between neurons events pass"
-            " linear layers (eqx.nn.Linear, convolutions, average and sum pooling, snnx.Flatten, snnx.Scale) and delays."
+            " linear layers (eqx.nn.Linear, convolutions, average and sum pooling, snnx.Flatten, snnx.layers.Scale) and delays."
         )

@@ -6,12 +6,12 @@ from snnx.inputs._binned import Binned as Binned
 from snnx.inputs._binned import binned as binned
 from snnx.inputs._binned import key_dtype as key_dtype
 from snnx.inputs._counts import Counts as Counts
-from snnx.inputs._events import Events as Events
+from snnx.inputs._events import EventList as EventList
 from snnx.inputs._events import EventTable as EventTable
 from snnx.inputs._inputs import AbstractInputs as AbstractInputs
 from snnx.inputs._inputs import Bits as Bits
 from snnx.inputs._inputs import Constant as Constant
-from snnx.inputs._inputs import Dense as Dense
+from snnx.inputs._inputs import Floats as Floats
 from snnx.inputs._inputs import pack_bits as pack_bits
 from snnx.inputs._inputs import unpack_bits as unpack_bits
 from snnx.inputs._layout import LAYOUTS as LAYOUTS
@@ -29,9 +29,9 @@ __all__ = [
     "Bits",
     "Constant",
     "Counts",
-    "Dense",
+    "EventList",
     "EventTable",
-    "Events",
+    "Floats",
     "pack_active",
     "pack_bits",
     "unpack_bits",

@@ -23,7 +23,7 @@ class ActiveChannels(AbstractInputs):
 
     **Arguments:**
     - `channels`: `uint16[time, capacity]` (or `uint32`), entries from 0 to `prod(sample_shape)`; see
-        `snnx.pack_active`.
+        `snnx.inputs.pack_active`.
     - `sample_shape`: the shape of one step; channels count through its axes, the last fastest.
 
     **Raises:** `DtypeError`, `ShapeError` if `channels` is not of this kind.
@@ -38,7 +38,7 @@ class ActiveChannels(AbstractInputs):
         if getattr(channels, "dtype", None) not in kinds:
             raise DtypeError(
                 f"ActiveChannels: channels is {describe(channels)}, expected {' or '.join(k.__name__ for k in kinds)}"
-                f" for {math.prod(self.sample_shape)} channels; make the lists with snnx.pack_active(spikes)."
+                f" for {math.prod(self.sample_shape)} channels; make the lists with snnx.inputs.pack_active(spikes)."
             )
         if channels.ndim < 2:
             raise ShapeError(

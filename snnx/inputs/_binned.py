@@ -11,8 +11,8 @@ import numpy as np
 
 from snnx.inputs._active_channels import ActiveChannels, list_dtype
 from snnx.inputs._counts import Counts
-from snnx.inputs._events import Events, EventTable
-from snnx.inputs._inputs import AbstractInputs, Bits, Constant, Dense
+from snnx.inputs._events import EventList, EventTable
+from snnx.inputs._inputs import AbstractInputs, Bits, Constant, Floats
 from snnx.inputs._memory import host_array, to_device
 
 _Result = TypeVar("_Result")
@@ -23,7 +23,7 @@ CELLS = 2**20  # steps x channels of the examples that are worked on at once: th
 class Binned(NamedTuple):
     """The events of many examples, as sorted numbers that each name a bin, in blocks of examples.
 
-    An event of step `t` in channel `c` of a block's `i`-th example is `(i * num_steps + t) * channels + c`. Events that
+    An event of step `t` in channel `c` of a block's `i`-th example is `(i * num_steps + t) * channels + c`. EventList that
     share a bin stand beside each other.
     """
 
@@ -67,7 +67,7 @@ class Binned(NamedTuple):
 
 
 def doubled(binned: Binned) -> int:
-    """Events that share their bin with one before: what zeros and ones would lose."""
+    """EventList that share their bin with one before: what zeros and ones would lose."""
     return sum(int(np.count_nonzero(block[1:] == block[:-1])) for block in binned.blocks)
 
 
@@ -131,7 +131,7 @@ def as_counts(binned: Binned) -> Counts:
     return Counts(to_device(values), binned.sample_shape)
 
 
-def as_floats(binned: Binned) -> Dense:
+def as_floats(binned: Binned) -> Floats:
     """A float for every bin."""
     counts = host_array((sum(binned.examples), binned.num_steps, *binned.sample_shape), jnp.zeros(()).dtype)
 
@@ -140,7 +140,7 @@ def as_floats(binned: Binned) -> Dense:
         counts[where].reshape(-1)[events[first]] = number
 
     binned.each(fill)
-    return Dense(to_device(counts), binned.sample_shape)
+    return Floats(to_device(counts), binned.sample_shape)
 
 
 def as_lists(binned: Binned, longest: int | None = None) -> ActiveChannels:
@@ -257,7 +257,7 @@ def _keys(where: str, inputs: "AbstractInputs | EventTable", first: int, stop: i
         own = np.repeat(np.arange(stop - first, dtype=np.uint64), np.diff(starts))
         at = slice(starts[0], starts[-1])
         return (own * steps + np.asarray(inputs.steps[at])) * channels + np.asarray(inputs.channels[at])
-    if isinstance(inputs, Events):
+    if isinstance(inputs, EventList):
         lists = np.asarray(inputs.steps[first:stop])
         rows, place = np.nonzero(lists != steps)
         own = rows.astype(np.uint64) * steps + lists[rows, place]
@@ -271,7 +271,7 @@ def _keys(where: str, inputs: "AbstractInputs | EventTable", first: int, stop: i
         packed = np.asarray(inputs.packed[first:stop])
         bits = np.unpackbits(packed.reshape(-1, packed.shape[-1]), axis=1, count=channels, bitorder="little")
         return np.flatnonzero(bits)
-    if isinstance(inputs, (Counts, Dense)):
+    if isinstance(inputs, (Counts, Floats)):
         values = np.asarray(inputs.values[first:stop]).reshape(-1)
     elif isinstance(inputs, Constant):
         values = np.asarray(inputs.values[first:stop]).reshape(stop - first, 1, channels)

@@ -25,7 +25,7 @@ class Counts(AbstractInputs):
         self.sample_shape = check_sample_shape("Counts", sample_shape)
         if getattr(values, "dtype", None) != jnp.uint8:
             raise DtypeError(
-                f"Counts: values is {describe(values)}, expected uint8; counts above 255 go into snnx.Dense as floats."
+                f"Counts: values is {describe(values)}, expected uint8; counts above 255 go into snnx.inputs.Floats as floats."
             )
         rank = len(self.sample_shape)
         if values.ndim <= rank or tuple(values.shape[-rank:]) != self.sample_shape:

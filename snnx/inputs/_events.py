@@ -12,7 +12,7 @@ from snnx._errors import DtypeError, ShapeError, describe
 from snnx.inputs._inputs import AbstractInputs, check_sample_shape
 
 
-class Events(AbstractInputs):
+class EventList(AbstractInputs):
     r"""The events of one example: in which step, in which channel; nothing is stored for where there is none.
 
     $$ x_{t,c} = \#\{j : \texttt{steps}_j = t, \texttt{channels}_j = c\} $$
@@ -39,18 +39,18 @@ class Events(AbstractInputs):
     def __init__(
         self, steps: Array, channels: Array, sample_shape: tuple[int, ...], num_steps: int, busiest: tuple[int, ...]
     ):
-        self.sample_shape = check_sample_shape("Events", sample_shape)
-        check_lists("Events", steps, channels, num_steps, busiest)
+        self.sample_shape = check_sample_shape("EventList", sample_shape)
+        check_lists("EventList", steps, channels, num_steps, busiest)
         self.steps, self.channels, self.num_steps, self.busiest = steps, channels, num_steps, busiest
 
-    def stretch(self, start: "int | Int[Array, '']", size: int) -> "Events":
+    def stretch(self, start: "int | Int[Array, '']", size: int) -> "EventList":
         bound = min(self.busiest[min((size - 1).bit_length(), len(self.busiest) - 1)], self.steps.shape[0])
         first = jnp.searchsorted(self.steps, jnp.asarray(start, self.steps.dtype))
         at = first + jnp.arange(bound)
         steps = self.steps.at[at].get(mode="fill", fill_value=self.num_steps)
         steps = jnp.minimum(steps - jnp.asarray(start, steps.dtype), jnp.asarray(size, steps.dtype))  # behind: filling
         channels = self.channels.at[at].get(mode="fill", fill_value=0)
-        return Events(steps, channels, self.sample_shape, size, self.busiest)
+        return EventList(steps, channels, self.sample_shape, size, self.busiest)
 
     def dense(self, dtype: "DTypeLike | None" = None) -> Float[Array, "time *shape"]:
         zeros = jnp.zeros(
@@ -60,13 +60,13 @@ class Events(AbstractInputs):
 
 
 class EventTable(eqx.Module):
-    """The events of many examples, one example after the other: what a data set holds of `Events`.
+    """The events of many examples, one example after the other: what a data set holds of `EventList`.
 
     No example is filled up to the length of the longest; that happens to the few that `take` picks.
 
     **Fields:** `starts`: `int32[n + 1]`, where each example begins, and where the last ends; `steps`, `channels`:
     `uint[events]`; `capacity`: events of the longest example (of the table that this one is a part of); the others as in
-    `Events`.
+    `EventList`.
     """
 
     starts: Int[Array, "examples_and_one"]
@@ -83,7 +83,7 @@ class EventTable(eqx.Module):
     def __len__(self) -> int:
         return self.starts.shape[0] - 1
 
-    def take(self, indices: Int[Array, "batch"]) -> Events:
+    def take(self, indices: Int[Array, "batch"]) -> EventList:
         """The events of the examples at these indices, each list filled up to the longest of all.
 
         An index out of range gives the example at the end.
@@ -95,7 +95,7 @@ class EventTable(eqx.Module):
         there = place < (self.starts[which + 1] - first)[:, None]
         steps = jnp.where(there, self.steps.at[at].get(mode="fill", fill_value=0), self.num_steps)
         channels = jnp.where(there, self.channels.at[at].get(mode="fill", fill_value=0), 0)
-        return Events(
+        return EventList(
             steps.astype(self.steps.dtype),
             channels.astype(self.channels.dtype),
             self.sample_shape,

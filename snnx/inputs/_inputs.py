@@ -10,8 +10,8 @@ import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int, UInt8
 
-from snnx._default import default
 from snnx._errors import DtypeError, ShapeError, check_float, describe
+from snnx._typing import default
 
 
 class AbstractInputs(eqx.Module):
@@ -44,7 +44,7 @@ def check_sample_shape(where: str, sample_shape: tuple[int, ...]) -> tuple[int, 
     return shape
 
 
-class Dense(AbstractInputs):
+class Floats(AbstractInputs):
     """Currents as they are, `[time, *sample_shape]`, floats.
 
     **Raises:** `DtypeError` if `values` is no array of floats; `ShapeError` if its last axes are not `sample_shape`.
@@ -54,12 +54,12 @@ class Dense(AbstractInputs):
     sample_shape: tuple[int, ...] = eqx.field(static=True)
 
     def __init__(self, values: Array, sample_shape: tuple[int, ...]):
-        self.sample_shape = check_sample_shape("Dense", sample_shape)
-        check_float("Dense", "values", values)
+        self.sample_shape = check_sample_shape("Floats", sample_shape)
+        check_float("Floats", "values", values)
         rank = len(self.sample_shape)
         if values.ndim <= rank or tuple(values.shape[-rank:]) != self.sample_shape:
             raise ShapeError(
-                f"Dense: values is {describe(values)}, but one step has shape {self.sample_shape}; expected"
+                f"Floats: values is {describe(values)}, but one step has shape {self.sample_shape}; expected"
                 " [..., time, *sample_shape], time before the features."
             )
         self.values = values
@@ -68,8 +68,8 @@ class Dense(AbstractInputs):
     def num_steps(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
         return self.values.shape[-1 - len(self.sample_shape)]
 
-    def stretch(self, start: "int | Int[Array, '']", size: int) -> "Dense":
-        return Dense(jax.lax.dynamic_slice_in_dim(self.values, start, size), self.sample_shape)
+    def stretch(self, start: "int | Int[Array, '']", size: int) -> "Floats":
+        return Floats(jax.lax.dynamic_slice_in_dim(self.values, start, size), self.sample_shape)
 
     def dense(self, dtype: "DTypeLike | None" = None) -> Float[Array, "time *shape"]:
         return self.values if dtype is None else self.values.astype(dtype)
@@ -79,7 +79,7 @@ class Bits(AbstractInputs):
     """Binary spikes, eight channels to the byte: bit `c % 8` (little-endian) of byte `c // 8` is channel `c`.
 
     **Arguments:**
-    - `packed`: `uint8[time, bytes]`, with `bytes = ceil(channels / 8)`; see `snnx.pack_bits`.
+    - `packed`: `uint8[time, bytes]`, with `bytes = ceil(channels / 8)`; see `snnx.inputs.pack_bits`.
     - `sample_shape`: the shape of one step; `channels` is the product of its axes.
 
     **Raises:** `DtypeError`, `ShapeError` if `packed` is not of this kind.
@@ -159,7 +159,7 @@ def pack_bits(spikes: "Array | np.ndarray") -> UInt8[Array, "*leading bytes"]:
 def _check_packed(where: str, packed: Array, sample_shape: tuple[int, ...]) -> None:
     if getattr(packed, "dtype", None) != jnp.uint8:
         raise DtypeError(
-            f"{where}: packed is {describe(packed)}, expected uint8; pack spikes with snnx.pack_bits(spikes)."
+            f"{where}: packed is {describe(packed)}, expected uint8; pack spikes with snnx.inputs.pack_bits(spikes)."
         )
     width = -(-math.prod(sample_shape) // 8)
     if packed.ndim == 0 or packed.shape[-1] != width:

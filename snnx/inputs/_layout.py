@@ -70,7 +70,7 @@ def compact(spikes: "np.ndarray | Array", sample_shape: tuple[int, ...], layout:
 
 
 def lay_out(where: str, binned: Binned, layout: str, *, binarize: bool) -> "AbstractInputs | EventTable":
-    """Events in the layout asked for; with `"auto"` in that of `compact`, or, where events share a bin, as counts, unless
+    """EventList in the layout asked for; with `"auto"` in that of `compact`, or, where events share a bin, as counts, unless
     these take more than 8 times the memory of a list of events or a bin has more than 255, then as events.
 
     A training step of 700-128-128-20 from counts takes 0.7 of the time from events, and as long as from bits (T=120,

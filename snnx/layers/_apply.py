@@ -112,7 +112,7 @@ def check_part(where: str, name: str, part: PyTree) -> None:
     if isinstance(part, eqx.nn.StatefulLayer) and part.is_stateful():
         raise TypeError(
             f"{where}: part {name} ({type(part).__name__}) keeps a hidden state (eqx.nn.State), which does not travel"
-            " with a cell's state; use snnx.ThresholdNorm, eqx.nn.LayerNorm or eqx.nn.GroupNorm."
+            " with a cell's state; use snnx.layers.ThresholdNorm, eqx.nn.LayerNorm or eqx.nn.GroupNorm."
         )
     if isinstance(part, (eqx.nn.GRUCell, eqx.nn.LSTMCell)):
         raise TypeError(

@@ -17,7 +17,7 @@ class ThresholdNorm(eqx.Module):
     `Linear` or `Conv` layer and its neurons, whose inputs then have the standard deviation $\alpha\vartheta$:
 
     ```python
-    snnx.Sequential([eqx.nn.Conv2d(2, 16, 3, key=key), snnx.ThresholdNorm(16), snnx.LIF()])
+    snnx.Sequential([eqx.nn.Conv2d(2, 16, 3, key=key), snnx.layers.ThresholdNorm(16), snnx.LIF()])
     ```
 
     The scaling is that of threshold-dependent batch normalisation (tdBN), the statistics are those of layer

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PyTree
 
-from snnx._table import bytes_in_words, table
+from snnx._text import bytes_in_words, table
 from snnx.cells import AbstractCell, Shape, cell_dtype, walk
 from snnx.parameters import trainable
 

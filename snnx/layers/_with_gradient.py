@@ -82,6 +82,6 @@ def check_gradients(where: str, model: PyTree, exact: bool = False) -> None:
         elif source and not is_linear(part):
             raise ValueError(
                 f"{where}: {name} is given the spikes of part {source}, but is not known to be linear; exact gradients"
-                " pass linear layers, delays and readouts. Take one (average or sum pooling, snnx.Flatten, snnx.Scale), or"
+                " pass linear layers, delays and readouts. Take one (average or sum pooling, snnx.Flatten, snnx.layers.Scale), or"
                 " the gradient of surrogates."
             )

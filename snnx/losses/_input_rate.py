@@ -2,7 +2,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from snnx._typing import checked
+from snnx._checks import checked
 
 
 @checked
@@ -17,7 +17,7 @@ def input_rate(xs: Float[Array, "time *shape"], window: int) -> Float[Array, "ti
 
     ```python
     weights = snnx.losses.input_rate(xs, window=10)
-    reduced, _ = snnx.simulate(model, xs, readout=snnx.Weighted(weights, mean=True))
+    reduced, _ = snnx.simulate(model, xs, readout=snnx.reductions.Weighted(weights, mean=True))
     ```
 
     **Arguments:**

@@ -10,8 +10,8 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float, PyTree
 
-from snnx._default import default
 from snnx._errors import describe
+from snnx._typing import default
 from snnx.reductions import AbstractReduction
 
 Reductions: TypeAlias = AbstractReduction | tuple[AbstractReduction, ...]

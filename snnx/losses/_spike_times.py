@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Int
 
+from snnx._checks import checked
 from snnx._errors import describe
-from snnx._typing import checked
 from snnx.losses._labels import as_classes, check_label, cross_entropy, is_class
 from snnx.losses._loss import check_number
 

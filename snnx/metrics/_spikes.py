@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Shaped
 
+from snnx._checks import checked
 from snnx._jitted import run_jitted
-from snnx._typing import checked
 from snnx._varying import varying_like
 from snnx.metrics._weights import Weights, floats, weighted_mean
 

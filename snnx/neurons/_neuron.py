@@ -10,8 +10,8 @@ from jax.core import Tracer
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Key, PyTree
 
-from snnx._default import default
 from snnx._errors import ShapeError, check_float, describe
+from snnx._typing import default
 from snnx.cells import (
     AbstractCell,
     Shape,
@@ -133,7 +133,9 @@ def check_common(neuron: AbstractNeuron) -> None:
         if not isinstance(neuron.reset, AbstractReset):
             raise TypeError(f"{where}: reset is {neuron.reset!r}; expected an object such as snnx.SubtractReset().")
         if not isinstance(neuron.surrogate, AbstractSurrogate):
-            raise TypeError(f"{where}: surrogate is {neuron.surrogate!r}; expected an object such as snnx.ATan().")
+            raise TypeError(
+                f"{where}: surrogate is {neuron.surrogate!r}; expected an object such as snnx.surrogates.ATan()."
+            )
         if not isinstance(neuron.refractory, int) or isinstance(neuron.refractory, bool) or neuron.refractory < 0:
             raise ValueError(f"{where}: refractory must be a whole number of steps >= 0, got {neuron.refractory!r}.")
 

@@ -6,7 +6,7 @@ import equinox as eqx
 import jax
 from jaxtyping import Array
 
-from snnx._default import default
+from snnx._typing import default
 from snnx.parameters import Parameter, check_number, value
 
 

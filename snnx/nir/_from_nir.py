@@ -63,7 +63,9 @@ def from_nir(
     """
     dt = seconds_per_step("from_nir", dt)
     if surrogate is not None and not isinstance(surrogate, AbstractSurrogate):
-        raise TypeError(f"from_nir: surrogate is {describe(surrogate)}; expected an object such as snnx.ATan().")
+        raise TypeError(
+            f"from_nir: surrogate is {describe(surrogate)}; expected an object such as snnx.surrogates.ATan()."
+        )
     for name, given, known in (("reset", reset, RESETS), ("method", method, METHODS), ("dialect", dialect, DIALECTS)):
         if given not in known and not (given is None and name != "method"):
             raise ValueError(unknown_name("from_nir", name, str(given), known))

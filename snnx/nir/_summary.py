@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from snnx._errors import NIRError
-from snnx._table import bytes_in_words, table
+from snnx._text import bytes_in_words, table
 from snnx.nir._file import read_tree
 from snnx.nir._flat import flat
 from snnx.nir._import_nodes import RESET, VERSION, noted_dt

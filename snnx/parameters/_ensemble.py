@@ -21,7 +21,7 @@ def init_ensemble(make: Callable[..., PyTree], keys: Key[Array, "members"], *mor
         neurons = snnx.LIF(threshold=snnx.Frozen(threshold))       # differs between the members, and is not trained
         return snnx.Sequential([eqx.nn.Linear(64, 32, key=k1), neurons, eqx.nn.Linear(32, 10, key=k2), snnx.LI()])
 
-    models = snnx.init_ensemble(make, jax.random.split(key, 32), jnp.linspace(0.5, 2.0, 32))
+    models = snnx.parameters.init_ensemble(make, jax.random.split(key, 32), jnp.linspace(0.5, 2.0, 32))
     outputs = eqx.filter_vmap(lambda model: snnx.simulate(model, xs)[0])(models)
     ```
 
@@ -57,7 +57,7 @@ def members(models: PyTree) -> int:
     if len(sizes) != 1 or sizes == {()}:
         raise ShapeError(
             f"members: the arrays have leading axes {sorted(sizes)}; expected a stack of models, of one length, as"
-            " snnx.init_ensemble makes it."
+            " snnx.parameters.init_ensemble makes it."
         )
     return sizes.pop()[0]
 

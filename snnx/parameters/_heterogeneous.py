@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from snnx._typing import checked
+from snnx._checks import checked
 from snnx.parameters._check import check_positive
 
 
@@ -15,7 +15,7 @@ def log_uniform(key: Key[Array, ""], shape: tuple[int, ...], low: float, high: f
     r"""Values whose logarithm is uniform, $\log p \sim U(\log \text{low}, \log \text{high})$.
 
     ```python
-    snnx.LIF(tau=snnx.Positive(snnx.log_uniform(key, (256,), 5.0, 50.0)))
+    snnx.LIF(tau=snnx.Positive(snnx.parameters.log_uniform(key, (256,), 5.0, 50.0)))
     ```
 
     **Arguments:** `key`; `shape` of the result, that of one step; `low`, `high`: bounds, 0 < low < high.

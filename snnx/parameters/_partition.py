@@ -76,8 +76,8 @@ def flatten(model: PyTree) -> Float[Array, "size"]:
     """All that would be trained, as one vector: the leaves in their order, each in C order.
 
     ```python
-    vector = snnx.flatten(model)                          # [size]
-    moved = snnx.unflatten(vector + 0.1, model)
+    vector = snnx.parameters.flatten(model)                          # [size]
+    moved = snnx.parameters.unflatten(vector + 0.1, model)
     ```
 
     Leaves of several float dtypes give a vector of the widest. A model and the `params` of `partition(model)` give the
@@ -94,7 +94,7 @@ def flatten(model: PyTree) -> Float[Array, "size"]:
 def unflatten(vector: Float[Array, "size"], like: _Model) -> _Model:
     """The model `like` with the numbers of a vector in the places from which `flatten` takes them.
 
-    A population `[members, size]` is a `jax.vmap` of it: `jax.vmap(lambda v: snnx.unflatten(v, model))(population)`.
+    A population `[members, size]` is a `jax.vmap` of it: `jax.vmap(lambda v: snnx.parameters.unflatten(v, model))(population)`.
 
     **Arguments:** `vector`: `[size]`; each stretch of it is cast to the dtype of the leaf that it becomes. `like`: a model,
     or the `params` of one.

@@ -73,7 +73,7 @@ def sample(
     if not isinstance(spikes, Mapping):
         raise TypeError(
             f"sample: spikes is {describe(spikes)}; expected a dict from name to [time, *shape], the third result of"
-            " snnx.simulate(model, inputs, record=snnx.spiking_paths(model))."
+            " snnx.simulate(model, inputs, record=snnx.cells.spiking_paths(model))."
         )
     given, ys = np.asarray(inputs), np.asarray(outputs)
     names = _sample_names(given, spikes, ys, classes)

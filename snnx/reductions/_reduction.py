@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int, PyTree
 
-from snnx._default import default
+from snnx._typing import default
 
 Mask: TypeAlias = "Bool[Array, 'time'] | None"
 

@@ -41,7 +41,7 @@ class Evolution(AbstractSolver):
 
     strategy = SNES(population_size=64, solution=params)
     start = strategy.default_params.replace(std_init=0.1)
-    snnx.evolve(snnx.Evolution(strategy, start), fitness, params, ...)
+    snnx.evolve(snnx.solvers.Evolution(strategy, start), fitness, params, ...)
     ```
 
     **Arguments:**

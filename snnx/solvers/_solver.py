@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
-from snnx._default import default
+from snnx._typing import default
 
 
 class Objective(NamedTuple):

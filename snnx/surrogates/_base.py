@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Key, Shaped
 
-from snnx._default import default
 from snnx._errors import DtypeError, ShapeError, describe
+from snnx._typing import default
 from snnx.parameters import AbstractParameter, Parameter, value
 
 

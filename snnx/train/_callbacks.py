@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from snnx._default import default
 from snnx._errors import MissingExtraError, describe
 from snnx._files import write_atomically
+from snnx._typing import default
 from snnx.train._checkpoint import save_checkpoint
 from snnx.train._state import EnsembleState, EvolveState, TrainState
 
@@ -59,7 +59,9 @@ class AbstractCallback:
 def check_callbacks(where: str, callbacks: Any) -> None:
     """Refuse what is no list of callbacks."""
     if not isinstance(callbacks, Sequence):
-        raise TypeError(f"{where}: callbacks is {describe(callbacks)}; expected a list, e.g. [snnx.LogFile(path)].")
+        raise TypeError(
+            f"{where}: callbacks is {describe(callbacks)}; expected a list, e.g. [snnx.train.LogFile(path)]."
+        )
     for i, callback in enumerate(callbacks):
         if not isinstance(callback, AbstractCallback):
             hint = (
@@ -169,7 +171,7 @@ class TensorBoard(AbstractCallback):
             from tensorboardX import SummaryWriter  # pyright: ignore[reportMissingImports]
         except ImportError as error:
             raise MissingExtraError(
-                "snnx.TensorBoard needs the package 'tensorboardX', which is not installed; run: pip install tensorboardX"
+                "snnx.train.TensorBoard needs the package 'tensorboardX', which is not installed; run: pip install tensorboardX"
             ) from error
         self._writer = SummaryWriter(str(folder))
         self._written = 0

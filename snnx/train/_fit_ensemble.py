@@ -35,7 +35,7 @@ class EnsembleResult(eqx.Module):
     """What `fit_ensemble` returns.
 
     - `models`: the stack, in inference mode; with validation each member as it was after its best epoch, else its last.
-        `snnx.member(result.models, i)` is one of them.
+        `snnx.parameters.member(result.models, i)` is one of them.
     - `best`: the member with the lowest loss: of validation at its best epoch, else of the last epoch.
     - `history`: a dict per epoch: `loss`, `accuracy`, those of the validation, a list of `[members]` each.
     - `best_epoch`: of each member, from 1 on.
@@ -91,11 +91,11 @@ def fit_ensemble(
     """Train many models of one structure at once, in one program: seeds, learning rates, thresholds.
 
     ```python
-    models = snnx.init_ensemble(make_model, jax.random.split(key, 32))
+    models = snnx.parameters.init_ensemble(make_model, jax.random.split(key, 32))
     rates = jnp.geomspace(1e-4, 1e-1, 32)
     result = snnx.fit_ensemble(models, train, loss=snnx.CrossEntropy(snnx.Mean()), optimizer=optax.adam, sweep=rates,
                                epochs=10, validation=valid, key=key)
-    best = snnx.member(result.models, result.best)
+    best = snnx.parameters.member(result.models, result.best)
     ```
 
     All members see the same batches, in the same order, so that they differ by what is meant to differ. A member whose

@@ -4,8 +4,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Num
 
+from snnx._checks import checked
 from snnx._errors import describe
-from snnx._typing import checked
 
 
 @checked

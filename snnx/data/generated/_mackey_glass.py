@@ -3,7 +3,7 @@ import math
 import numpy as np
 from jaxtyping import Float
 
-from snnx._typing import checked
+from snnx._checks import checked
 from snnx.data._arrays import from_currents
 from snnx.data._dataset import SpikeDataset
 from snnx.data.generated._shared import check_positive, check_whole

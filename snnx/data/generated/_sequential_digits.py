@@ -2,7 +2,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Key
 
-from snnx._typing import checked
+from snnx._checks import checked
 from snnx.data._arrays import from_currents
 from snnx.data._dataset import SpikeDataset
 from snnx.data._digits import digits

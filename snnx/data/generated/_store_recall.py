@@ -1,7 +1,7 @@
 import numpy as np
 from jaxtyping import Array, Key
 
-from snnx._typing import checked
+from snnx._checks import checked
 from snnx.data._arrays import from_spikes
 from snnx.data._dataset import SpikeDataset
 from snnx.data.generated._shared import check_whole, generator, population_spikes, probability

@@ -1,8 +1,8 @@
 import numpy as np
 from jaxtyping import Float, Int
 
+from snnx._checks import checked
 from snnx._errors import unknown_name
-from snnx._typing import checked
 from snnx.data._arrays import from_constant, from_spikes
 from snnx.data._dataset import SpikeDataset
 from snnx.data.generated._shared import check_positive, check_whole

@@ -1,0 +1,285 @@
+"""Floor 0: how an argument is read by its annotation, and how annotations are put in words.
+
+To read is to check and to settle the kind: NumPy's numbers become Python's, NumPy's arrays JAX's, where nothing is lost.
+"""
+
+import collections.abc
+import difflib
+import functools
+import inspect
+import re
+import types
+import typing
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar, get_args, get_origin, no_type_check
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+from jaxtyping import AbstractArray, PyTree
+
+from snnx._errors import DtypeError, ShapeError, describe
+from snnx._typing import Real, Whole
+
+Reader: TypeAlias = Callable[[str, str, Any], Any]  # where, the argument's name, its value -> the value, settled
+
+
+@no_type_check
+def read_key(where: str, name: str, value: Any) -> Any:
+    """One typed key of JAX."""
+    dtype, shape = getattr(value, "dtype", None), getattr(value, "shape", None)
+    if dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key):
+        if shape == ():
+            return value
+        came = f"keys of shape {tuple(shape)}, expected one key: jax.vmap takes a function over several"
+    elif dtype == jnp.uint32 and shape == (2,):
+        came = "a legacy key of jax.random.PRNGKey, expected a typed one: jax.random.key(0), or jax.random.wrap_key_data(key)"
+    else:
+        came = f"{describe(value)}, expected one key: jax.random.key(0)"
+    raise TypeError(f"{where}: {name} is {came}.")
+
+
+def as_jax_array(value: Any) -> Any:
+    """A NumPy array or number as a JAX array, if JAX keeps its dtype (or, of whole numbers, all values); else as it is."""
+    if not isinstance(value, np.ndarray | np.generic) or isinstance(value, np.ma.MaskedArray):
+        return value
+    native = value.astype(value.dtype.newbyteorder("="), copy=False)
+    if native.dtype.kind not in "biufV":
+        return value
+    kept = jax.dtypes.canonicalize_dtype(native.dtype)
+    if kept == native.dtype:
+        return jnp.asarray(native)
+    if native.dtype.kind in "iu" and (native.size == 0 or _holds(kept, native)):
+        return jnp.asarray(native.astype(kept))
+    return value
+
+
+def _holds(dtype: np.dtype, array: np.ndarray) -> bool:
+    limits = np.iinfo(dtype)
+    return bool(limits.min <= array.min() and array.max() <= limits.max)
+
+
+# ------------------------------------------------------------------ a reader for each kind of annotation
+def is_array_hint(hint: Any) -> bool:
+    return isinstance(hint, type) and issubclass(hint, AbstractArray)
+
+
+@no_type_check  # so that the tests' checker gives it no context of its own for the names of axes
+def _is(value: Any, hint: type) -> bool:
+    return isinstance(value, hint)
+
+
+def reader(hint: Any) -> "Reader | None":
+    """How arguments of an annotation are read; None where it says nothing."""
+    origin, args = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        own = next((extra for extra in hint.__metadata__ if hasattr(extra, "read")), None)
+        return reader(args[0]) if own is None else own.read
+    if hint in (Any, object, PyTree, inspect.Parameter.empty) or isinstance(hint, str | TypeVar):
+        return None
+    if hint is None or hint is type(None):
+        return _read_none
+    if origin in (typing.Union, types.UnionType):
+        return _union(args)
+    if is_array_hint(hint):
+        return read_key if hint.__name__.startswith("Key[") and not hint.dim_str else functools.partial(_array, hint)
+    if hint is bool:
+        return _read_bool
+    if hint is int:
+        return Whole().read
+    if hint is float:
+        return Real(infinite=True).read
+    if origin is Literal:
+        return functools.partial(_literal, args)
+    if origin is collections.abc.Callable or hint is Callable:
+        return _read_callable
+    if origin is tuple and args and args[-1] is Ellipsis:
+        return functools.partial(_sequence, reader(args[0]), tuple)
+    if origin in (list, collections.abc.Sequence):
+        return functools.partial(_sequence, reader(args[0]), None)
+    if origin is collections.abc.Mapping:
+        return functools.partial(_mapping, reader(args[1]))
+    if isinstance(hint, type) and getattr(hint, "__module__", "") != "jaxtyping":
+        return functools.partial(_instance, hint)
+    return functools.partial(_otherwise, hint)
+
+
+def _read_none(where: str, name: str, value: Any) -> None:
+    if value is not None:
+        raise TypeError(f"{where}: {name} is {describe(value)}, expected None.")
+
+
+def _read_bool(where: str, name: str, value: Any) -> bool:
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{where}: {name} is {describe(value)}, expected True or False.")
+    return bool(value)
+
+
+def _read_callable(where: str, name: str, value: Any) -> Any:
+    if not callable(value):
+        raise TypeError(f"{where}: {name} is {describe(value)}, expected a function.")
+    return value
+
+
+def _literal(known: tuple, where: str, name: str, value: Any) -> Any:
+    if not any(value is option or (type(value) is type(option) and value == option) for option in known):
+        near = difflib.get_close_matches(str(value), [str(option) for option in known], n=1, cutoff=0.5)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"{where}: {name} is {value!r}, expected {' or '.join(map(repr, known))}.{hint}")
+    return value
+
+
+def _sequence(each: "Reader | None", kind: "type | None", where: str, name: str, value: Any) -> Any:
+    if isinstance(value, np.ndarray | jax.Array) and value.ndim == 1 and not isinstance(value, Tracer):
+        value = value.tolist()
+    if isinstance(value, str | bytes | Mapping) or not isinstance(value, Sequence):
+        what = "a tuple" if kind is tuple else "a list"
+        raise TypeError(f"{where}: {name} is {describe(value)}, expected {what}{_of_one(each, value)}.")
+    if each is None:
+        return tuple(value) if kind is tuple else value
+    found = [each(where, f"{name}[{i}]", item) for i, item in enumerate(value)]
+    return tuple(found) if kind is tuple or isinstance(value, tuple) else found
+
+
+def _of_one(each: "Reader | None", value: Any) -> str:
+    """Where the value itself could stand in the list: how it would."""
+    try:
+        if each is None or isinstance(value, Mapping) or each("", "", value) is None:
+            return ""
+    except (TypeError, ValueError):
+        return ""
+    return f": put it in brackets, [{_short(value)}]"
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) < 30 else f"{type(value).__name__}(...)"
+
+
+def _mapping(each: "Reader | None", where: str, name: str, value: Any) -> Any:
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{where}: {name} is {describe(value)}, expected a dict.")
+    return value if each is None else {key: each(where, f"{name}[{key!r}]", item) for key, item in value.items()}
+
+
+def _instance(kind: type, where: str, name: str, value: Any) -> Any:
+    if not _is(value, kind):
+        if isinstance(value, type) and issubclass(value, kind):
+            hint = f"is the class {value.__name__}, expected an object: {value.__name__}(...)"
+        else:
+            hint = f"is {describe(value)}, expected {_words([kind])}"
+        raise TypeError(f"{where}: {name} {hint}.")
+    return value
+
+
+def _otherwise(hint: Any, where: str, name: str, value: Any) -> Any:
+    """Anything else is beartype's to say."""
+    # Imported here: beartype is a third of what `import snnx` would cost.
+    from beartype import BeartypeConf
+    from beartype.door import is_bearable
+
+    if not is_bearable(value, hint, conf=BeartypeConf(is_pep484_tower=True)):
+        raise TypeError(f"{where}: {name} is {describe(value)}, expected {_words([hint])}.")
+    return value
+
+
+def _union(members: tuple) -> Reader:
+    several = [member for member in members if member not in (None, type(None))]
+    optional, readers = len(several) < len(members), [reader(member) for member in several]
+
+    def read(where: str, name: str, value: Any) -> Any:
+        if value is None and optional:
+            return None
+        if any(each is None for each in readers):
+            return value
+        for member in several:  # arrays and objects that are of a kind already stay as they are
+            if isinstance(member, type) and member not in (int, float, bool) and _is(value, member):
+                return value
+        first = None
+        for each in readers:
+            try:
+                return each(where, name, value)  # pyright: ignore[reportOptionalCall]
+            except (TypeError, ValueError) as error:
+                # A value of the right kind that is out of range is the one to be told of.
+                kind = isinstance(error, ShapeError) or not isinstance(error, TypeError)
+                first = error if first is None or (kind and isinstance(first, TypeError)) else first
+        if len(several) == 1 or not isinstance(first, TypeError) or isinstance(first, DtypeError):
+            raise first  # pyright: ignore[reportGeneralTypeIssues]
+        raise TypeError(f"{where}: {name} is {describe(value)}, expected {_words(members)}.")
+
+    return read
+
+
+@no_type_check
+def _array(hint: Any, where: str, name: str, value: Any) -> Any:
+    if isinstance(value, hint):
+        return value
+    if issubclass(jax.Array, hint.array_type) or hint.array_type is jax.Array:
+        settled = as_jax_array(value)
+        if isinstance(settled, hint):
+            return settled
+        value = settled
+    came = f"{where}: {name} is {describe(value)}, expected {_words([hint])}"
+    if not hasattr(value, "dtype"):
+        raise TypeError(f"{came}.")
+    if isinstance(value, hint.dtype[hint.array_type, "..."]):
+        raise ShapeError(came)
+    if isinstance(value, np.ndarray | np.generic) and hint.array_type is not np.ndarray:
+        wide = jax.dtypes.canonicalize_dtype(value.dtype) if value.dtype.kind in "iufc" else None
+        if wide is not None and isinstance(np.zeros(value.shape, wide), hint.dtype[np.ndarray, "..."]):
+            lost = "does not hold all of its values" if value.dtype.kind in "iu" else "would round it"
+            raise DtypeError(
+                f"{came}; {wide.name}, which JAX has instead, {lost}: write {name}.astype('{wide.name}') if that is meant, or"
+                " switch jax_enable_x64 on."
+            )
+    raise DtypeError(f"{came}; cast it, e.g. {name}.astype(...), or pass the array that was meant.")
+
+
+# ------------------------------------------------------------------ annotations in words
+def _words(hints: Iterable[Any]) -> str:
+    found = list(dict.fromkeys(_word(hint) for hint in hints))
+    return " or ".join(found)
+
+
+def _word(hint: Any) -> str:
+    """`Float[Array, "time in"]` as `Float[time, in]`; classes of ours as what they are, with some of their kind."""
+    origin, args = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        own = next((extra for extra in hint.__metadata__ if hasattr(extra, "read")), None)
+        return _word(args[0]) if own is None else str(own)
+    if is_array_hint(hint):
+        return f"{hint.dtype.__name__}[{', '.join(hint.dim_str.split())}]"
+    plain = {type(None): "None", int: "a whole number", float: "a number", bool: "True or False", str: "a text"}
+    if hint in plain:
+        return plain[hint]
+    if origin in (typing.Union, types.UnionType):
+        return _words(args)
+    if origin is collections.abc.Callable or hint is Callable:
+        return "a function"
+    if origin in (tuple, list, collections.abc.Sequence):
+        return f"{'a tuple' if origin is tuple else 'a list'} of {_word(args[0])}" if args else origin.__name__
+    if origin is Literal:
+        return " or ".join(map(repr, args))
+    if isinstance(hint, type):
+        return _class_in_words(hint)
+    return getattr(hint, "__name__", None) or str(hint)
+
+
+def _class_in_words(kind: type) -> str:
+    name = kind.__name__
+    if not name.startswith("Abstract"):
+        return f"{'an' if name[0] in 'AEIO' else 'a'} {name}"
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name.removeprefix("Abstract")).lower()
+    several = [found.__name__ for found in _concrete(kind) if found.__module__.startswith("snnx")]
+    such = f", such as {', '.join(several[:4])}" if several else ""
+    return f"{'an' if words[0] in 'aeio' else 'a'} {words}{such}"
+
+
+def _concrete(kind: type) -> list[type]:
+    found = []
+    for child in kind.__subclasses__():
+        if not child.__name__.startswith(("Abstract", "_")) and not inspect.isabstract(child):
+            found.append(child)
+        found += _concrete(child)
+    return found
