@@ -6,7 +6,6 @@ function. Under `jit` all of this happens while the function is traced, and cost
 
 import functools
 import inspect
-import os
 from collections.abc import Callable, Mapping
 from typing import Any, ParamSpec, TypeVar, get_args
 
@@ -23,12 +22,10 @@ def checked(thing: Callable[_Parameters, _Result]) -> Callable[_Parameters, _Res
     """Read the annotated arguments of a public function, or of a class's constructor, before it sees them; its result, too.
 
     Axis names are bound across the arguments of one call, left to right, so that the message names the first argument
-    that disagrees. `SNNX_TYPECHECK=0` in the environment makes this the identity.
+    that disagrees.
 
     **Raises:** `snnx.ShapeError`, `snnx.DtypeError`, `TypeError` where another kind was expected, `ValueError` out of range.
     """
-    if os.environ.get("SNNX_TYPECHECK") == "0":
-        return thing
     if isinstance(thing, type):
         thing.__init__ = _checked(thing.__init__, thing.__name__)  # pyright: ignore[reportAttributeAccessIssue]
         return thing

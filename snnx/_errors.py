@@ -1,12 +1,8 @@
-"""The errors that snnx raises, and the few sentences that they share."""
+"""Floor 0: the errors that snnx raises, and the few sentences that they share. Imports no JAX: the command line answers first."""
 
 import difflib
 from collections.abc import Iterable
 from typing import Any, NoReturn
-
-import jax
-import jax.numpy as jnp
-from jaxtyping import PyTree
 
 
 class ShapeError(ValueError):
@@ -50,12 +46,6 @@ class UnknownNameError(ValueError):
     """There is no part, field or setting of that name. The message lists those that there are."""
 
 
-def check_key(where: str, key: Any) -> None:
-    """Refuse what is not one typed key."""
-    if not hasattr(key, "dtype") or not jnp.issubdtype(key.dtype, jax.dtypes.prng_key) or key.shape != ():
-        raise TypeError(f"{where}: key is {describe(key)}; expected one key: jax.random.key(0).")
-
-
 def unknown_name(where: str, what: str, name: str, known: Iterable[str], meant: Iterable[str] = ()) -> str:
     """The sentence for a name that does not exist, with the nearest one that does, or the one that was surely meant."""
     names = sorted(known)
@@ -72,7 +62,7 @@ def missing_extra(what: str, package: str, extra: str, cause: ImportError) -> No
     ) from cause
 
 
-def describe(value: PyTree) -> str:
+def describe(value: Any) -> str:
     """What came, in the words of an error message: dtype and shape of an array, else type and value."""
     if hasattr(value, "shape") and hasattr(value, "dtype"):
         return f"{value.dtype}{list(value.shape)}"
@@ -84,23 +74,3 @@ def sentence(error: Exception) -> str:
     """What an error says; some libraries raise with a sentence in pieces."""
     pieces = error.args if all(isinstance(arg, str) for arg in error.args) else (str(error),)
     return " ".join(" ".join(pieces).split())
-
-
-def check_float(where: str, name: str, value: Any, dtype: jnp.dtype | None = None) -> None:
-    """Refuse an array that is no float, or (with `dtype`) a float of another width than the cell's."""
-    if not hasattr(value, "dtype"):
-        raise DtypeError(f"{where}: {name} is {describe(value)}; expected a JAX array of floats.")
-    if not jnp.issubdtype(value.dtype, jnp.floating):
-        hint = ""
-        if value.dtype == jnp.uint8:
-            hint = " Packed spikes go in as snnx.inputs.Bits(packed, sample_shape=...)."
-        raise DtypeError(
-            f"{where}: {name} is {describe(value)}, but a cell takes floats.{hint}"
-            f" Cast counts and bits yourself, e.g. {name}.astype(jnp.float32)."
-        )
-    if dtype is not None and value.dtype != dtype:
-        raise DtypeError(
-            f"{where}: {name} is {describe(value)}, but this cell computes in {jnp.dtype(dtype).name};"
-            f" cast the input with .astype('{jnp.dtype(dtype).name}'), or the model with"
-            f" snnx.cast(model, '{value.dtype.name}')."
-        )

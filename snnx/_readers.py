@@ -44,14 +44,15 @@ def as_jax_array(value: Any) -> Any:
     """A NumPy array or number as a JAX array, if JAX keeps its dtype (or, of whole numbers, all values); else as it is."""
     if not isinstance(value, np.ndarray | np.generic) or isinstance(value, np.ma.MaskedArray):
         return value
-    native = value.astype(value.dtype.newbyteorder("="), copy=False)
+    array = np.asarray(value)
+    native = array.astype(array.dtype.newbyteorder("="), copy=False)
     if native.dtype.kind not in "biufV":
         return value
     kept = jax.dtypes.canonicalize_dtype(native.dtype)
     if kept == native.dtype:
-        return jnp.asarray(native)
+        return jnp.array(native)  # a copy: its owner may write to it later
     if native.dtype.kind in "iu" and (native.size == 0 or _holds(kept, native)):
-        return jnp.asarray(native.astype(kept))
+        return jnp.array(native.astype(kept))
     return value
 
 
@@ -283,3 +284,24 @@ def _concrete(kind: type) -> list[type]:
             found.append(child)
         found += _concrete(child)
     return found
+
+
+# ------------------------------------------------------------------ what shapes and dtypes of two arguments say together
+def check_float(where: str, name: str, value: Any, dtype: jnp.dtype | None = None) -> None:
+    """Refuse an array that is no float, or (with `dtype`) a float of another width than the cell's."""
+    if not hasattr(value, "dtype"):
+        raise DtypeError(f"{where}: {name} is {describe(value)}; expected a JAX array of floats.")
+    if not jnp.issubdtype(value.dtype, jnp.floating):
+        hint = ""
+        if value.dtype == jnp.uint8:
+            hint = " Packed spikes go in as snnx.inputs.Bits(packed, sample_shape=...)."
+        raise DtypeError(
+            f"{where}: {name} is {describe(value)}, but a cell takes floats.{hint}"
+            f" Cast counts and bits yourself, e.g. {name}.astype(jnp.float32)."
+        )
+    if dtype is not None and value.dtype != dtype:
+        raise DtypeError(
+            f"{where}: {name} is {describe(value)}, but this cell computes in {jnp.dtype(dtype).name};"
+            f" cast the input with .astype('{jnp.dtype(dtype).name}'), or the model with"
+            f" snnx.cast(model, '{value.dtype.name}')."
+        )

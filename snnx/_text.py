@@ -1,6 +1,5 @@
 """Floor 0: tables of text, and sizes in words."""
 
-import math
 from collections.abc import Sequence
 
 
@@ -15,9 +14,9 @@ def _pad(cell: str, width: int, align: str) -> str:
     return f"{cell:{align}{width}}"
 
 
-def bytes_in_words(size: float) -> str:
-    """`812 bytes`, `1.23 MB`."""
-    if size < 1000:
-        return f"{size:.0f} bytes"
-    exponent = min(int(math.log10(size)) // 3, 3)
-    return f"{size / 1000**exponent:.3g} {('kB', 'MB', 'GB')[exponent - 1]}"
+def amount(nbytes: int) -> str:
+    """Bytes for people."""
+    for unit, size in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if nbytes >= 0.9995 * size:  # which three digits round up to it
+            return f"{nbytes / size:.3g} {unit}"
+    return f"{nbytes} bytes"

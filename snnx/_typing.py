@@ -40,10 +40,10 @@ class Whole(NamedTuple):
     def read(self, where: str, name: str, value: Any) -> int:
         try:
             number = None if isinstance(value, bool | np.bool_) else operator.index(value)
-        except TypeError:
-            number = None
         except jax.errors.JAXTypeError:
             raise _is_traced(where, name) from None
+        except TypeError:
+            number = None
         if number is None:
             raise TypeError(f"{where}: {name} is {describe(value)}, expected {self}.")
         if (self.least is not None and number < self.least) or (self.most is not None and number > self.most):

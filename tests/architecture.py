@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 FLOORS = {
-    0: ("_typing", "_checks", "_readers", "_errors", "_files", "_jitted", "_text", "_varying", "_version"),
+    0: ("_typing", "_checks", "_readers", "_memory", "_errors", "_files", "_jitted", "_text", "_varying", "_version"),
     1: ("parameters", "surrogates", "reductions", "inputs", "cells"),
     2: ("neurons",),
     3: ("layers",),

@@ -3,7 +3,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
-from snnx._errors import check_key
+from snnx._readers import read_key
 from snnx.augment._augmentation import AbstractMixing
 from snnx.augment._channels import move_channels, shifted
 from snnx.augment._check import check_partner
@@ -41,7 +41,7 @@ class Blend(AbstractMixing):
     def __call__(
         self, inputs: AbstractInputs, partner: AbstractInputs, *, key: Key[Array, ""]
     ) -> tuple[AbstractInputs, Float[Array, ""]]:
-        check_key("Blend", key)
+        read_key("Blend", "key", key)
         check_partner("Blend", inputs, partner)
         own_key, partner_key = jax.random.split(key)
         one, other = (unfolded("Blend", example) for example in (inputs, partner))

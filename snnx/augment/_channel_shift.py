@@ -3,7 +3,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int, Key
 
-from snnx._errors import check_key
+from snnx._readers import read_key
 from snnx.augment._augmentation import AbstractAugmentation
 from snnx.augment._channels import move_channels, shifted
 from snnx.augment._check import check_vector, check_whole
@@ -37,7 +37,7 @@ class ChannelShift(AbstractAugmentation):
         return self._apply(inputs, self._draw(key))
 
     def _draw(self, key: Key[Array, ""]) -> Int[Array, ""]:
-        check_key("ChannelShift", key)
+        read_key("ChannelShift", "key", key)
         return jax.random.randint(key, (), -self.most, self.most + 1)
 
     def _apply(self, inputs: AbstractInputs, move: Int[Array, ""]) -> AbstractInputs:

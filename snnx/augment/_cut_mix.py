@@ -3,7 +3,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
-from snnx._errors import check_key
+from snnx._readers import read_key
 from snnx.augment._augmentation import AbstractMixing
 from snnx.augment._check import check_partner, check_positive
 from snnx.augment._keep import keep_where
@@ -46,7 +46,7 @@ class CutMix(AbstractMixing):
 
     def _draw(self, steps: int, key: Key[Array, ""]) -> tuple[Int[Array, ""], Int[Array, ""]]:
         """Where the window starts, and how long it is."""
-        check_key("CutMix", key)
+        read_key("CutMix", "key", key)
         share_key, start_key = jax.random.split(key)
         length = jnp.round((1 - jax.random.beta(share_key, self.alpha, self.alpha)) * steps).astype(jnp.int32)
         return jax.random.randint(start_key, (), 0, steps - length + 1), length

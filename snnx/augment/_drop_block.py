@@ -2,7 +2,7 @@ import equinox as eqx
 import jax
 from jaxtyping import Array, Bool, Int, Key
 
-from snnx._errors import check_key
+from snnx._readers import read_key
 from snnx.augment._augmentation import AbstractAugmentation
 from snnx.augment._check import check_image, check_vector, check_whole, check_window
 from snnx.augment._keep import keep_where
@@ -50,7 +50,7 @@ class DropBlock(AbstractAugmentation):
 
     def _draw(self, inputs: AbstractInputs, key: Key[Array, ""]) -> tuple[Int[Array, ""], ...]:
         """Where the block begins: its step, and its channel or its row and column."""
-        check_key("DropBlock", key)
+        read_key("DropBlock", "key", key)
         if isinstance(self.channels, tuple):
             check_image("DropBlock", inputs)
         else:

@@ -3,7 +3,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Key
 
-from snnx._errors import check_key
+from snnx._readers import read_key
 from snnx.augment._augmentation import AbstractAugmentation
 from snnx.augment._check import check_number
 from snnx.augment._keep import keep_where
@@ -37,7 +37,7 @@ class DropChannels(AbstractAugmentation):
         return self._apply(inputs, self._draw(channels_of(inputs), key))
 
     def _draw(self, channels: int, key: Key[Array, ""]) -> Bool[Array, "channels"]:
-        check_key("DropChannels", key)
+        read_key("DropChannels", "key", key)
         return jax.random.bernoulli(key, 1.0 - self.p, (channels,))
 
     def _apply(self, inputs: AbstractInputs, kept: Bool[Array, "channels"]) -> AbstractInputs:

@@ -1,7 +1,7 @@
 import equinox as eqx
 from jaxtyping import Array, Key
 
-from snnx._errors import check_key
+from snnx._readers import read_key
 from snnx.augment._augmentation import AbstractAugmentation
 from snnx.augment._check import check_number
 from snnx.augment._keep import keep_each
@@ -32,5 +32,5 @@ class DropEvents(AbstractAugmentation):
         check_number("DropEvents", "p", self.p, 0.0, 1.0)
 
     def __call__(self, inputs: AbstractInputs, *, key: Key[Array, ""]) -> AbstractInputs:
-        check_key("DropEvents", key)
+        read_key("DropEvents", "key", key)
         return keep_each(unfolded("DropEvents", inputs), 1.0 - self.p, key)

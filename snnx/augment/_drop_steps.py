@@ -2,7 +2,7 @@ import equinox as eqx
 import jax
 from jaxtyping import Array, Bool, Key
 
-from snnx._errors import check_key
+from snnx._readers import read_key
 from snnx.augment._augmentation import AbstractAugmentation
 from snnx.augment._check import check_number
 from snnx.augment._keep import keep_where
@@ -35,7 +35,7 @@ class DropSteps(AbstractAugmentation):
         return self._apply(inputs, self._draw(inputs.num_steps, key))
 
     def _draw(self, steps: int, key: Key[Array, ""]) -> Bool[Array, "time"]:
-        check_key("DropSteps", key)
+        read_key("DropSteps", "key", key)
         return jax.random.bernoulli(key, 1.0 - self.p, (steps,))
 
     def _apply(self, inputs: AbstractInputs, kept: Bool[Array, "time"]) -> AbstractInputs:

@@ -3,7 +3,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Key
 
-from snnx._errors import check_key
+from snnx._readers import read_key
 from snnx.augment._augmentation import AbstractAugmentation
 from snnx.augment._channels import move_channels
 from snnx.augment._check import check_image, check_number
@@ -35,7 +35,7 @@ class Flip(AbstractAugmentation):
         return self._apply(inputs, self._draw(key))
 
     def _draw(self, key: Key[Array, ""]) -> Bool[Array, ""]:
-        check_key("Flip", key)
+        read_key("Flip", "key", key)
         return jax.random.bernoulli(key, self.p)
 
     def _apply(self, inputs: AbstractInputs, flipped: Bool[Array, ""]) -> AbstractInputs:

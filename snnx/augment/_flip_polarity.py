@@ -3,7 +3,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Key
 
-from snnx._errors import ShapeError, check_key
+from snnx._errors import ShapeError
+from snnx._readers import read_key
 from snnx.augment._augmentation import AbstractAugmentation
 from snnx.augment._channels import move_channels
 from snnx.augment._check import check_number
@@ -35,7 +36,7 @@ class FlipPolarity(AbstractAugmentation):
         return self._apply(inputs, self._draw(key))
 
     def _draw(self, key: Key[Array, ""]) -> Bool[Array, ""]:
-        check_key("FlipPolarity", key)
+        read_key("FlipPolarity", "key", key)
         return jax.random.bernoulli(key, self.p)
 
     def _apply(self, inputs: AbstractInputs, flipped: Bool[Array, ""]) -> AbstractInputs:

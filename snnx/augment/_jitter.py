@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int, Key
 
-from snnx._errors import check_key
+from snnx._readers import read_key
 from snnx.augment._augmentation import AbstractAugmentation
 from snnx.augment._channels import shifted
 from snnx.augment._check import check_number
@@ -48,7 +48,7 @@ class Jitter(AbstractAugmentation):
         check_number("Jitter", "channels", self.channels, 0.0)
 
     def __call__(self, inputs: AbstractInputs, *, key: Key[Array, ""]) -> AbstractInputs:
-        check_key("Jitter", key)
+        read_key("Jitter", "key", key)
         layout = unfolded("Jitter", inputs)
         if isinstance(layout, ActiveChannels):
             if self.steps == 0:

@@ -2,7 +2,7 @@ import equinox as eqx
 import jax
 from jaxtyping import Array, Float, Key
 
-from snnx._errors import check_key
+from snnx._readers import read_key
 from snnx.augment._augmentation import AbstractMixing
 from snnx.augment._check import check_partner, check_positive
 from snnx.augment._keep import keep_each
@@ -40,7 +40,7 @@ class MixUp(AbstractMixing):
     def __call__(
         self, inputs: AbstractInputs, partner: AbstractInputs, *, key: Key[Array, ""]
     ) -> tuple[AbstractInputs, Float[Array, ""]]:
-        check_key("MixUp", key)
+        read_key("MixUp", "key", key)
         check_partner("MixUp", inputs, partner)
         share_key, own_key, partner_key = jax.random.split(key, 3)
         share = jax.random.beta(share_key, self.alpha, self.alpha)

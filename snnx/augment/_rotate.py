@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from snnx._errors import check_key
+from snnx._readers import read_key
 from snnx.augment._augmentation import AbstractAugmentation
 from snnx.augment._channels import move_channels
 from snnx.augment._check import check_image, check_number
@@ -45,7 +45,7 @@ class Rotate(AbstractAugmentation):
 
     def _draw(self, key: Key[Array, ""]) -> Float[Array, ""]:
         """The angle, in radians."""
-        check_key("Rotate", key)
+        read_key("Rotate", "key", key)
         most = math.radians(self.degrees)
         return jax.random.uniform(key, (), minval=-most, maxval=most)
 

@@ -5,7 +5,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Key
 
-from snnx._errors import check_key, describe
+from snnx._errors import describe
+from snnx._readers import read_key
 from snnx.augment._augmentation import AbstractAugmentation
 from snnx.augment._check import check_number
 from snnx.augment._events import events_of
@@ -39,7 +40,7 @@ class Sometimes(AbstractAugmentation):
             )
 
     def __call__(self, inputs: AbstractInputs, *, key: Key[Array, ""]) -> AbstractInputs:
-        check_key("Sometimes", key)
+        read_key("Sometimes", "key", key)
         whether_key, own_key = jax.random.split(key)
         return self._apply(inputs, jax.random.bernoulli(whether_key, self.p), own_key)
 

@@ -2,7 +2,7 @@ import equinox as eqx
 import jax
 from jaxtyping import Array, Int, Key
 
-from snnx._errors import check_key
+from snnx._readers import read_key
 from snnx.augment._augmentation import AbstractAugmentation
 from snnx.augment._check import check_whole, check_window
 from snnx.augment._keep import keep_where
@@ -35,7 +35,7 @@ class TimeCrop(AbstractAugmentation):
         return self._apply(inputs, self._draw(inputs.num_steps, key))
 
     def _draw(self, steps: int, key: Key[Array, ""]) -> Int[Array, ""]:
-        check_key("TimeCrop", key)
+        read_key("TimeCrop", "key", key)
         check_window("TimeCrop", "steps", self.steps, steps, "steps")
         return jax.random.randint(key, (), 0, steps - self.steps + 1)
 

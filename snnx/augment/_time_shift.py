@@ -3,7 +3,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int, Key
 
-from snnx._errors import check_key
+from snnx._readers import read_key
 from snnx.augment._augmentation import AbstractAugmentation
 from snnx.augment._check import check_whole
 from snnx.augment._events import unmoved
@@ -36,7 +36,7 @@ class TimeShift(AbstractAugmentation):
         return self._apply(inputs, self._draw(key))
 
     def _draw(self, key: Key[Array, ""]) -> Int[Array, ""]:
-        check_key("TimeShift", key)
+        read_key("TimeShift", "key", key)
         return jax.random.randint(key, (), -self.most, self.most + 1)
 
     def _apply(self, inputs: AbstractInputs, move: Int[Array, ""]) -> AbstractInputs:

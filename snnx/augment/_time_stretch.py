@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int, Key
 
-from snnx._errors import check_key
+from snnx._readers import read_key
 from snnx.augment._augmentation import AbstractAugmentation
 from snnx.augment._check import check_positive
 from snnx.augment._layout import unfolded
@@ -58,7 +58,7 @@ class TimeStretch(AbstractAugmentation):
         return low, high, bits
 
     def _draw(self, steps: int, key: Key[Array, ""]) -> Int[Array, ""]:
-        check_key("TimeStretch", key)
+        read_key("TimeStretch", "key", key)
         low, high, _ = self._range(steps)
         return jax.random.randint(key, (), low, high + 1)
 

@@ -3,7 +3,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int, Key
 
-from snnx._errors import check_key
+from snnx._readers import read_key
 from snnx.augment._augmentation import AbstractAugmentation
 from snnx.augment._channels import move_channels, shifted
 from snnx.augment._check import check_image, check_whole
@@ -39,7 +39,7 @@ class Translate(AbstractAugmentation):
         return self._apply(inputs, self._draw(key))
 
     def _draw(self, key: Key[Array, ""]) -> tuple[Int[Array, ""], Int[Array, ""]]:
-        check_key("Translate", key)
+        read_key("Translate", "key", key)
         row_key, column_key = jax.random.split(key)
         row = jax.random.randint(row_key, (), -self.rows, self.rows + 1)
         return row, jax.random.randint(column_key, (), -self.columns, self.columns + 1)

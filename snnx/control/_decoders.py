@@ -4,7 +4,8 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
-from snnx._errors import ShapeError, check_float, describe
+from snnx._errors import ShapeError, describe
+from snnx._readers import check_float
 from snnx.cells import AbstractCell, Shape
 from snnx.control._encoders import check_ticks
 from snnx.parameters import Parameter, check_number, value

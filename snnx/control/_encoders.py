@@ -8,7 +8,8 @@ import jax.numpy as jnp
 from jax.core import Tracer
 from jaxtyping import Array, Float, Int, Key
 
-from snnx._errors import ShapeError, check_float
+from snnx._errors import ShapeError
+from snnx._readers import check_float
 from snnx.cells import AbstractCell, Shape
 from snnx.encoding import population, population_fields
 from snnx.parameters import Parameter, check_number, check_parameter_shape, value

@@ -7,8 +7,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
-from snnx._errors import ShapeError, check_key, describe
+from snnx._errors import ShapeError, describe
 from snnx._jitted import as_jax, run_jitted
+from snnx._readers import read_key
 from snnx._varying import varying_like
 from snnx.cells import AbstractCell, State, Taps, cell_dtype, check_state
 from snnx.control._choose import as_environment
@@ -121,7 +122,7 @@ def rollout(
     """
     as_environment(env)
     _check(policy, length, truncate, env_states, trajectory)
-    check_key("rollout", key)
+    read_key("rollout", "key", key)
     wanted = reductions_by_path("rollout", policy, record)
     if isinstance(state, Rollout):
         raise TypeError("rollout: state is a Rollout; pass its .state.")

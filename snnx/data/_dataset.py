@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from snnx._errors import ShapeError, check_key, describe, unknown_name
+from snnx._errors import ShapeError, describe, unknown_name
+from snnx._readers import read_key
 from snnx.data._check import check_dt, check_mask
 from snnx.inputs import LAYOUTS, AbstractInputs, Constant, EventTable, Floats, binned, lay_out
 
@@ -146,7 +147,7 @@ class SpikeDataset(eqx.Module):
         **Arguments:** `fractions`: positive, summing to 1. `key`: decides who goes where.
         **Raises:** `ValueError` if the fractions are wrong, or a part would be empty.
         """
-        check_key("split", key)
+        read_key("split", "key", key)
         fractions = tuple(float(f) for f in fractions)
         if not all(f > 0 for f in fractions) or not math.isclose(sum(fractions), 1.0, abs_tol=1e-6):
             raise ValueError(f"split: fractions is {fractions}; expected positive numbers that sum to 1.")

@@ -6,7 +6,8 @@ import jax
 import numpy as np
 from jaxtyping import Array, Key
 
-from snnx._errors import check_key, unknown_name
+from snnx._errors import unknown_name
+from snnx._readers import read_key
 from snnx.data._dataset import SpikeDataset
 
 
@@ -65,7 +66,7 @@ def k_fold(
     **Arguments:** `folds`: at least 2; `key`: decides who goes where; `by`: a name in `data.meta`.
     **Raises:** `ValueError` for a number of folds that there are no examples or groups for.
     """
-    check_key("k_fold", key)
+    read_key("k_fold", "key", key)
     if isinstance(folds, bool) or not isinstance(folds, int) or folds < 2:
         raise ValueError(f"k_fold: folds is {folds!r}, expected a whole number >= 2.")
     of_each = _fold_of_examples(data, folds, key) if by is None else _fold_of_groups(data, folds, key, by)

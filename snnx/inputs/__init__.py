@@ -1,5 +1,9 @@
 """Compact layouts of input sequences."""
 
+from snnx._memory import available_memory as available_memory
+from snnx._memory import host_array as host_array
+from snnx._memory import to_device as to_device
+from snnx._text import amount as amount
 from snnx.inputs._active_channels import ActiveChannels as ActiveChannels
 from snnx.inputs._active_channels import pack_active as pack_active
 from snnx.inputs._binned import Binned as Binned
@@ -18,10 +22,6 @@ from snnx.inputs._layout import LAYOUTS as LAYOUTS
 from snnx.inputs._layout import SPIKE_LAYOUTS as SPIKE_LAYOUTS
 from snnx.inputs._layout import compact as compact
 from snnx.inputs._layout import lay_out as lay_out
-from snnx.inputs._memory import amount as amount
-from snnx.inputs._memory import available_memory as available_memory
-from snnx.inputs._memory import host_array as host_array
-from snnx.inputs._memory import to_device as to_device
 
 __all__ = [
     "AbstractInputs",

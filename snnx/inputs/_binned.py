@@ -9,11 +9,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from snnx._memory import host_array, to_device
 from snnx.inputs._active_channels import ActiveChannels, list_dtype
 from snnx.inputs._counts import Counts
 from snnx.inputs._events import EventList, EventTable
 from snnx.inputs._inputs import AbstractInputs, Bits, Constant, Floats
-from snnx.inputs._memory import host_array, to_device
 
 _Result = TypeVar("_Result")
 WORKERS = 2  # threads: NumPy lets go of the interpreter's lock

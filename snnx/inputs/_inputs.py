@@ -10,7 +10,8 @@ import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int, UInt8
 
-from snnx._errors import DtypeError, ShapeError, check_float, describe
+from snnx._errors import DtypeError, ShapeError, describe
+from snnx._readers import check_float
 from snnx._typing import default
 
 

@@ -19,6 +19,7 @@ import numpy as np
 from jaxtyping import Array
 
 from snnx._errors import DataLossWarning
+from snnx._memory import check_memory
 from snnx.inputs._active_channels import ActiveChannels, pack_active
 from snnx.inputs._binned import (
     Binned,
@@ -35,7 +36,6 @@ from snnx.inputs._binned import (
 )
 from snnx.inputs._events import EventTable
 from snnx.inputs._inputs import AbstractInputs, Bits, pack_bits
-from snnx.inputs._memory import check_memory
 
 SPIKE_LAYOUTS = ("auto", "bits", "lists")
 LAYOUTS = (*SPIKE_LAYOUTS, "counts", "events", "floats")

@@ -7,7 +7,8 @@ import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Key
 
-from snnx._errors import ShapeError, check_float, describe
+from snnx._errors import ShapeError, describe
+from snnx._readers import check_float
 from snnx.cells import AbstractCell, Shape, Taps, cell_dtype, read_taps, scan_over_time
 
 

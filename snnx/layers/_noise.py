@@ -3,7 +3,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
-from snnx._errors import check_float
+from snnx._readers import check_float
 from snnx.cells import AbstractCell, Shape
 from snnx.parameters import Parameter, check_number, check_parameter_shape, value
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PyTree
 
-from snnx._text import bytes_in_words, table
+from snnx._text import amount, table
 from snnx.cells import AbstractCell, Shape, cell_dtype, walk
 from snnx.parameters import trainable
 
@@ -54,8 +54,8 @@ class Summary:
 
     def _totals(self) -> str:
         return (
-            f"{self.parameters:,} parameters, {self.trainable:,} trainable, {bytes_in_words(self.parameter_bytes)};"
-            f" state of one example {bytes_in_words(self.state_bytes)}"
+            f"{self.parameters:,} parameters, {self.trainable:,} trainable, {amount(self.parameter_bytes)};"
+            f" state of one example {amount(self.state_bytes)}"
         )
 
     __repr__ = __str__

@@ -10,7 +10,8 @@ from jax.core import Tracer
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Key, PyTree
 
-from snnx._errors import ShapeError, check_float, describe
+from snnx._errors import ShapeError, describe
+from snnx._readers import check_float
 from snnx._typing import default
 from snnx.cells import (
     AbstractCell,

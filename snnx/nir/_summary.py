@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from snnx._errors import NIRError
-from snnx._text import bytes_in_words, table
+from snnx._text import amount, table
 from snnx.nir._file import read_tree
 from snnx.nir._flat import flat
 from snnx.nir._import_nodes import RESET, VERSION, noted_dt
@@ -82,7 +82,7 @@ class Summary:
         cycles = (
             f", {_number(count, 'cycle')} ({LAGS}: of the step before)" if count else ", no cycles" if valid else ""
         )
-        sizes = f"{_number(self.parameters, 'parameter')}, {bytes_in_words(self.bytes)}"
+        sizes = f"{_number(self.parameters, 'parameter')}, {amount(self.bytes)}"
         lines = [f"{_number(len(self.nodes), 'node')}, {_number(len(self.edges), 'edge')}{cycles}; {sizes}"]
         if self.dt is not None or self.version is not None:
             by = "" if self.version is None else f" {self.version}"

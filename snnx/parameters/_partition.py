@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
-from snnx._errors import ShapeError, check_float, describe
+from snnx._errors import ShapeError, describe
+from snnx._readers import check_float
 from snnx.parameters._parameter import trainable as trainable_by_default
 
 _Model = TypeVar("_Model")

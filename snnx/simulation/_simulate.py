@@ -7,8 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Key, PyTree
 
-from snnx._errors import ShapeError, check_float, check_key, describe
+from snnx._errors import ShapeError, describe
 from snnx._jitted import as_jax, run_jitted
+from snnx._readers import check_float, read_key
 from snnx._varying import varying_like
 from snnx.cells import KEEPS, AbstractCell, Keep, State, Taps, cell_dtype, check_state, keep_marked
 from snnx.inputs import AbstractInputs
@@ -79,7 +80,7 @@ def simulate(
     check_gradients("simulate", cell)
     steps, shape = _check_inputs(cell, xs, mask)
     if key is not None:
-        check_key("simulate", key)
+        read_key("simulate", "key", key)
     taps = reductions_by_path("simulate", cell, record)
     if not isinstance(burn_in, int) or not 0 <= burn_in < steps:
         raise ValueError(f"simulate: burn_in is {burn_in!r}, expected a number of steps from 0 to {steps - 1}.")

@@ -7,7 +7,7 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Key, PyTree
 
-from snnx._errors import check_key
+from snnx._readers import read_key
 from snnx.data import AbstractStream, SpikeDataset
 from snnx.losses import AbstractLoss, CrossEntropy
 from snnx.metrics import confusion_matrix
@@ -74,7 +74,7 @@ def evaluate(
     """
     loss = CrossEntropy(Mean()) if loss is None else loss
     key = jax.random.key(0) if key is None else key
-    check_key("evaluate", key)
+    read_key("evaluate", "key", key)
     check_task("evaluate", model, data.like if isinstance(data, AbstractStream) else data, loss, batch_size)
     return Scoring(loss, batch_size, key, chunk, mesh_of("evaluate", devices))(model, data)
 

@@ -11,7 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key, PyTree
 
-from snnx._errors import CheckpointError, DtypeError, ShapeError, check_key, describe
+from snnx._errors import CheckpointError, DtypeError, ShapeError, describe
+from snnx._readers import read_key
 from snnx.parameters import check_params
 from snnx.solvers import Evolution, as_solver
 from snnx.train._callbacks import AbstractCallback, check_callbacks
@@ -140,7 +141,7 @@ def evolve(
     solver = as_solver("evolve", "strategy", strategy)
     check_params("evolve", params)
     _check_finite(params)
-    check_key("evolve", key)
+    read_key("evolve", "key", key)
     check_callbacks("evolve", callbacks)
     _check_numbers(generations, goal, target, patience, at_once)
     _check_fitness(fitness, params, key)

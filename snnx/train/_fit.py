@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Key, PyTree
 
-from snnx._errors import CheckpointError, check_key, describe
+from snnx._errors import CheckpointError, describe
+from snnx._readers import read_key
 from snnx.augment import AbstractAugmentation, AbstractMixing
 from snnx.cells import AbstractCell, Keep
 from snnx.data import AbstractStream, SpikeDataset, fingerprint
@@ -228,7 +229,7 @@ def _check_kinds(key: Any, callbacks: Any, trainable: Any) -> None:
             f"fit: trainable is {type(trainable).__name__}; expected a function from a model to a PyTree of bools, such"
             " as snnx.trainable itself."
         )
-    check_key("fit", key)
+    read_key("fit", "key", key)
     check_callbacks("fit", callbacks)
 
 

@@ -12,7 +12,8 @@ import optax
 from jax.sharding import Mesh
 from jaxtyping import Array, Key, PyTree
 
-from snnx._errors import CheckpointError, ShapeError, check_key, describe
+from snnx._errors import CheckpointError, ShapeError, describe
+from snnx._readers import read_key
 from snnx.cells import Keep
 from snnx.data import SpikeDataset, fingerprint
 from snnx.losses import AbstractLoss
@@ -116,7 +117,7 @@ def fit_ensemble(
     finite raises nothing: `result.failed` has it.
     """
     begin = time.perf_counter()
-    check_key("fit_ensemble", key)
+    read_key("fit_ensemble", "key", key)
     check_callbacks("fit_ensemble", callbacks)
     count = members(models)
     _check_sweep(sweep, optimizer, count)

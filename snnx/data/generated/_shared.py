@@ -10,13 +10,13 @@ import jax
 import numpy as np
 from jaxtyping import Array, Bool, Key, UInt8
 
-from snnx._errors import check_key
+from snnx._readers import read_key
 
 
 def generator(where: str, key: Key[Array, ""] | None) -> np.random.Generator:
     """NumPy's generator, seeded with the bits of a key; with `jax.random.key(0)` if there is none."""
     key = jax.random.key(0) if key is None else key
-    check_key(where, key)
+    read_key(where, "key", key)
     return np.random.default_rng(np.asarray(jax.random.key_data(key)))
 
 

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key
 
-from snnx._errors import DataError, check_key, describe
+from snnx._errors import DataError, describe
+from snnx._readers import read_key
 from snnx.audio import AbstractAudioCode, MelDelta, resample
 from snnx.audio import read as read_wave
 from snnx.data._dataset import SpikeDataset
@@ -68,7 +69,7 @@ def from_audio(
     if not isinstance(code, AbstractAudioCode):
         raise TypeError(f"from_audio: code is {describe(code)}; expected an object such as snnx.audio.MelDelta().")
     if key is not None:
-        check_key("from_audio", key)
+        read_key("from_audio", "key", key)
     paths = _files(folder, files)
     names = [_label(path, folder, label) for path in paths]
     classes, labels = np.unique(names, return_inverse=True)

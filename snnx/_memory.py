@@ -8,6 +8,8 @@ import jax
 import numpy as np
 from jaxtyping import Array
 
+from snnx._text import amount
+
 MEMINFO = pathlib.Path("/proc/meminfo")
 ALIGNMENT = 64  # bytes, at which JAX takes an array of the host over as it is
 
@@ -39,14 +41,6 @@ def check_memory(where: str, layout: str, sizes: Mapping[str, int]) -> None:
         f"{where}: the data set takes {amount(sizes[layout])} with layout={layout!r}, but {amount(there)} of memory are"
         f" free; {instead}, or stream it in parts."
     )
-
-
-def amount(nbytes: int) -> str:
-    """Bytes for people."""
-    for unit, size in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if nbytes >= 0.9995 * size:  # which three digits round up to it
-            return f"{nbytes / size:.3g} {unit}"
-    return f"{nbytes} bytes"
 
 
 def host_array(shape: tuple[int, ...], dtype: "np.dtype | type") -> np.ndarray:
