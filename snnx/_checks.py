@@ -7,7 +7,7 @@ function. Under `jit` all of this happens while the function is traced, and cost
 import functools
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, ParamSpec, TypeVar, get_args
+from typing import Any, ParamSpec, TypeVar, get_args, overload
 
 from jaxtyping import jaxtyped
 
@@ -16,9 +16,18 @@ from snnx._readers import Reader, is_array_hint, reader
 
 _Parameters = ParamSpec("_Parameters")
 _Result = TypeVar("_Result")
+_Class = TypeVar("_Class", bound=type)
 
 
-def checked(thing: Callable[_Parameters, _Result]) -> Callable[_Parameters, _Result]:
+@overload
+def checked(thing: _Class) -> _Class: ...
+
+
+@overload
+def checked(thing: Callable[_Parameters, _Result]) -> Callable[_Parameters, _Result]: ...
+
+
+def checked(thing: Any) -> Any:
     """Read the annotated arguments of a public function, or of a class's constructor, before it sees them; its result, too.
 
     Axis names are bound across the arguments of one call, left to right, so that the message names the first argument
@@ -27,7 +36,7 @@ def checked(thing: Callable[_Parameters, _Result]) -> Callable[_Parameters, _Res
     **Raises:** `snnx.ShapeError`, `snnx.DtypeError`, `TypeError` where another kind was expected, `ValueError` out of range.
     """
     if isinstance(thing, type):
-        thing.__init__ = _checked(thing.__init__, thing.__name__)  # pyright: ignore[reportAttributeAccessIssue]
+        thing.__init__ = _checked(thing.__init__, thing.__name__)
         return thing
     return _checked(thing, thing.__qualname__)
 

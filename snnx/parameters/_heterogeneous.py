@@ -7,11 +7,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from snnx._checks import checked
-from snnx.parameters._check import check_positive
+from snnx._typing import AboveZero, Shape
 
 
 @checked
-def log_uniform(key: Key[Array, ""], shape: tuple[int, ...], low: float, high: float) -> Float[Array, "..."]:
+def log_uniform(key: Key[Array, ""], shape: Shape, low: AboveZero, high: AboveZero) -> Float[Array, "..."]:
     r"""Values whose logarithm is uniform, $\log p \sim U(\log \text{low}, \log \text{high})$.
 
     ```python
@@ -21,21 +21,17 @@ def log_uniform(key: Key[Array, ""], shape: tuple[int, ...], low: float, high: f
     **Arguments:** `key`; `shape` of the result, that of one step; `low`, `high`: bounds, 0 < low < high.
     **Raises:** `ValueError` if the bounds are out of order.
     """
-    check_positive("log_uniform", "low", low)
-    check_positive("log_uniform", "high", high)
     if not low < high:
         raise ValueError(f"log_uniform: low is {low} and high is {high}; expected low < high.")
     return jnp.exp(jax.random.uniform(key, shape, minval=math.log(low), maxval=math.log(high)))
 
 
 @checked
-def gamma(key: Key[Array, ""], shape: tuple[int, ...], mean: float, concentration: float = 3.0) -> Float[Array, "..."]:
+def gamma(key: Key[Array, ""], shape: Shape, mean: AboveZero, concentration: AboveZero = 3.0) -> Float[Array, "..."]:
     r"""Gamma-distributed values of mean `mean`: $p \sim \Gamma(k, \text{mean} / k)$, with $k$ the `concentration`.
 
     **Arguments:** `key`; `shape` of the result, that of one step; `mean` > 0; `concentration` > 0, where 3 is the
     value of the source and larger means less spread (the standard deviation is $\text{mean}/\sqrt{k}$).
     Source: Perez-Nieves et al., Neural heterogeneity promotes robust learning (Nature Communications, 2021).
     """
-    check_positive("gamma", "mean", mean)
-    check_positive("gamma", "concentration", concentration)
     return jax.random.gamma(key, concentration, shape) * (mean / concentration)

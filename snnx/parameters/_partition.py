@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
+from snnx._checks import checked
 from snnx._errors import ShapeError, describe
 from snnx._readers import check_float
 from snnx.parameters._parameter import trainable as trainable_by_default
@@ -15,6 +16,7 @@ from snnx.parameters._parameter import trainable as trainable_by_default
 _Model = TypeVar("_Model")
 
 
+@checked
 def partition(model: PyTree, trainable: Callable[[PyTree], PyTree] = trainable_by_default) -> tuple[PyTree, PyTree]:
     """A model as what is trained or evolved, and the rest; `combine` puts them together again.
 
@@ -33,11 +35,6 @@ def partition(model: PyTree, trainable: Callable[[PyTree], PyTree] = trainable_b
     **Raises:** `ValueError` if there is nothing to train; `TypeError` if `trainable` marks something that is no array of
     floats.
     """
-    if not callable(trainable):
-        raise TypeError(
-            f"partition: trainable is {describe(trainable)}; expected a function from a model to a PyTree of bools, such as"
-            " snnx.trainable itself."
-        )
     params, rest = eqx.partition(model, trainable(model))
     check_params("partition", params)
     return params, rest
