@@ -40,6 +40,16 @@ def read_key(where: str, name: str, value: Any) -> Any:
     raise TypeError(f"{where}: {name} is {came}.")
 
 
+@no_type_check
+def read_keys(where: str, name: str, value: Any) -> Any:
+    """A row of typed keys."""
+    dtype = getattr(value, "dtype", None)
+    if dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key) and value.ndim == 1:
+        return value
+    came = f"{where}: {name} is {describe(value)}, expected a row of keys"
+    raise TypeError(f"{came}: jax.random.split(jax.random.key(0), 32).")
+
+
 def as_jax_array(value: Any) -> Any:
     """A NumPy array or number as a JAX array, if JAX keeps its dtype (or, of whole numbers, all values); else as it is."""
     if not isinstance(value, np.ndarray | np.generic) or isinstance(value, np.ma.MaskedArray):
@@ -84,7 +94,10 @@ def reader(hint: Any) -> "Reader | None":
     if origin in (typing.Union, types.UnionType):
         return _union(args)
     if is_array_hint(hint):
-        return read_key if hint.__name__.startswith("Key[") and not hint.dim_str else functools.partial(_array, hint)
+        axes = hint.dim_str.split()
+        if hint.__name__.startswith("Key[") and (not axes or (len(axes) == 1 and axes[0].isidentifier())):
+            return read_keys if axes else read_key
+        return functools.partial(_array, hint)
     if hint is bool:
         return _read_bool
     if hint is int:
