@@ -194,7 +194,7 @@ def test_nothing_is_computed():
     # Larger than any memory: a summary still comes.
     big = summary(Sequential([LIF(), Flatten()]), (2**10, 2**10, 2**10, 2**10))
     assert big.state_bytes == 4 * 2**40
-    assert str(big).endswith("state of one example 4.4e+03 GB")
+    assert str(big).endswith("state of one example 4.4 TB")
 
 
 def test_dtypes_count_in_bytes():
