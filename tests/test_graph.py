@@ -78,7 +78,7 @@ def test_a_cycle_without_state_is_refused():
 def test_what_cycles_tie_together_is_one_unit_and_the_rest_is_not():
     edges = (("x", "a"), ("a", "b"), ("b", "c"), ("c", "b"), ("c", "d"), ("d", "d"), ("d", "e"), ("e", "y"))
     found = wiring(tuple("abcde"), edges, ("x",), ("y",), frozenset("abcde"))
-    assert [(set(unit.names), unit.cyclic) for unit in found.units] == [
+    assert [(set(names), cyclic) for names, cyclic in found.components] == [
         ({"a"}, False),
         ({"b", "c"}, True),
         ({"d"}, True),
@@ -90,7 +90,7 @@ def test_what_cycles_tie_together_is_one_unit_and_the_rest_is_not():
 def test_a_chain_of_thousands_of_nodes_is_no_recursion():
     names = tuple(f"n{i}" for i in range(5000))
     edges = tuple(zip(("x", *names), (*names, "y"), strict=True))
-    assert [unit.names[0] for unit in wiring(names, edges, ("x",), ("y",), frozenset()).units] == list(names)
+    assert [nodes[0] for nodes, _ in wiring(names, edges, ("x",), ("y",), frozenset()).components] == list(names)
 
 
 def same(graph, container, xs=XS, rename=()):

@@ -21,7 +21,7 @@ from snnx.layers import (
     scaled_normal,
     xavier,
 )
-from snnx.layers._kernel import kernel_sums
+from snnx.layers._fluctuation_driven import kernel_sums
 from snnx.neurons import ALIF, IF, LI, LIF, AdLIF, CubaLI, CubaLIF, NoReset, ValueReset
 
 pytestmark = pytest.mark.slow  # nearly all of it is compiling
