@@ -168,8 +168,10 @@ def _iterable(each: "Reader | None", where: str, name: str, value: Any) -> Any:
 
 def _of_one(each: "Reader | None", value: Any) -> str:
     """Where the value itself could stand in the list: how it would."""
+    if value is None or isinstance(value, Mapping):
+        return ""
     try:
-        if each is None or isinstance(value, Mapping) or each("", "", value) is None:
+        if each is not None and each("", "", value) is None:
             return ""
     except (TypeError, ValueError):
         return ""
@@ -210,15 +212,15 @@ def _otherwise(hint: Any, where: str, name: str, value: Any) -> Any:
     return value
 
 
-def _union(members: tuple) -> Reader:
+def _union(members: tuple) -> "Reader | None":
     several = [member for member in members if member not in (None, type(None))]
     optional, readers = len(several) < len(members), [reader(member) for member in several]
+    if any(each is None for each in readers):
+        return None
 
     def read(where: str, name: str, value: Any) -> Any:
         if value is None and optional:
             return None
-        if any(each is None for each in readers):
-            return value
         for member in several:  # arrays and objects that are of a kind already stay as they are
             if isinstance(member, type) and member not in (int, float, bool) and _is(value, member):
                 return value

@@ -376,8 +376,12 @@ def test_a_cell_takes_a_key():
 
 
 def test_what_training_moved_out_of_range_is_found():
-    model = Sequential([linear(3, 4), LIF(tau=jnp.asarray(2.0)), Recurrent(LIF(tau=jnp.full(4, 3.0)), linear(4, 4))])
+    feedback = Recurrent(LIF(tau=jnp.full(4, 3.0)), linear(4, 4))
+    model = Sequential([linear(3, 4), LIF(tau=jnp.asarray(2.0)), feedback, GaussianNoise(jnp.asarray(0.5))])
     assert refused_parameters(model) == ""
-    moved = eqx.tree_at(lambda m: (m.layers[1].tau, m.layers[2].neuron.tau), model, (jnp.asarray(-1.0), jnp.zeros(4)))
-    said = refused_parameters(moved)
-    assert re.search(r"Part 1: LIF: tau .*-1.* Part 2.neuron: LIF: tau ", said)
+
+    def changed(model):
+        return model.layers[1].tau, model.layers[2].neuron.tau, model.layers[3].std
+
+    said = refused_parameters(eqx.tree_at(changed, model, (jnp.asarray(-1.0), jnp.zeros(4), jnp.asarray(-0.1))))
+    assert re.search(r"Part 1: .*\btau\b.*-1.* Part 2.neuron: .*\btau\b.* Part 3: .*\bstd\b.*-0.1", said)

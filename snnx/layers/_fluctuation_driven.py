@@ -181,8 +181,8 @@ def _set_pair(layer: PyTree, after: PyTree, target: _Target, key: Array) -> tupl
 def _normal_weights(layer: PyTree, key: Array, mu: Array, variance: Array) -> PyTree:
     variance = refuse_if(
         variance < 0.0,
-        f"fluctuation_driven: no weights of {type(layer).__name__} give the membrane such a mean and such a small"
-        " standard deviation; give a smaller mean, a larger sigma (a smaller xi), or another alpha.",
+        f"fluctuation_driven: mean is too large: no weights of {type(layer).__name__} give the membrane that mean and such a"
+        " small standard deviation; give a smaller mean, a larger sigma (a smaller xi), or another alpha.",
         variance,
     )
     mu, deviation = (x.reshape(-1, *(1,) * (layer.weight.ndim - 1)) for x in (mu, jnp.sqrt(variance)))
