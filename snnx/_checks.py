@@ -52,7 +52,7 @@ def readers(thing: Any) -> dict[str, "Reader | None"]:
     return found()
 
 
-def _checked(function: Callable, where: str) -> Callable:
+def _checked(function: Callable, known_as: str) -> Callable:
     signature = inspect.signature(function)
     hints = inspect.get_annotations(function)
     result = hints.get("return")
@@ -62,9 +62,11 @@ def _checked(function: Callable, where: str) -> Callable:
         return {name: reader(hints.get(name, Any)) for name in signature.parameters}
 
     check_result = result if _has_arrays(result) else None
+    is_method = next(iter(signature.parameters), "") == "self" and function.__name__ != "__init__"
 
     @functools.wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
+        where = _method(args[0], function) if is_method and args else known_as
         try:
             bound = signature.bind(*args, **kwargs)
         except TypeError as error:
@@ -93,6 +95,12 @@ def _checked(function: Callable, where: str) -> Callable:
 
     wrapper.__snnx_readers__ = readers  # pyright: ignore[reportAttributeAccessIssue]
     return wrapper
+
+
+def _method(owner: Any, function: Callable) -> str:
+    """A method under the name of the class that it is called on, which may have inherited it: `ATan`, `ATan.fire`."""
+    kind = type(owner).__name__
+    return kind if function.__name__ == "__call__" else f"{kind}.{function.__name__}"
 
 
 def _has_arrays(hint: Any) -> bool:

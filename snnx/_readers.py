@@ -40,6 +40,16 @@ def read_key(where: str, name: str, value: Any) -> Any:
     raise TypeError(f"{where}: {name} is {came}.")
 
 
+@no_type_check
+def read_keys(where: str, name: str, value: Any) -> Any:
+    """A row of typed keys."""
+    dtype = getattr(value, "dtype", None)
+    if dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key) and value.ndim == 1:
+        return value
+    came = f"{where}: {name} is {describe(value)}, expected a row of keys"
+    raise TypeError(f"{came}: jax.random.split(jax.random.key(0), 32).")
+
+
 def as_jax_array(value: Any) -> Any:
     """A NumPy array or number as a JAX array, if JAX keeps its dtype (or, of whole numbers, all values); else as it is."""
     if not isinstance(value, np.ndarray | np.generic) or isinstance(value, np.ma.MaskedArray):
@@ -77,14 +87,19 @@ def reader(hint: Any) -> "Reader | None":
     if origin is Annotated:
         own = next((extra for extra in hint.__metadata__ if hasattr(extra, "read")), None)
         return reader(args[0]) if own is None else own.read
-    if hint in (Any, object, PyTree, inspect.Parameter.empty) or isinstance(hint, str | TypeVar):
+    if isinstance(hint, TypeVar):
+        return None if hint.__bound__ is None else reader(hint.__bound__)
+    if hint in (Any, object, PyTree, inspect.Parameter.empty) or isinstance(hint, str):
         return None
     if hint is None or hint is type(None):
         return _read_none
     if origin in (typing.Union, types.UnionType):
         return _union(args)
     if is_array_hint(hint):
-        return read_key if hint.__name__.startswith("Key[") and not hint.dim_str else functools.partial(_array, hint)
+        axes = hint.dim_str.split()
+        if hint.__name__.startswith("Key[") and (not axes or (len(axes) == 1 and axes[0].isidentifier())):
+            return read_keys if axes else read_key
+        return functools.partial(_array, hint)
     if hint is bool:
         return _read_bool
     if hint is int:
@@ -99,8 +114,10 @@ def reader(hint: Any) -> "Reader | None":
         return functools.partial(_sequence, reader(args[0]), tuple)
     if origin in (list, collections.abc.Sequence):
         return functools.partial(_sequence, reader(args[0]), None)
+    if origin is collections.abc.Iterable:
+        return functools.partial(_iterable, reader(args[0]))
     if origin is collections.abc.Mapping:
-        return functools.partial(_mapping, reader(args[1]))
+        return functools.partial(_mapping, reader(args[0]), reader(args[1]))
     if isinstance(hint, type) and getattr(hint, "__module__", "") != "jaxtyping":
         return functools.partial(_instance, hint)
     return functools.partial(_otherwise, hint)
@@ -143,10 +160,18 @@ def _sequence(each: "Reader | None", kind: "type | None", where: str, name: str,
     return tuple(found) if kind is tuple or isinstance(value, tuple) else found
 
 
+def _iterable(each: "Reader | None", where: str, name: str, value: Any) -> Any:
+    if isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping | Sequence):
+        value = list(value)
+    return _sequence(each, None, where, name, value)
+
+
 def _of_one(each: "Reader | None", value: Any) -> str:
     """Where the value itself could stand in the list: how it would."""
+    if value is None or isinstance(value, Mapping):
+        return ""
     try:
-        if each is None or isinstance(value, Mapping) or each("", "", value) is None:
+        if each is not None and each("", "", value) is None:
             return ""
     except (TypeError, ValueError):
         return ""
@@ -158,10 +183,12 @@ def _short(value: Any) -> str:
     return text if len(text) < 30 else f"{type(value).__name__}(...)"
 
 
-def _mapping(each: "Reader | None", where: str, name: str, value: Any) -> Any:
+def _mapping(key: "Reader | None", each: "Reader | None", where: str, name: str, value: Any) -> Any:
     if not isinstance(value, Mapping):
         raise TypeError(f"{where}: {name} is {describe(value)}, expected a dict.")
-    return value if each is None else {key: each(where, f"{name}[{key!r}]", item) for key, item in value.items()}
+    if key is not None:
+        value = {key(where, f"a key of {name}", k): item for k, item in value.items()}
+    return value if each is None else {k: each(where, f"{name}[{k!r}]", item) for k, item in value.items()}
 
 
 def _instance(kind: type, where: str, name: str, value: Any) -> Any:
@@ -185,27 +212,29 @@ def _otherwise(hint: Any, where: str, name: str, value: Any) -> Any:
     return value
 
 
-def _union(members: tuple) -> Reader:
+def _union(members: tuple) -> "Reader | None":
     several = [member for member in members if member not in (None, type(None))]
     optional, readers = len(several) < len(members), [reader(member) for member in several]
+    if any(each is None for each in readers):
+        return None
 
     def read(where: str, name: str, value: Any) -> Any:
         if value is None and optional:
             return None
-        if any(each is None for each in readers):
-            return value
         for member in several:  # arrays and objects that are of a kind already stay as they are
             if isinstance(member, type) and member not in (int, float, bool) and _is(value, member):
                 return value
-        first = None
+        first, inner = None, False
         for each in readers:
             try:
                 return each(where, name, value)  # pyright: ignore[reportOptionalCall]
             except (TypeError, ValueError) as error:
-                # A value of the right kind that is out of range is the one to be told of.
+                # A value of the right kind that is out of range is the one to be told of, or one inside of a list or dict.
                 kind = isinstance(error, ShapeError) or not isinstance(error, TypeError)
-                first = error if first is None or (kind and isinstance(first, TypeError)) else first
-        if len(several) == 1 or not isinstance(first, TypeError) or isinstance(first, DtypeError):
+                inside = f": {name}[" in str(error) or f"a key of {name}" in str(error)
+                if first is None or ((kind or inside) and isinstance(first, TypeError) and not inner):
+                    first, inner = error, inside
+        if len(several) == 1 or inner or not isinstance(first, TypeError) or isinstance(first, DtypeError):
             raise first  # pyright: ignore[reportGeneralTypeIssues]
         raise TypeError(f"{where}: {name} is {describe(value)}, expected {_words(members)}.")
 
@@ -258,13 +287,20 @@ def _word(hint: Any) -> str:
         return _words(args)
     if origin is collections.abc.Callable or hint is Callable:
         return "a function"
-    if origin in (tuple, list, collections.abc.Sequence):
-        return f"{'a tuple' if origin is tuple else 'a list'} of {_word(args[0])}" if args else origin.__name__
+    if origin in (tuple, list, collections.abc.Sequence, collections.abc.Iterable):
+        return f"{'a tuple' if origin is tuple else 'a list'} of {_plural(_word(args[0]))}" if args else origin.__name__
+    if origin is collections.abc.Mapping:
+        return "a dict"
     if origin is Literal:
         return " or ".join(map(repr, args))
     if isinstance(hint, type):
         return _class_in_words(hint)
     return getattr(hint, "__name__", None) or str(hint)
+
+
+def _plural(word: str) -> str:
+    """`a whole number >= 1` as `whole numbers >= 1`, and `a reduction, such as Sum` as `reductions`."""
+    return re.sub(r"^an? (.+?)(?= (?:[<>(]|in |of |from )|,|:|$)", r"\1s", word.split(", such as")[0])
 
 
 def _class_in_words(kind: type) -> str:

@@ -131,7 +131,7 @@ def test_it_learns_by_vmap_jit_and_grad(x64):
 
 
 def test_a_field_that_the_state_does_not_have_is_named():
-    with pytest.raises(ValueError, match=r"QuadraticState: there is no field 'w'.* Known: spikes, v"):
+    with pytest.raises(ValueError, match=r"'w'.*\bspikes, v\b"):
         snnx.simulate(Quadratic(), jnp.ones((3, 2)), record=["w"])
 
 
@@ -185,12 +185,12 @@ def test_find_gives_the_part_at_a_path():
         assert type(find(model, path)).__name__ == name
     assert find(model, "3.neuron") is model[3].neuron
     assert find(model, "") is model
-    with pytest.raises(
-        ValueError, match=r"Sequential: there is no part '3.neurons'. Did you mean '3.neuron'\? Known: 0"
-    ):
+    with pytest.raises(ValueError, match=r"'3.neurons'.*'3.neuron'"):
         find(model, "3.neurons")
-    with pytest.raises(ValueError, match="LIF: there is no part '0'"):
+    with pytest.raises(ValueError, match="'0'"):
         find(LIF(), "0")
+    with pytest.raises(TypeError, match=r"\bpath\b"):
+        find(LIF(), 0)  # pyright: ignore[reportArgumentType]
 
 
 def test_spiking_paths_are_those_of_neurons_that_fire():
@@ -214,7 +214,7 @@ def test_with_dt_reaches_every_cell_and_nothing_else():
     arrays = [jax.tree.leaves(eqx.filter(m, eqx.is_array)) for m in (moved, model)]
     assert all(a is b for a, b in zip(*arrays, strict=True))
     for bad in (0.0, -1.0, float("nan"), "1ms"):
-        with pytest.raises(ValueError, match=r"\bdt\b"):
+        with pytest.raises(TypeError if isinstance(bad, str) else ValueError, match=r"\bdt\b"):
             with_dt(model, bad)
 
 
@@ -287,9 +287,9 @@ def test_cast_to_double_precision_and_back(x64):
 
 def test_what_cast_refuses():
     for bad in (int, "int8", jnp.uint8, bool, "complex64", "float31", "half a float"):
-        with pytest.raises(ValueError, match=r"\bdtype\b"):
+        with pytest.raises((ValueError, TypeError), match=r"\bdtype\b"):
             cast(LIF(), bad)
-    with pytest.raises(ValueError, match="cast: float64 needs jax.config.update"):
+    with pytest.raises(ValueError, match=r"\bdtype\b"):
         cast(LIF(), "float64")
 
 
@@ -354,35 +354,19 @@ class Keyless(AbstractCell):
 
 
 @pytest.mark.parametrize(
-    ("step", "error", "message"),
+    ("step", "error", "named"),
     [
-        (lambda x, s: x, TypeError, r"Own: __call__ returns float32\[3\]; expected a tuple of two: output, new state"),
-        (
-            lambda x, s: (x, s, x),
-            TypeError,
-            r"Own: __call__ returns \(float32\[3\], QuadraticState.*\); expected a tuple of two",
-        ),
-        (
-            lambda x, s: (x, s.v),
-            TypeError,
-            r"Own: the state that __call__ returns is float32\[3\], expected QuadraticState\( ?v=float32\[3\].*as init_state",
-        ),
-        (
-            lambda x, s: (x, QuadraticState(v=s.v[:1], spikes=s.spikes)),
-            ValueError,
-            r"Own: the state that __call__ returns has v float32\[1\], but init_state made it float32\[3\]",
-        ),
-        (
-            lambda x, s: (x, QuadraticState(v=s.v, spikes=s.spikes.astype(int))),
-            ValueError,
-            r"__call__ returns has spikes int32\[3\], but init_state made it float32\[3\]",
-        ),
+        (lambda x, s: x, TypeError, "__call__"),
+        (lambda x, s: (x, s, x), TypeError, "__call__"),
+        (lambda x, s: (x, s.v), TypeError, "__call__"),
+        (lambda x, s: (x, QuadraticState(v=s.v[:1], spikes=s.spikes)), ValueError, "v"),
+        (lambda x, s: (x, QuadraticState(v=s.v, spikes=s.spikes.astype(int))), ValueError, "spikes"),
     ],
 )
-def test_a_cell_of_ones_own_is_held_to_the_contract(step, error, message):
-    with pytest.raises(error, match=message):
+def test_a_cell_of_ones_own_is_held_to_the_contract(step, error, named):
+    with pytest.raises(error, match=rf"\bOwn\b.*\b{named}\b"):
         snnx.simulate(Own(step), jnp.ones((4, 3)))
-    with pytest.raises(error, match=rf"layer 1 \(Own\).*{message}"):
+    with pytest.raises(error, match=rf"\blayer 1\b.*\b{named}\b"):
         snnx.simulate(Sequential([LIF(), Own(step)]), jnp.ones((4, 3)))
 
 
@@ -392,8 +376,12 @@ def test_a_cell_takes_a_key():
 
 
 def test_what_training_moved_out_of_range_is_found():
-    model = Sequential([linear(3, 4), LIF(tau=jnp.asarray(2.0)), Recurrent(LIF(tau=jnp.full(4, 3.0)), linear(4, 4))])
+    feedback = Recurrent(LIF(tau=jnp.full(4, 3.0)), linear(4, 4))
+    model = Sequential([linear(3, 4), LIF(tau=jnp.asarray(2.0)), feedback, GaussianNoise(jnp.asarray(0.5))])
     assert refused_parameters(model) == ""
-    moved = eqx.tree_at(lambda m: (m.layers[1].tau, m.layers[2].neuron.tau), model, (jnp.asarray(-1.0), jnp.zeros(4)))
-    said = refused_parameters(moved)
-    assert re.search(r"Part 1: LIF: tau .*-1.* Part 2.neuron: LIF: tau ", said)
+
+    def changed(model):
+        return model.layers[1].tau, model.layers[2].neuron.tau, model.layers[3].std
+
+    said = refused_parameters(eqx.tree_at(changed, model, (jnp.asarray(-1.0), jnp.zeros(4), jnp.asarray(-0.1))))
+    assert re.search(r"Part 1: .*\btau\b.*-1.* Part 2.neuron: .*\btau\b.* Part 3: .*\bstd\b.*-0.1", said)

@@ -478,14 +478,14 @@ def fails(error, pattern, call, *args, **kwargs):
 @pytest.mark.parametrize("how", ["init_state", "step", "simulate"])
 def test_a_wrong_width_names_the_layer_by_path_with_both_shapes(how):
     good, bad = deep(linear(4, 4, K[0])), deep(linear(5, 4, K[0]))
-    pattern = r"Sequential: layer 1\.body\.1 \(Linear\), given one step float32\[4\]: takes one step of shape \(5,\)"
+    pattern = r"\blayer 1\.body\.1\b.*\(5,\).*\(4,\)"
     xs = jnp.ones((STEPS, 4))
     calls = {
         "init_state": lambda: bad.init_state((4,)),
         "step": lambda: bad(xs[0], good.init_state((4,))),
         "simulate": lambda: simulate(bad, xs),
     }
-    assert "got (4,)" in fails(ShapeError, pattern, calls[how])
+    fails(ShapeError, pattern, calls[how])
 
 
 def test_an_error_that_names_a_layer_survives_pickling():
@@ -499,72 +499,52 @@ def test_an_error_that_names_a_layer_survives_pickling():
 def test_a_width_of_one_is_not_broadcast():
     model = Sequential([LIF(), linear(4, 2, K[0])])
     state = model.init_state((4,))
-    fails(
-        ValueError,
-        r"layer 0 \(LIF\), given one step float32\[1\]: .*state was made for \(4,\)",
-        model,
-        jnp.ones(1),
-        state,
-    )
+    fails(ValueError, r"\blayer 0\b.*\[1\].*\(4,\)", model, jnp.ones(1), state)
     lone = Sequential([LIF()])
-    pattern = r"simulate: state has \['0'\]\.v float32\[4\], but init_state made it float32\[1\]"
-    fails(ValueError, pattern, simulate, lone, jnp.ones((3, 1)), lone.init_state((4,)))
-    fails(
-        ValueError,
-        r"layer 1 \(Linear\), given one step float32\[1\]: .* \(4,\), got \(1,\)",
-        simulate,
-        model,
-        jnp.ones((3, 1)),
-    )
+    fails(ValueError, r"\bstate\b.*'0'.*\bv\b", simulate, lone, jnp.ones((3, 1)), lone.init_state((4,)))
+    fails(ValueError, r"\blayer 1\b.*\(4,\).*\(1,\)", simulate, model, jnp.ones((3, 1)))
 
 
 def test_a_batch_axis_where_none_belongs_is_named():
     model = Sequential([linear(4, 2, K[0]), LIF()])
     batch = jnp.ones((3, STEPS, 4))  # [batch, time, features] where [time, features] belongs
-    fails(
-        ValueError,
-        r"layer 0 \(Linear\), given one step float32\[9, 4\]: .* \(4,\), got \(9, 4\)",
-        simulate,
-        model,
-        batch,
-    )
+    fails(ValueError, r"\blayer 0\b.*\[9, 4\]", simulate, model, batch)
     state = model.init_state((4,))
-    fails(ValueError, r"layer 0 \(Linear\), given one step float32\[3, 4\]", model, jnp.ones((3, 4)), state)
+    fails(ValueError, r"\blayer 0\b.*\[3, 4\]", model, jnp.ones((3, 4)), state)
     neuron = Sequential([LIF()])
-    fails(ValueError, r"layer 0 \(LIF\).*without batch axis", neuron, jnp.ones((3, 4)), neuron.init_state((4,)))
+    fails(ValueError, r"\blayer 0\b.*\bbatch\b", neuron, jnp.ones((3, 4)), neuron.init_state((4,)))
     maps = Sequential([eqx.nn.Conv2d(1, 2, 3, key=K[0])])
-    fails(ValueError, r"layer 0 \(Conv2d\), given one step float32\[3, 1, 8, 8\]", maps.init_state, (3, 1, 8, 8))
+    fails(ValueError, r"\blayer 0\b.*\[3, 1, 8, 8\]", maps.init_state, (3, 1, 8, 8))
 
 
 @pytest.mark.parametrize("random", [eqx.nn.Dropout(0.5), eqx.nn.Sequential([eqx.nn.Identity(), eqx.nn.Dropout(0.5)])])
 def test_a_missing_key_is_named_with_what_to_do(random):
     model, xs = deep(random), jnp.ones((STEPS, 4))
-    pattern = rf"layer 1\.body\.1 \({type(random).__name__}\).*needs a key: pass key=jax\.random\.key.*inference_mode"
+    pattern = r"\blayer 1\.body\.1\b.*\bkey\b"
     fails(ValueError, pattern, simulate, model, xs)
     fails(ValueError, pattern, model, xs[0], model.init_state((4,)))
 
 
 def test_an_error_inside_a_recurrent_has_the_whole_path():
     model = Sequential([jnp.abs, Recurrent(Sequential([jnp.sin, linear(5, 4, K[0]), LIF()]), linear(4, 4, K[1]))])
-    pattern = r"Sequential: layer 1\.neuron\.1 \(Linear\), given one step float32\[4\]: .* \(5,\), got \(4,\)"
-    fails(ShapeError, pattern, model.init_state, (4,))
+    fails(ShapeError, r"\blayer 1\.neuron\.1\b", model.init_state, (4,))
     random = Sequential([Recurrent(Sequential([eqx.nn.Dropout(0.5), LIF()]), eqx.nn.Dropout(0.5))])
     state = random.init_state((4,))
     for call in (lambda: random(jnp.ones(4), state), lambda: simulate(random, jnp.ones((3, 4)))):
-        fails(ValueError, r"Sequential: layer 0\.feedback \(Dropout\).*needs a key", call)
+        fails(ValueError, r"\blayer 0\.feedback\b.*\bkey\b", call)
     only_neuron = Sequential([Recurrent(Sequential([eqx.nn.Dropout(0.5), LIF()]), linear(4, 4, K[0]))])
     for call in (
         lambda: only_neuron(jnp.ones(4), state),
         lambda: simulate(only_neuron, jnp.ones((3, 4))),
         lambda: simulate(only_neuron, jnp.ones((3, 4)), record=["0.neuron.0"]),
     ):
-        fails(ValueError, r"Sequential: layer 0\.neuron\.0 \(Dropout\).*needs a key", call)
+        fails(ValueError, r"\blayer 0\.neuron\.0\b.*\bkey\b", call)
 
 
 def test_a_feedback_that_does_not_fit_is_named():
     for feedback, pattern in (
-        (linear(4, 3, K[0]), r"feedback \(Linear\) gives shape \(3,\), expected that of the input, \(4,\)"),
-        (linear(3, 4, K[0]), r"feedback \(Linear\), given one step float32\[4\]: .*\(3,\), got \(4,\)"),
+        (linear(4, 3, K[0]), r"\bfeedback\b.*\(3,\).*\(4,\)"),
+        (linear(3, 4, K[0]), r"\bfeedback\b.*\(3,\).*\(4,\)"),
     ):
         fails(ShapeError, pattern, Recurrent(LIF(), feedback).init_state, (4,))
         fails(ShapeError, r"layer 0", Sequential([Recurrent(LIF(), feedback)]).init_state, (4,))
@@ -576,72 +556,58 @@ def test_a_feedback_that_does_not_fit_is_named():
 
 def test_branches_that_do_not_add_up_are_named():
     branches = [linear(4, 3, K[0]), linear(4, 2, K[1])]
-    pattern = r"layer join \(Add\), given one step float32\[3\], float32\[2\]: the branches have shapes \(3,\), \(2,\)"
-    fails(ShapeError, pattern, Parallel(branches).init_state, (4,))
-    fails(ShapeError, r"layer 0\.join \(Add\)", Sequential([Residual(linear(4, 3, K[0]))]).init_state, (4,))
-    fails(ValueError, r"layer join \(Concat\)", Parallel([jnp.sum, jnp.sin], Concat()).init_state, (4,))
+    fails(ShapeError, r"\blayer join\b.*\(3,\), \(2,\)", Parallel(branches).init_state, (4,))
+    fails(ShapeError, r"\blayer 0\.join\b", Sequential([Residual(linear(4, 3, K[0]))]).init_state, (4,))
+    fails(ValueError, r"\blayer join\b", Parallel([jnp.sum, jnp.sin], Concat()).init_state, (4,))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("part", "pattern"),
+    "part",
     [
-        (lambda: eqx.nn.BatchNorm(4, "batch", mode="ema"), r"part 1 \(BatchNorm\) keeps a hidden state.*ThresholdNorm"),
-        (
-            lambda: eqx.nn.Sequential([eqx.nn.BatchNorm(4, "batch", mode="ema")]),
-            r"part 1 \(Sequential\) keeps a hidden state",
-        ),
-        (lambda: eqx.nn.GRUCell(4, 4, key=K[0]), r"part 1 \(GRUCell\) is a recurrent cell of Equinox.*AbstractCell"),
-        (lambda: eqx.nn.LSTMCell(4, 4, key=K[0]), r"part 1 \(LSTMCell\) is a recurrent cell of Equinox"),
-        (lambda: LIF, r"part 1 is the class LIF; expected an object: LIF\(\.\.\.\)"),
-        (lambda: eqx.nn.Linear, r"part 1 is the class Linear; expected an object"),
-        (lambda: 3.0, r"part 1 is float 3\.0; expected a cell or a callable"),
-        (lambda: None, r"part 1 is NoneType None; expected a cell or a callable"),
-        (lambda: jnp.ones(3), r"part 1 is float32\[3\]; expected a cell or a callable"),
+        lambda: eqx.nn.BatchNorm(4, "batch", mode="ema"),
+        lambda: eqx.nn.Sequential([eqx.nn.BatchNorm(4, "batch", mode="ema")]),
+        lambda: eqx.nn.GRUCell(4, 4, key=K[0]),
+        lambda: eqx.nn.LSTMCell(4, 4, key=K[0]),
+        lambda: LIF,
+        lambda: eqx.nn.Linear,
+        lambda: 3.0,
+        lambda: None,
+        lambda: jnp.ones(3),
     ],
 )
-def test_what_cannot_be_a_part_is_refused_at_once(part, pattern):
-    fails(TypeError, rf"Sequential: {pattern}", lambda: Sequential([jnp.sin, part()]))
-    fails(TypeError, rf"Parallel: {pattern}", lambda: Parallel([jnp.sin, part()]))
+def test_what_cannot_be_a_part_is_refused_at_once(part):
+    for container in (Sequential, Parallel):
+        fails(TypeError, r"\bpart 1\b", lambda container=container: container([jnp.sin, part()]))
 
 
 def test_a_residual_and_a_recurrent_refuse_wrong_parts_too():
-    fails(TypeError, r"Residual: part body is the class LIF", Residual, LIF)
-    fails(TypeError, r"Residual: part shortcut is float 1\.0", Residual, LIF(), 1.0)
-    fails(TypeError, r"Recurrent: part feedback \(GRUCell\)", Recurrent, LIF(), eqx.nn.GRUCell(4, 4, key=K[0]))
-    fails(TypeError, r"(?s)neuron.*Linear", Recurrent, linear(4, 4, K[0]), linear(4, 4, K[0]))
-    fails(TypeError, r"Recurrent: feedback is the cell LI; expected a plain callable", Recurrent, LIF(), LI())
-    fails(ValueError, r"Sequential: layers is empty", Sequential, [])
-    fails(ValueError, r"Parallel: branches is .*expected at least one", Parallel, [])
+    fails(TypeError, r"\bbody\b", Residual, LIF)
+    fails(TypeError, r"\bshortcut\b", Residual, LIF(), 1.0)
+    fails(TypeError, r"\bfeedback\b", Recurrent, LIF(), eqx.nn.GRUCell(4, 4, key=K[0]))
+    fails(TypeError, r"\bneuron\b", Recurrent, linear(4, 4, K[0]), linear(4, 4, K[0]))
+    fails(TypeError, r"\bfeedback\b", Recurrent, LIF(), LI())
+    fails(ValueError, r"\blayers\b", Sequential, [])
+    fails(ValueError, r"\bbranches\b", Parallel, [])
+    fails(TypeError, r"\bjoin\b", Parallel, [jnp.sin], "add")
+    fails(TypeError, r"\baxis\b", Concat, 1.0)
 
 
 def test_a_state_that_is_not_the_models_is_named():
     model, other = Sequential([linear(4, 4, K[0]), LIF()]), Sequential([LIF()])
-    state = other.init_state((4,))
-    fails(
-        ValueError,
-        r"layer 1 \(LIF\).*no entry of its own in the state; make the state with init_state",
-        model,
-        jnp.ones(4),
-        state,
-    )
-    pattern = r"Sequential: state is LIFState.*expected a dict from part to state; make it with init_state"
-    fails(ValueError, pattern, model, jnp.ones(4), LIF().init_state((4,)))
-    pattern = (
-        r"simulate: state is LIFState\(v=float32\[4\].*expected {1: LIFState\(v=float32\[4\].*as init_state makes it"
-    )
-    fails(TypeError, pattern, simulate, model, jnp.ones((3, 4)), LIF().init_state((4,)))
+    fails(ValueError, r"\blayer 1\b.*\binit_state\b", model, jnp.ones(4), other.init_state((4,)))
+    fails(ValueError, r"\bstate\b.*\binit_state\b", model, jnp.ones(4), LIF().init_state((4,)))
+    fails(TypeError, r"\bstate\b.*\binit_state\b", simulate, model, jnp.ones((3, 4)), LIF().init_state((4,)))
 
 
 def test_a_wrong_dtype_is_named():
     model = Sequential([linear(4, 4, K[0]), LIF()])
-    fails(TypeError, r"xs is int32\[9, 4\].*astype", simulate, model, jnp.ones((STEPS, 4), jnp.int32))
+    fails(TypeError, r"\bxs\b", simulate, model, jnp.ones((STEPS, 4), jnp.int32))
     half = Sequential([linear(4, 4, K[0]), lambda x: x.astype(jnp.bfloat16), LIF(tau=jnp.full(4, 5.0))])
-    fails(TypeError, r"layer 2 \(LIF\), given one step bfloat16\[4\]: .*computes in float32", half.init_state, (4,))
+    fails(TypeError, r"\blayer 2\b.*\bfloat32\b", half.init_state, (4,))
 
 
 def test_an_unknown_path_is_refused_with_the_nearest_that_there_is():
-    fails(ValueError, r"'1.neurom'.* Did you mean '1.neuron'", simulate, NETWORK, XS, record=["1.neurom"])
+    fails(ValueError, r"'1.neurom'.*'1.neuron'", simulate, NETWORK, XS, record=["1.neurom"])
 
 
 # Copies and files.
@@ -693,8 +659,7 @@ def test_an_array_stands_in_one_place():
         lambda: Sequential([shared, LIF(), shared]),
         lambda: Parallel([shared, shared], Add()),
     ):
-        pattern = r"parts \w+ and \w+ are one and the same Linear, but arrays that stand in two places.*eqx.nn.Shared"
-        with pytest.raises(ValueError, match=pattern):
+        with pytest.raises(ValueError, match=r"\bparts \w+ and \w+\b.*\beqx.nn.Shared\b"):
             make()
     neuron = LIF()  # holds constants only
     assert len(Sequential([shared, neuron, linear(4, 4, K[1]), neuron])) == 4
@@ -708,53 +673,29 @@ def test_an_array_stands_in_one_place():
 
 
 def test_what_a_linear_layer_cannot_take_comes_with_a_hint():
-    layer = linear(4, 2, K[0])
-    fails(
-        ValueError,
-        r"\(4,\), got \(2, 4\); one example has no batch axis, jax.vmap adds one",
-        simulate,
-        Sequential([layer]),
-        jnp.ones((STEPS, 2, 4)),
-    )
-    fails(
-        ValueError,
-        r"got \(1, 2, 2\); .* feature maps need snnx.Flatten\(\) before a Linear",
-        simulate,
-        Sequential([layer]),
-        jnp.ones((STEPS, 1, 2, 2)),
-    )
-    fails(
-        ValueError,
-        r"got \(\); one example is \[time, \*features\], and a single step goes into the cell itself",
-        simulate,
-        Sequential([layer]),
-        jnp.ones(4),
-    )
+    model = Sequential([linear(4, 2, K[0])])
+    fails(ValueError, r"\blayer 0\b.*\(2, 4\).*\bjax.vmap\b", simulate, model, jnp.ones((STEPS, 2, 4)))
+    fails(ValueError, r"\blayer 0\b.*\(1, 2, 2\).*\bFlatten\b", simulate, model, jnp.ones((STEPS, 1, 2, 2)))
+    fails(ValueError, r"\blayer 0\b.*\(\).*\bmodel\(x, state\)", simulate, model, jnp.ones(4))
     stack = eqx.filter_vmap(lambda key: Sequential([linear(4, 2, key)]))(jax.random.split(K[0], 3))
-    fails(
-        ValueError,
-        r"has weights float32\[3, 2, 4\]: a stack of models\? eqx.filter_vmap runs them",
-        simulate,
-        stack,
-        jnp.ones((STEPS, 4)),
-    )
+    fails(ValueError, r"\blayer 0\b.*\[3, 2, 4\].*\bfilter_vmap\b", simulate, stack, jnp.ones((STEPS, 4)))
 
 
 def test_a_sentence_in_pieces_is_put_together():
     model = Sequential([eqx.nn.Conv2d(1, 2, 3, key=K[0])])
-    with pytest.raises(ValueError, match=r"layer 0 \(Conv2d\), given one step float32\[8, 8\]: ") as caught:
+    with pytest.raises(ValueError, match=r"\blayer 0\b") as caught:
         simulate(model, jnp.ones((STEPS, 8, 8)))
     assert "('" not in str(caught.value)
     assert "\n" not in str(caught.value).split("-----")[0].strip()
 
 
-def test_a_sequential_takes_one_list_and_numbers():
+def test_a_sequential_takes_one_list_of_any_kind_and_numbers():
     layers = [linear(4, 2, K[0]), LIF()]
     for wrong in (lambda: Sequential(*layers), lambda: Sequential(layers[1])):
-        with pytest.raises(
-            TypeError, match=r"Sequential: expected one list of layers: snnx.Sequential\(\[first, second"
-        ):
+        with pytest.raises(TypeError, match=r"\blayers\b"):
             wrong()
+    assert Sequential(iter(layers)).layers == Sequential(dict(enumerate(layers)).values()).layers == tuple(layers)
+    assert Sequential(layers)[np.int64(1)] is layers[1]
     with pytest.raises(TypeError, match=r"\bindex\b"):
         Sequential(layers)["1"]
 

@@ -78,7 +78,7 @@ def test_a_cycle_without_state_is_refused():
 def test_what_cycles_tie_together_is_one_unit_and_the_rest_is_not():
     edges = (("x", "a"), ("a", "b"), ("b", "c"), ("c", "b"), ("c", "d"), ("d", "d"), ("d", "e"), ("e", "y"))
     found = wiring(tuple("abcde"), edges, ("x",), ("y",), frozenset("abcde"))
-    assert [(set(unit.names), unit.cyclic) for unit in found.units] == [
+    assert [(set(names), cyclic) for names, cyclic in found.components] == [
         ({"a"}, False),
         ({"b", "c"}, True),
         ({"d"}, True),
@@ -90,7 +90,7 @@ def test_what_cycles_tie_together_is_one_unit_and_the_rest_is_not():
 def test_a_chain_of_thousands_of_nodes_is_no_recursion():
     names = tuple(f"n{i}" for i in range(5000))
     edges = tuple(zip(("x", *names), (*names, "y"), strict=True))
-    assert [unit.names[0] for unit in wiring(names, edges, ("x",), ("y",), frozenset()).units] == list(names)
+    assert [nodes[0] for nodes, _ in wiring(names, edges, ("x",), ("y",), frozenset()).components] == list(names)
 
 
 def same(graph, container, xs=XS, rename=()):
@@ -206,9 +206,7 @@ def test_names_may_have_dots():
 def test_a_node_that_nothing_leads_to_gets_zeros():
     nodes = {"w": linear(4, 3, 1), "constant": linear(2, 3, 2)}
     edges = [("input", "w"), ("w", "output"), ("constant", "output")]
-    with pytest.raises(
-        snnx.ShapeError, match="nothing tells the shape of what goes into 'constant'; give it as shapes="
-    ):
+    with pytest.raises(snnx.ShapeError, match=r"'constant'.*\bshapes\b"):
         snnx.Graph(nodes, edges).init_state((4,))
     graph = snnx.Graph(nodes, edges, shapes={"constant": (2,)})
     ys = snnx.simulate(graph, XS)[0]
@@ -269,35 +267,42 @@ def test_a_graph_trains():
 
 
 @pytest.mark.parametrize(
-    ("nodes", "edges", "message"),
+    ("nodes", "edges", "named"),
     [
-        ({"a": lif()}, [("input", "b"), ("a", "output")], "there is no target of an edge 'b'"),
-        (
-            {"a": lif()},
-            [("imput", "a"), ("a", "output")],
-            "there is no source of an edge 'imput'. Did you mean 'input'",
-        ),
-        ({"a": lif()}, [("input", "a"), ("input", "a"), ("a", "output")], "from 'input' to 'a' is there twice"),
-        ({"a": lif()}, [("input", "a")], "no edge leads to the output 'output'"),
-        ({"input": lif()}, [("input", "output")], "the name 'input' stands for two"),
-        ({"a": lif()}, [("input", "a"), ("a", "output"), ("output", "a")], "there is no source of an edge 'output'"),
-        ({"a": lif()}, ["ab"], "an edge is 'ab'; expected a pair"),
-        ({"": lif()}, [("input", "output")], "a name is ''"),
-        ({"a": 3.0}, [("input", "a"), ("a", "output")], "part a is float 3.0; expected a cell or a callable"),
+        ({"a": lif()}, [("input", "b"), ("a", "output")], "'b'"),
+        ({"a": lif()}, [("imput", "a"), ("a", "output")], "'imput'.*'input'"),
+        ({"a": lif()}, [("input", "a"), ("input", "a"), ("a", "output")], "'input' to 'a'"),
+        ({"a": lif()}, [("input", "a")], "'output'"),
+        ({"input": lif()}, [("input", "output")], "'input'"),
+        ({"a": lif()}, [("input", "a"), ("a", "output"), ("output", "a")], "'output'"),
+        ({"a": lif()}, ["ab"], r"\bedges\b"),
+        ({"a": lif()}, [("input", "a", "output")], r"\bedges\b"),
+        ({"a": lif()}, [("input", 1)], r"\bedges\b"),
+        ({"": lif()}, [("input", "output")], r"\bname\b"),
+        ({1: lif()}, [("input", "output")], r"\bnodes\b"),
+        ([lif()], [("input", "output")], r"\bnodes\b"),
+        ({"a": 3.0}, [("input", "a"), ("a", "output")], r"\bpart a\b"),
     ],
 )
-def test_what_is_no_graph_is_refused(nodes, edges, message):
-    with pytest.raises((ValueError, TypeError), match=message):
+def test_what_is_no_graph_is_refused(nodes, edges, named):
+    with pytest.raises((ValueError, TypeError), match=named):
         snnx.Graph(nodes, edges)
+
+
+def test_a_graph_has_inputs_outputs_and_shapes():
+    edges = [("input", "a"), ("a", "output")]
+    for options in ({"inputs": ()}, {"outputs": []}, {"inputs": 1}, {"shapes": {"b": (4,)}}, {"shapes": {"a": (4.0,)}}):
+        with pytest.raises((ValueError, TypeError), match=rf"\b{next(iter(options))}\b"):
+            snnx.Graph({"a": lif()}, edges, **options)
 
 
 def test_shapes_that_do_not_fit_are_named():
     graph = snnx.Graph(
         {"a": linear(4, 6, 1), "n": lif()}, [("input", "a"), ("a", "n"), ("input", "n"), ("n", "output")]
     )
-    with pytest.raises(snnx.ShapeError, match=r"into 'n' go steps of shape \(6,\), but from 'input' come \(4,\)"):
+    with pytest.raises(snnx.ShapeError, match=r"'n'.*\(6,\).*'input'.*\(4,\)"):
         graph.init_state((4,))
-    with pytest.raises(snnx.ShapeError, match=r"Graph: layer a \(Linear\), given one step float32\[5\]"):
+    with pytest.raises(snnx.ShapeError, match=r"\blayer a\b"):
         graph.init_state((5,))
 
 
@@ -314,7 +319,10 @@ def test_a_delay_is_in_the_unit_of_its_step():
     delay = snnx.Delay([0.001, 0.0024, 0.0026, 0.0], dt=1e-3)
     assert delay.steps.tolist() == [1, 2, 3, 0]
     assert snnx.with_dt(delay, 2e-4).steps.tolist() == [5, 12, 13, 0]
-    with pytest.raises(ValueError, match=r"\bdelay\b"):
-        snnx.Delay([1.0, -1.0])
+    for wrong in ([1.0, -1.0], np.inf, "3", None, True, [[1], [1, 2]]):
+        with pytest.raises((ValueError, TypeError), match=r"\bdelay\b"):
+            snnx.Delay(wrong)
+    with pytest.raises(TypeError, match=r"\bdelay\b"):
+        jax.jit(lambda d: snnx.Delay(d).delays)(1.0)
     with pytest.raises(snnx.ShapeError, match=r"\bdelay\b"):
         delay.init_state((3,))

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
+from snnx._readers import reader
 from snnx.cells import replace
 from snnx.layers import Sequential
 from snnx.neurons import LI, LIF, ValueReset
@@ -17,9 +18,8 @@ from snnx.parameters import (
     Bounded,
     Frozen,
     Positive,
-    check_number,
+    PositiveParameter,
     check_parameter_shape,
-    check_positive,
     gamma,
     log_uniform,
     trainable,
@@ -129,29 +129,33 @@ def test_half_precision_leaves_are_read_in_single_precision():
 
 
 @pytest.mark.parametrize(
-    ("make", "error", "words"),
+    ("make", "error", "name"),
     [
-        (lambda: Positive(0.0), ValueError, "Positive: value must be positive, got 0"),
-        (lambda: Positive(jnp.array([1.0, -3.0])), ValueError, "Positive: value must be positive, got -3"),
-        (lambda: Positive(1e20), ValueError, "Positive: value must lie between 1e-17 and 1e.17 .*got 1e.20"),
-        (lambda: Positive(1e-20), ValueError, "Positive: value must lie between 1e-17"),
-        (lambda: Positive(math.nan), ValueError, "Positive: value holds values that are not finite"),
-        (lambda: Positive(math.inf), ValueError, "Positive: value holds values that are not finite"),
-        (lambda: Positive(jnp.arange(1, 3)), TypeError, r"Positive: value is int32\[2\], expected floats"),
-        (lambda: Positive("20"), TypeError, "Positive: value is '20', expected a number or an array"),
-        (lambda: Positive(True), TypeError, "Positive: value is True, expected a number"),
-        (lambda: Bounded(2.0, 0.0, 1.0), ValueError, "Bounded: value must lie between 0 and 1 .exclusive., got 2"),
-        (lambda: Bounded(0.0, 0.0, 1.0), ValueError, "Bounded: value must lie between 0 and 1 .exclusive., got 0"),
-        (lambda: Bounded(jnp.array([0.5, -1.0]), 0.0, 1.0), ValueError, "Bounded: value must lie .*got -1"),
-        (lambda: Bounded(math.nan, 0.0, 1.0), ValueError, "Bounded: value holds values that are not finite"),
-        (lambda: Bounded(0.5, 1.0, 0.0), ValueError, "Bounded: low is 1.0 and high is 0.0; expected .*low < high"),
-        (lambda: Bounded(0.5, 0.0, math.inf), ValueError, "Bounded: low is 0.0 and high is inf"),
-        (lambda: Frozen("x"), TypeError, "Frozen: array is 'x'"),
-        (lambda: Frozen(jnp.arange(3)), TypeError, r"Frozen: array is int32\[3\], expected floats"),
+        (lambda: Positive(0.0), ValueError, "value"),
+        (lambda: Positive(jnp.array([1.0, -3.0])), ValueError, "value"),
+        (lambda: Positive(1e20), ValueError, "value"),
+        (lambda: Positive(1e-20), ValueError, "value"),
+        (lambda: Positive(math.nan), ValueError, "value"),
+        (lambda: Positive(math.inf), ValueError, "value"),
+        (lambda: Positive(jnp.arange(1, 3)), TypeError, "value"),
+        (lambda: Positive("20"), TypeError, "value"),
+        (lambda: Positive(True), TypeError, "value"),
+        (lambda: Positive(2.0, above=-1.0), ValueError, "above"),
+        (lambda: Positive(2.0, above=3.0), ValueError, "value"),
+        (lambda: Bounded(2.0, 0.0, 1.0), ValueError, "value"),
+        (lambda: Bounded(0.0, 0.0, 1.0), ValueError, "value"),
+        (lambda: Bounded(jnp.array([0.5, -1.0]), 0.0, 1.0), ValueError, "value"),
+        (lambda: Bounded(math.nan, 0.0, 1.0), ValueError, "value"),
+        (lambda: Bounded(0.5, 1.0, 0.0), ValueError, "low"),
+        (lambda: Bounded(0.5, "0", 1.0), TypeError, "low"),
+        (lambda: Bounded(0.5, 0.0, math.inf), ValueError, "high"),
+        (lambda: Frozen("x"), TypeError, "array"),
+        (lambda: Frozen(jnp.arange(3)), TypeError, "array"),
+        (lambda: value("20"), TypeError, "parameter"),
     ],
 )
-def test_what_wrappers_refuse(make, error, words):
-    with pytest.raises(error, match=words):
+def test_what_wrappers_refuse(make, error, name):
+    with pytest.raises(error, match=rf"\b{name} is\b"):
         make()
 
 
@@ -238,13 +242,18 @@ def test_a_parameters_shape_is_a_scalar_or_the_inputs_with_shared_axes():
             check_parameter_shape("X", "p", Positive(jnp.ones(shape)), (2, 3, 4))
 
 
-def test_checks_let_wrappers_and_numbers_pass():
-    for good in (1, 1.5, np.float64(2.0), jnp.ones(2), Positive(1.0), Frozen(1.0)):
-        check_number("X", "p", good)
-        check_positive("X", "p", good)
-    jax.jit(lambda x: check_positive("X", "p", x))(-1.0)  # not known yet
+def test_what_stands_for_a_parameter_is_settled():
+    read = reader(PositiveParameter)
+    for same in (1, 1.5, jnp.ones(2), Positive(1.0), Frozen(1.0)):
+        assert read("X", "p", same) is same
+    assert type(read("X", "p", np.float64(2.0))) is float  # NumPy's numbers are constants, its arrays are learned
+    assert isinstance(read("X", "p", np.ones(2, np.float32)), jax.Array)
+    jax.jit(lambda x: read("X", "p", x))(-1.0)  # not known yet
     with pytest.raises(TypeError, match=r"\bp\b"):
-        check_number("X", "p", np.ones(2))
+        read("X", "p", np.ones(2))
+    for bad in (0.0, jnp.zeros(2), Frozen(-1.0)):
+        with pytest.raises(ValueError, match=r"\bp\b"):
+            read("X", "p", bad)
 
 
 # Random values.
@@ -282,17 +291,18 @@ def test_random_values_follow_their_key_and_shape():
 
 
 @pytest.mark.parametrize(
-    ("draw", "words"),
+    ("draw", "name"),
     [
-        (lambda key: log_uniform(key, (3,), 5.0, 5.0), "log_uniform: low is 5.0 and high is 5.0; expected low < high"),
-        (lambda key: log_uniform(key, (3,), 0.0, 5.0), "log_uniform: low must be positive, got 0"),
-        (lambda key: log_uniform(key, (3,), 1.0, math.inf), "log_uniform: high holds values that are not finite"),
-        (lambda key: gamma(key, (3,), -1.0), "gamma: mean must be positive, got -1"),
-        (lambda key: gamma(key, (3,), 1.0, 0.0), "gamma: concentration must be positive, got 0"),
+        (lambda key: log_uniform(key, (3,), 5.0, 5.0), "low"),
+        (lambda key: log_uniform(key, (3,), 0.0, 5.0), "low"),
+        (lambda key: log_uniform(key, (3,), 1.0, math.inf), "high"),
+        (lambda key: gamma(key, (3,), -1.0), "mean"),
+        (lambda key: gamma(key, (3,), 1.0, 0.0), "concentration"),
+        (lambda key: gamma(key, (-3,), 1.0), "shape"),
     ],
 )
-def test_what_random_values_refuse(draw, words):
-    with pytest.raises(ValueError, match=words):
+def test_what_random_values_refuse(draw, name):
+    with pytest.raises(ValueError, match=rf"\b{name}\b"):
         draw(jax.random.key(0))
 
 

@@ -1,12 +1,11 @@
 """Simulation over time: equal to an explicit loop of steps, however time is cut, masked, truncated or recorded."""
 
-import re
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from compilations import compilations
 
 import snnx
 from snnx._errors import DtypeError, ShapeError
@@ -180,17 +179,17 @@ def test_the_default_chunk_follows_the_sizes(sizes, steps, batch, chunk):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "error", "message"),
+    ("arguments", "error", "name"),
     [
-        (("x", 9, 8), TypeError, "default_chunk: cell is"),
-        ((LIF(), 0, 8), ValueError, "default_chunk: steps is 0, expected a whole number >= 1"),
-        ((LIF(), 9.5), ValueError, "steps is 9.5"),
-        ((LIF(), 9, 0), ValueError, "batch is 0"),
-        ((LIF(), 9, True), ValueError, "batch is True"),
+        (("x", 9, 8), TypeError, "cell"),
+        ((LIF(), 0, 8), ValueError, "steps"),
+        ((LIF(), 9.5), TypeError, "steps"),
+        ((LIF(), 9, 0), ValueError, "batch"),
+        ((LIF(), 9, True), TypeError, "batch"),
     ],
 )
-def test_the_default_chunk_refuses_what_is_no_size(arguments, error, message):
-    with pytest.raises(error, match=message):
+def test_the_default_chunk_refuses_what_is_no_size(arguments, error, name):
+    with pytest.raises(error, match=rf"\b{name}\b"):
         default_chunk(*arguments)
 
 
@@ -238,11 +237,6 @@ def test_membranes_are_kept_where_a_neuron_has_many_inputs():
     assert default_keep(LIF(tau=jnp.full((2, 30, 30), 5.0))) == "borders"  # a feature map sums over nothing
 
 
-def test_what_to_keep_is_one_of_three():
-    with pytest.raises(ValueError, match=r"\bkeep\b"):
-        simulate(LIF(), make_input(), keep="none")
-
-
 # Batches.
 
 
@@ -257,9 +251,9 @@ def test_a_batch_is_a_vmap_away_and_time_is_not_batch():
     assert np.abs(run(xs[:, 0]) - expected[0]).max() > 0.1  # the other axis is something else
 
     net = make_net()
-    with pytest.raises(ShapeError, match=r"layer 0 .Linear., given one step float32\[5, 3\].*got \(5, 3\)"):
+    with pytest.raises(ShapeError, match=r"\blayer 0\b"):
         simulate(net, xs)  # a batch where one example is expected
-    with pytest.raises(ShapeError, match=r"layer 0 .Linear., given one step float32\[\]"):
+    with pytest.raises(ShapeError, match=r"\blayer 0\b"):
         simulate(net, xs[0, 0])  # one step where a sequence is expected
 
 
@@ -480,18 +474,18 @@ def test_a_gradient_flows_through_what_is_recorded(x64):
 
 
 @pytest.mark.parametrize(
-    ("path", "words"),
+    ("path", "named"),
     [
-        ("7", "simulate: there is no part to record '7'"),
-        ("1.neurn", "there is no part to record '1.neurn'. Did you mean '1.neuron'"),
-        ("1.neuron.vv", "LIFState: there is no field 'vv'. Did you mean 'v'"),
-        ("0.weight", "there is no part to record '0.weight'"),
-        ("v", "there is no part to record 'v'"),
-        ("3.", "there is no part to record '3.'"),
+        ("7", "'7'"),
+        ("1.neurn", "'1.neurn'.*'1.neuron'"),
+        ("1.neuron.vv", "'vv'.*'v'"),
+        ("0.weight", "'0.weight'"),
+        ("v", "'v'"),
+        ("3.", "'3.'"),
     ],
 )
-def test_an_unknown_path_is_refused_with_the_nearest_that_there_is(path, words):
-    with pytest.raises(ValueError, match=re.escape(words)):
+def test_an_unknown_path_is_refused_with_the_nearest_that_there_is(path, named):
+    with pytest.raises(ValueError, match=named):
         simulate(make_net(recurrent=True), make_input(), record=[path])
 
 
@@ -569,31 +563,29 @@ def test_sums_of_half_precision_are_taken_in_single_precision():
     assert total == 1000  # in bfloat16 the sum would stop at 256
 
 
-@pytest.mark.parametrize(
-    ("xs", "words"),
-    [
-        (np.zeros((4, 3), np.int32), r"simulate: xs is int32\[4, 3\], but a cell takes floats"),
-        (np.zeros((4, 3), bool), r"simulate: xs is bool\[4, 3\], but a cell takes floats"),
-        (
-            np.zeros((4, 3), np.uint8),
-            r"xs is uint8\[4, 3\].*Packed spikes go in as snnx.inputs.Bits\(packed, sample_shape",
-        ),
-        (np.zeros((4, 3), np.float16), r"xs is float16\[4, 3\], but this cell computes in float32; cast the input"),
-        (np.zeros((4, 3)), r"xs is float64\[4, 3\], but this cell computes in float32"),
-        ([[1.0, 2.0]], r"xs is list \[\[1.0, 2.0\]\]; expected a JAX array of floats"),
-    ],
-)
-def test_other_dtypes_are_refused(xs, words):
-    with pytest.raises(DtypeError, match=words):
-        simulate(LIF(), xs)
+@pytest.mark.parametrize("dtype", [np.int32, bool, np.uint8, np.float16, np.float64])
+def test_other_dtypes_are_refused(dtype):
+    with pytest.raises(DtypeError, match=r"\bxs\b"):
+        simulate(LIF(), np.zeros((4, 3), dtype))
+
+
+def test_arrays_and_numbers_of_numpy_are_taken():
+    """Of a dtype that JAX keeps, in every place, with the same result; no second program for a number of another kind."""
+    net, xs = make_net(), np.asarray(make_input(), np.float32)
+    state, mask = net.init_state((3,)), np.array([True, True, False, True, True])
+    start = jax.tree.map(np.asarray, state)
+    options = {"chunk": np.int64(2), "truncate": np.int32(4), "burn_in": np.uint8(1)}
+    found = simulate(net, xs, start, mask=mask, **options)
+    with compilations() as compiled:
+        expected = simulate(net, jnp.asarray(xs), state, mask=jnp.asarray(mask), chunk=2, truncate=4, burn_in=1)
+    assert not compiled
+    assert_close(found, expected, 0)
 
 
 def test_a_single_precision_model_refuses_double_precision_input():
     net = make_net()
     with jax.enable_x64(True):
-        with pytest.raises(
-            DtypeError, match=r"float64\[5, 3\], but this cell computes in float32; .*or the model with"
-        ):
+        with pytest.raises(DtypeError, match=r"\bxs\b"):
             simulate(net, make_input())
         ys, _ = jax.eval_shape(lambda x: simulate(net, x), make_input().astype("float32"))
         assert ys.dtype == jnp.float32
@@ -603,29 +595,33 @@ def test_a_single_precision_model_refuses_double_precision_input():
 
 
 @pytest.mark.parametrize(
-    ("settings", "error", "words"),
+    ("settings", "error"),
     [
-        ({"chunk": 0}, ValueError, "simulate: chunk is 0, expected a number of steps >= 1"),
-        ({"chunk": -3}, ValueError, "chunk is -3"),
-        ({"chunk": 2.0}, ValueError, "chunk is 2.0"),
-        ({"chunk": True}, ValueError, "chunk is True"),
-        ({"truncate": 0}, ValueError, "simulate: truncate is 0, expected a number of steps >= 1"),
-        ({"truncate": 4, "chunk": 3}, ValueError, "truncate=4 is no multiple of chunk=3; leave chunk out"),
-        ({"truncate": 2, "chunk": 4}, ValueError, "truncate=2 is no multiple of chunk=4"),
-        ({"burn_in": STEPS}, ValueError, "simulate: burn_in is 5, expected a number of steps from 0 to 4"),
-        ({"burn_in": -1}, ValueError, "burn_in is -1"),
-        ({"burn_in": 1.5}, ValueError, "burn_in is 1.5"),
-        ({"mask": jnp.ones(6, bool)}, ShapeError, r"simulate: mask is bool\[6\]; expected bool\[5\]"),
-        ({"mask": jnp.ones(5)}, ShapeError, r"simulate: mask is float32\[5\]; expected bool\[5\]"),
-        ({"mask": [True] * 5}, ShapeError, r"simulate: mask is list .*; expected bool\[5\]"),
-        ({"readout": "mean"}, TypeError, "simulate: readout is 'mean'; expected a reduction such as snnx.Mean"),
-        ({"readout": Mean}, TypeError, "simulate: readout is .*; expected a reduction such as snnx.Mean"),
-        ({"record": [1]}, TypeError, r"simulate: record holds int 1; expected paths such as '1' or '1.v'"),
-        ({"record": {"1": "mean"}}, TypeError, r"simulate: record\['1'\] is str 'mean'; expected a reduction"),
+        ({"chunk": 0}, ValueError),
+        ({"chunk": -3}, ValueError),
+        ({"chunk": 2.0}, TypeError),
+        ({"chunk": True}, TypeError),
+        ({"truncate": 0}, ValueError),
+        ({"truncate": 4, "chunk": 3}, ValueError),
+        ({"truncate": 2, "chunk": 4}, ValueError),
+        ({"keep": "none"}, ValueError),
+        ({"burn_in": STEPS}, ValueError),
+        ({"burn_in": -1}, ValueError),
+        ({"burn_in": 1.5}, TypeError),
+        ({"mask": jnp.ones(6, bool)}, ShapeError),
+        ({"mask": jnp.ones(5)}, DtypeError),
+        ({"mask": [True] * 5}, TypeError),
+        ({"readout": "mean"}, TypeError),
+        ({"readout": Mean}, TypeError),
+        ({"readout": (Mean(), 3)}, TypeError),
+        ({"record": [1]}, TypeError),
+        ({"record": {1: Mean()}}, TypeError),
+        ({"record": {"1": "mean"}}, TypeError),
+        ({"key": jax.random.PRNGKey(0)}, TypeError),
     ],
 )
-def test_settings_out_of_range_are_refused(settings, error, words):
-    with pytest.raises(error, match=words):
+def test_settings_out_of_range_are_refused(settings, error):
+    with pytest.raises(error, match=rf"\b{next(iter(settings))}\b"):
         simulate(make_net(), make_input(), **settings)
 
 
@@ -633,6 +629,9 @@ def test_what_is_no_cell_or_no_sequence_is_refused():
     for bad in (eqx.nn.Linear(3, 3, key=jax.random.key(0)), jnp.tanh, LIF):
         with pytest.raises(TypeError, match=r"\bcell\b"):
             simulate(bad, make_input())
+    for xs in ([[1.0, 2.0]], object(), None):
+        with pytest.raises(TypeError, match=r"\bxs\b"):
+            simulate(LIF(), xs)
     with pytest.raises(ShapeError, match=r"\bxs\b"):
         simulate(LIF(), jnp.ones(()))
     with pytest.raises(ShapeError, match=r"\bxs\b"):

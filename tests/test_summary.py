@@ -194,7 +194,7 @@ def test_nothing_is_computed():
     # Larger than any memory: a summary still comes.
     big = summary(Sequential([LIF(), Flatten()]), (2**10, 2**10, 2**10, 2**10))
     assert big.state_bytes == 4 * 2**40
-    assert str(big).endswith("state of one example 4.4e+03 GB")
+    assert str(big).endswith("state of one example 4.4 TB")
 
 
 def test_dtypes_count_in_bytes():
@@ -220,12 +220,11 @@ def test_a_summary_is_a_value():
 
 def test_what_does_not_fit_is_named():
     model = Sequential([eqx.nn.Linear(4, 3, key=K[0]), Residual(eqx.nn.Linear(4, 3, key=K[1]))])
-    with pytest.raises(
-        ShapeError, match=r"layer 1\.body \(Linear\), given one step float32\[3\]: .*\(4,\), got \(3,\)"
-    ):
+    with pytest.raises(ShapeError, match=r"layer 1\.body\b"):
         summary(model, (4,))
     with pytest.raises(TypeError, match=r"\bmodel\b"):
         summary(eqx.nn.Linear(4, 3, key=K[0]), (4,))  # pyright: ignore[reportArgumentType]
-    for shape in (4, [4], (4.0,), "4"):
-        with pytest.raises(TypeError, match=r"\binput_shape\b"):
+    assert summary(LIF(), [np.int64(4)]) == summary(LIF(), (4,))  # pyright: ignore[reportArgumentType]
+    for shape in (4, (4.0,), (-4,), "4", {"x": 4}):
+        with pytest.raises((TypeError, ValueError), match=r"\binput_shape\b"):
             summary(LIF(), shape)  # pyright: ignore[reportArgumentType]

@@ -346,21 +346,21 @@ def test_numbers_are_constants_and_numpy_arrays_are_leaves():
 def test_a_number_that_is_not_positive_is_refused(name):
     for field in CASES[name].changed:
         may_be_zero = (name, field) in {("LeakyGradient", "below"), ("MultiGaussian", "height")}
-        for bad in [-1, math.nan, math.inf] + ([] if may_be_zero else [0]):
-            with pytest.raises(ValueError, match=rf"{name}: {field} is .* expected a finite number >=? 0"):
+        for bad in [-1, math.nan, math.inf, jnp.asarray(-1.0)] + ([] if may_be_zero else [0]):
+            with pytest.raises(ValueError, match=rf"{name}: {field}\b"):
                 make(name, {field: bad})
-        make(name, {field: jnp.asarray(-1.0)})  # an array is taken as it is
+        jax.eval_shape(lambda x, field=field: make(name, {field: x}).derivative(x), jnp.asarray(-1.0))  # not known yet
 
 
 @every
 def test_an_input_that_is_no_float_is_refused(name):
     for dtype in ("int32", "bool", "uint8", "complex64"):
-        with pytest.raises(DtypeError, match=rf"{name}: x is {dtype}\[3\], but a surrogate takes floats"):
+        with pytest.raises(DtypeError, match=rf"{name}: x\b"):
             spikes(make(name), jnp.ones(3, dtype))
 
 
 def test_a_missing_key_is_named():
-    with pytest.raises(ValueError, match=r"StochasticEscape: .* no key came; call surrogate\(x, key="):
+    with pytest.raises(ValueError, match=r"StochasticEscape: .*\bkey\b"):
         surrogates.StochasticEscape()(jnp.zeros(3))
 
 

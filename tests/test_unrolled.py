@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 import snnx
-from snnx.layers._apply import apply_step
-from snnx.layers._unrolled import unrolled, unrolls
+from snnx.layers._apply import apply_step, unrolled, unrolls
 
 pytestmark = pytest.mark.slow  # nearly all of it is compiling
 

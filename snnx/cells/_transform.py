@@ -1,16 +1,19 @@
 """Whole-model changes: another time step, another dtype."""
 
 import dataclasses
-import math
-from typing import TypeVar
+import inspect
+from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import PyTree
 
-from snnx.cells._cell import AbstractCell
-from snnx.cells._paths import walk
+from snnx._checks import checked
+from snnx._readers import reader
+from snnx._typing import AboveZero, Dtype
+from snnx.cells._cell import AbstractCell, walk
+from snnx.parameters import ParameterIn
 
 _Model = TypeVar("_Model")
 
@@ -41,10 +44,21 @@ def exchange(node: PyTree, field: str, value: object, *, check: bool = False) ->
 
 
 def _check(module: PyTree) -> None:
-    """What the checks at construction say of a module as it is now."""
+    """What the checks at construction say of a module as it is now: its parameters are read again, too."""
+    name = type(module).__name__
+    for argument, hint in inspect.get_annotations(type(module).__init__).items():
+        if _is_parameter(hint) and hasattr(module, argument):
+            reader(hint)(name, argument, getattr(module, argument))  # pyright: ignore[reportOptionalCall]
     for kind in type(module).__mro__:
         if "__check_init__" in vars(kind):
             vars(kind)["__check_init__"](module)
+
+
+def _is_parameter(hint: Any) -> bool:
+    """Whether an annotation is `Parameter`, or one of its kinds, or that or None."""
+    if get_origin(hint) is Annotated:
+        return any(isinstance(extra, ParameterIn) for extra in hint.__metadata__)
+    return any(map(_is_parameter, get_args(hint)))
 
 
 def refused_parameters(model: PyTree) -> str:
@@ -59,36 +73,31 @@ def refused_parameters(model: PyTree) -> str:
     return " ".join(found)
 
 
-def with_dt(model: _Model, dt: float) -> _Model:
+@checked
+def with_dt(model: _Model, dt: AboveZero) -> _Model:
     """The same differential equations at another time step: every cell's `dt` becomes `dt`.
 
     Time constants keep their values, so `dt` must be in their unit. Outputs of a network trained at another step
     approach those of the original only as far as its inputs are rescaled by the user.
 
-    **Raises:** `ValueError` if `dt` is not a positive number, or too large for a cell: Euler steps with
-    `tau <= dt/2`, an `AdLIF` that becomes unstable.
+    **Raises:** `ValueError` if `dt` is too large for a cell: Euler steps with `tau <= dt/2`, an `AdLIF` that becomes
+    unstable.
     """
-    if not (isinstance(dt, (int, float)) and math.isfinite(dt) and dt > 0):
-        raise ValueError(f"with_dt: dt must be a positive number, got {dt!r}.")
     return exchange(model, "dt", float(dt), check=True)
 
 
-def cast(model: _Model, dtype: "str | jnp.dtype | type") -> _Model:
+@checked
+def cast(model: _Model, dtype: Dtype) -> _Model:
     """A model in another float dtype: its arrays of floats, and the state and spikes of its cells.
 
     ```python
     half = snnx.cast(model, "bfloat16")
     ```
 
-    **Raises:** `ValueError` if `dtype` is no float dtype, or is float64 while x64 is off.
+    **Raises:** `ValueError` for a dtype that is not of floats, and for float64 while x64 is off.
     """
-    try:
-        dtype = jnp.dtype(dtype)
-    except TypeError:
-        raise ValueError(f"cast: dtype is {dtype!r}, expected a float dtype such as 'bfloat16' or 'float32'.") from None
-    if not jnp.issubdtype(dtype, jnp.floating):
-        raise ValueError(f"cast: dtype is {dtype.name}, expected a float dtype such as 'bfloat16' or 'float32'.")
+    dtype = jnp.dtype(dtype)
     if jnp.zeros((), jax.dtypes.canonicalize_dtype(dtype)).dtype != dtype:
-        raise ValueError(f"cast: {dtype.name} needs jax.config.update('jax_enable_x64', True).")
+        raise ValueError(f"cast: dtype is {dtype.name}, which needs jax.config.update('jax_enable_x64', True).")
     model = jax.tree.map(lambda x: x.astype(dtype) if eqx.is_inexact_array(x) else x, model)
     return exchange(model, "dtype", dtype)

@@ -236,7 +236,7 @@ class Walker(NamedTuple):
                 return Signal((), None, shapes[name][0])
             return functools.reduce(Signal.plus, given[1:], given[0]) if len(given) > 1 else given[0]
 
-        for names, cyclic in wiring.units:
+        for names, cyclic in wiring.components:
             if not cyclic:
                 (name,) = names
                 values[name] = self.run(_join(path, name), graph.nodes[name], total(name, values))

@@ -12,10 +12,10 @@ from jaxtyping import Array, Bool, Key, PyTree
 from snnx._errors import ShapeError, UnknownNameError, describe, sentence
 from snnx.cells import AbstractCell, Shape, Taps, cell_dtype, taps_of_child, with_prefix, zero_where_masked
 from snnx.inputs import AbstractInputs
-from snnx.layers._apply import apply_step, apply_stretch, check_part, unit
+from snnx.layers._apply import apply_step, apply_stretch, shape_and_dtype
 
-Value: TypeAlias = Any  # what flows through the wiring: an array, or in `init_state` its shape and dtype alone
-Run: TypeAlias = Callable[..., Value]
+ArrayOrShape: TypeAlias = Any  # what flows through a wiring: arrays, or in `init_state` their shapes and dtypes alone
+RunPart: TypeAlias = Callable[..., ArrayOrShape]  # `run(name, *xs)`: what the part of that name makes of `xs`
 
 
 class AbstractContainer(AbstractCell):
@@ -26,7 +26,7 @@ class AbstractContainer(AbstractCell):
     """
 
     @abc.abstractmethod
-    def wire(self, x: Value, run: Run) -> Value:
+    def wire(self, x: ArrayOrShape, run: RunPart) -> ArrayOrShape:
         """The wiring: `run(name, x)` sends a value through the part of that name."""
 
     def init_state(self, shape: Shape) -> dict[str, PyTree]:
@@ -37,8 +37,10 @@ class AbstractContainer(AbstractCell):
             with naming(self, name, *xs):
                 if isinstance(part, AbstractCell):
                     states[name] = part.init_state(xs[0].shape)
-                    return unit(jax.eval_shape(lambda x, s: part(x, s, key=some_key())[0], xs[0], states[name]))
-                return unit(jax.eval_shape(lambda *x: apply_step(part, *x, key=some_key()), *xs))
+                    y = jax.eval_shape(lambda x, s: part(x, s, key=some_key())[0], xs[0], states[name])
+                else:
+                    y = jax.eval_shape(lambda *x: apply_step(part, *x, key=some_key()), *xs)
+                return shape_and_dtype(y)
 
         self.wire(jax.ShapeDtypeStruct(tuple(shape), cell_dtype(self)), run)
         return states
@@ -70,7 +72,7 @@ class AbstractContainer(AbstractCell):
         parts, keys, new = self.children(), part_keys(self, key), self._copy(state)
         tapped: dict[str, Array] = {}
 
-        def run(name: str, *xs: Value) -> Array:
+        def run(name: str, *xs: ArrayOrShape) -> Array:
             part, wanted = parts[name], taps_of_child(taps, name)
             with naming(self, name, *map(one_step, xs)):
                 if isinstance(part, AbstractCell):
@@ -112,6 +114,24 @@ def check_parts(container: AbstractCell) -> None:
                 " arrays that stand in two places of a model are trained as two; make two parts, or tie them with"
                 " eqx.nn.Shared."
             )
+
+
+def check_part(where: str, name: str, part: PyTree) -> None:
+    """Refuse what cannot be a part of a container."""
+    if isinstance(part, eqx.nn.StatefulLayer) and part.is_stateful():
+        raise TypeError(
+            f"{where}: part {name} ({type(part).__name__}) keeps a hidden state (eqx.nn.State), which does not travel"
+            " with a cell's state; use snnx.layers.ThresholdNorm, eqx.nn.LayerNorm or eqx.nn.GroupNorm."
+        )
+    if isinstance(part, (eqx.nn.GRUCell, eqx.nn.LSTMCell)):
+        raise TypeError(
+            f"{where}: part {name} ({type(part).__name__}) is a recurrent cell of Equinox, with another contract; wrap"
+            " it in a snnx.AbstractCell with init_state and __call__(x, state)."
+        )
+    if isinstance(part, type):
+        raise TypeError(f"{where}: part {name} is the class {part.__name__}; expected an object: {part.__name__}(...).")
+    if not callable(part):
+        raise TypeError(f"{where}: part {name} is {describe(part)}; expected a cell or a callable.")
 
 
 def part_keys(container: AbstractCell, key: Key[Array, ""] | None) -> dict[str, Key[Array, ""] | None]:
@@ -166,7 +186,7 @@ class PartTypeError(_PartError, TypeError):
     """A part of a container got the wrong type or dtype; the message names the part by its path."""
 
 
-def one_step(xs: Value) -> jax.ShapeDtypeStruct:
+def one_step(xs: ArrayOrShape) -> jax.ShapeDtypeStruct:
     """Shape and dtype of one step of a stretch."""
     if isinstance(xs, AbstractInputs):
         return jax.eval_shape(lambda: xs.dense()[0])

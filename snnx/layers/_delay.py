@@ -1,15 +1,38 @@
-import math
-from typing import Any
+"""Delays on the clock: what came in some steps ago."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jax.typing import DTypeLike
+from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Key
 
+from snnx._checks import checked
 from snnx._errors import ShapeError, describe
 from snnx._readers import check_float
+from snnx._typing import AboveZero, Dtype
 from snnx.cells import AbstractCell, Shape, Taps, cell_dtype, read_taps, scan_over_time
+
+
+class _DelaysReader:
+    """Reads one delay, or an array or list of them, whose numbers have to be known."""
+
+    def read(self, where: str, name: str, value: Any) -> np.ndarray:
+        try:
+            given = np.asarray(value)
+        except (TypeError, ValueError):  # traced, or a list of no one shape
+            given = np.asarray(None)
+        if not any(jnp.issubdtype(given.dtype, kind) for kind in (jnp.floating, jnp.integer)):
+            raise TypeError(f"{where}: {name} is {describe(value)}, expected {self}.")
+        wrong = ~((given >= 0) & np.isfinite(given))
+        if wrong.any():
+            raise ValueError(f"{where}: {name} is {float(given[wrong][0]):g}, expected {self}.")
+        return given.astype(np.float64)
+
+    def __str__(self) -> str:
+        return "a number >= 0, or an array of them"
 
 
 class DelayState(eqx.Module):
@@ -18,6 +41,7 @@ class DelayState(eqx.Module):
     before: Float[Array, "depth *shape"]
 
 
+@checked
 class Delay(AbstractCell):
     r"""Hands on what came in some time ago; zeros at first.
 
@@ -29,27 +53,27 @@ class Delay(AbstractCell):
     - `dt`: time step; 1 by default, so that delays are in steps.
     - `dtype`: of what is delayed; by default JAX's default float.
 
-    The state has the last $\max d$ inputs. **Raises:** `ValueError` for delays that are negative or no finite numbers, and
-    `dt <= 0`; `ShapeError` for an input that does not have the shape of `delay`.
+    The state has the last $\max d$ inputs.
+
+    **Raises:** `ShapeError` for an input that does not have the shape of `delay`.
     """
 
     delays: tuple[float, ...] = eqx.field(static=True)
     shape: Shape | None = eqx.field(static=True)  # None: one delay for all
     dt: float = eqx.field(static=True, kw_only=True)
-    dtype: DTypeLike | None = eqx.field(static=True, kw_only=True)
+    dtype: Dtype | None = eqx.field(static=True, kw_only=True)
 
-    def __init__(self, delay: Any, *, dt: float = 1.0, dtype: DTypeLike | None = None):
-        given = np.asarray(delay, np.float64)
+    def __init__(
+        self,
+        delay: Annotated[ArrayLike | Sequence[Any], _DelaysReader()],
+        *,
+        dt: AboveZero = 1.0,
+        dtype: Dtype | None = None,
+    ):
+        given = np.asarray(delay)
         self.delays = tuple(given.ravel().tolist())
         self.shape = tuple(given.shape) if given.ndim else None
         self.dt, self.dtype = dt, dtype
-
-    def __check_init__(self):
-        if isinstance(self.dt, bool) or not isinstance(self.dt, (int, float)) or not 0 < self.dt < math.inf:
-            raise ValueError(f"Delay: dt must be a positive number, got {self.dt!r}.")
-        wrong = [delay for delay in self.delays if not 0 <= delay < math.inf]
-        if wrong:
-            raise ValueError(f"Delay: delay is {wrong[0]:g}, expected numbers >= 0.")
 
     @property
     def steps(self) -> np.ndarray:

@@ -1,37 +1,47 @@
 """Weights by the neurons that they drive, so that fluctuations carry the membrane to the threshold."""
 
 import itertools
-import math
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Key, PyTree
+from jax.core import Tracer
+from jaxtyping import Array, Float, Key, PyTree
 
+from snnx._checks import checked
 from snnx._errors import ShapeError
-from snnx.layers._initialise import draw, fans, has_weights, positive, with_weights
-from snnx.layers._kernel import kernel_sums, refuse_if
+from snnx._typing import AboveZero, Number, Real
+from snnx.cells import AbstractCell, Shape, cast, cell_dtype, replace
+from snnx.layers._apply import has_weights
+from snnx.layers._initialise import draw, fans, with_weights
 from snnx.layers._recurrent import Recurrent
 from snnx.layers._sequential import Sequential
-from snnx.neurons import AbstractNeuron, Spiking
+from snnx.neurons import AbstractNeuron, NoReset, Spiking
 from snnx.parameters import value
+from snnx.surrogates import Boxcar
 
 _Model = TypeVar("_Model")
 
+_FAR = 1e30  # a threshold that is never reached; finite, because 0 * inf is no number
+_BLOCK = 128
+_MOST_STEPS = 2**18
+_FORGOTTEN = 1e-6
 
+
+@checked
 def fluctuation_driven(
     model: _Model,
-    neuron: AbstractNeuron | None = None,
+    neuron: AbstractCell | None = None,
     *,
-    rate: float,
+    rate: AboveZero,
     key: Key[Array, ""],
-    mean: float = 0.0,
-    xi: float | None = None,
-    sigma: float | None = None,
-    alpha: float = 0.9,
+    mean: Number = 0.0,
+    xi: AboveZero | None = None,
+    sigma: AboveZero | None = None,
+    alpha: Annotated[float, Real(0.0, 1.0, above=True)] = 0.9,
 ) -> _Model:
     r"""Weights with which the inputs' fluctuations, not their mean, carry the membrane to the threshold.
 
@@ -78,6 +88,10 @@ def fluctuation_driven(
     (Neuromorphic Computing and Engineering, 2022). There inputs are Poisson, time is continuous: the limit of small
     $p$. Kernels are taken from the update, as the source's own code (stork) does by default.
     """
+    if xi is not None and sigma is not None:
+        raise ValueError(
+            f"fluctuation_driven: xi is {xi!r} and sigma is {sigma!r}; one follows from the other: give one."
+        )
     target = _Target(rate, mean, xi, sigma, alpha)
     if neuron is None and has_weights(model):
         raise TypeError(
@@ -93,7 +107,7 @@ def fluctuation_driven(
         new = _in_sequentials(model, change)
         if next(count) == 0:
             raise TypeError(
-                f"fluctuation_driven: {type(model).__name__} holds no eqx.nn.Linear or eqx.nn.Conv right before a"
+                f"fluctuation_driven: model is {type(model).__name__}, which holds no layer with weights right before a"
                 " neuron in a Sequential; set layers one by one: fluctuation_driven(layer, neuron, ...)."
             )
         return new
@@ -106,27 +120,13 @@ def fluctuation_driven(
 
 
 class _Target(eqx.Module):
-    """What the free membrane should do; numbers, checked."""
+    """What the free membrane should do."""
 
     rate: float
     mean: float
     xi: float | None
     sigma: float | None
     alpha: float
-
-    def __check_init__(self):
-        where = "fluctuation_driven"
-        if self.xi is not None and self.sigma is not None:
-            raise ValueError(
-                f"{where}: xi is {self.xi!r} and sigma is {self.sigma!r}; one follows from the other: give one."
-            )
-        for name in ("rate", "xi", "sigma"):
-            if getattr(self, name) is not None:
-                positive(where, getattr(self, name), name)
-        if not math.isfinite(self.mean):
-            raise ValueError(f"{where}: mean is {self.mean!r}, expected a finite number.")
-        if not 0.0 < self.alpha <= 1.0:
-            raise ValueError(f"{where}: alpha is {self.alpha!r}, expected a share in (0, 1].")
 
     def probability(self, dt: float) -> float:
         p = self.rate * dt
@@ -158,8 +158,8 @@ def _set_pair(layer: PyTree, after: PyTree, target: _Target, key: Array) -> tupl
     for name, part in zip(("layer", "feedback"), layers, strict=False):
         if not has_weights(part):
             raise TypeError(
-                f"fluctuation_driven: the {name} before the neuron is {_kind(part)}; expected eqx.nn.Linear or"
-                " eqx.nn.Conv."
+                f"fluctuation_driven: the {name} before the neuron is {_kind(part)}; expected eqx.nn.Linear, eqx.nn.Conv, or"
+                " a layer with weights of another class (see snnx.layers.register_weights)."
             )
     if not isinstance(neuron, AbstractNeuron):
         raise TypeError(f"fluctuation_driven: neuron is {_kind(neuron)}; expected a neuron such as snnx.LIF().")
@@ -181,8 +181,8 @@ def _set_pair(layer: PyTree, after: PyTree, target: _Target, key: Array) -> tupl
 def _normal_weights(layer: PyTree, key: Array, mu: Array, variance: Array) -> PyTree:
     variance = refuse_if(
         variance < 0.0,
-        f"fluctuation_driven: no weights of {type(layer).__name__} give the membrane such a mean and such a small"
-        " standard deviation; give a smaller mean, a larger sigma (a smaller xi), or another alpha.",
+        f"fluctuation_driven: mean is too large: no weights of {type(layer).__name__} give the membrane that mean and such a"
+        " small standard deviation; give a smaller mean, a larger sigma (a smaller xi), or another alpha.",
         variance,
     )
     mu, deviation = (x.reshape(-1, *(1,) * (layer.weight.ndim - 1)) for x in (mu, jnp.sqrt(variance)))
@@ -237,3 +237,72 @@ def _in_sequentials(model: _Model, change: Callable[[PyTree, PyTree], tuple[PyTr
 
 def _kind(part: PyTree) -> str:
     return getattr(part, "__name__", type(part).__name__)
+
+
+# The membrane's response to one input: its kernel, from the neuron's own update.
+
+
+def kernel_sums(
+    neuron: AbstractNeuron, shape: Shape
+) -> tuple[Float[Array, "*shape"], Float[Array, "*shape"], Float[Array, "*shape"]]:
+    r"""What a unit input does to the membrane of a neuron that does not fire.
+
+    The step is linearised at rest, the state before the first step; threshold and reset are taken away. With
+    $\epsilon_k$ the membrane's response $k$ steps after the input (the step of the input itself being $k = 0$):
+
+    **Returns:** $\sum_k \epsilon_k$, $\sum_k \epsilon_k^2$, and the membrane at rest, each `*shape`.
+    **Raises:** `TypeError` for a neuron without a membrane `v`; `ValueError` if the response does not die out within
+    `2**18` steps, or is not finite.
+    """
+    name, dtype = type(neuron).__name__, jnp.promote_types(cell_dtype(neuron), jnp.float32)
+    free = cast(neuron, dtype)
+    if isinstance(free, Spiking):
+        free = replace(free, threshold=_FAR, reset=NoReset(), surrogate=Boxcar())
+    at_rest = free.init_state(shape)
+    if not hasattr(at_rest, "v"):
+        raise TypeError(f"fluctuation_driven: the state of {name} has no membrane v.")
+    floats, others = eqx.partition(at_rest, eqx.is_inexact_array)
+    silence, unit_input = jnp.zeros(shape, dtype), jnp.ones(shape, dtype)
+
+    def step(x: Array, floats: PyTree) -> PyTree:
+        _, new = free(x, eqx.combine(floats, others), key=jax.random.key(0))
+        return eqx.filter(new, eqx.is_inexact_array)
+
+    def respond(x: Array, deviation: PyTree) -> PyTree:
+        return jax.jvp(step, (silence, floats), (x, deviation))[1]
+
+    def add(carry: PyTree, _: None) -> tuple[PyTree, Array]:
+        deviation, total, energy = carry
+        response = deviation.v
+        return (respond(silence, deviation), total + response, energy + response**2), jnp.abs(response)
+
+    def advance(carry: PyTree) -> PyTree:
+        sums, steps, peak, _ = carry
+        sums, sizes = jax.lax.scan(add, sums, length=_BLOCK)
+        latest = jnp.max(sizes, axis=0)
+        return sums, steps + _BLOCK, jnp.maximum(peak, latest), latest
+
+    def goes_on(carry: PyTree) -> Array:
+        _, steps, peak, latest = carry
+        return (steps < _MOST_STEPS) & jnp.any(latest > _FORGOTTEN * peak)
+
+    first = respond(unit_input, jax.tree.map(jnp.zeros_like, floats))
+    start = ((first, silence, silence), jnp.asarray(0), silence, silence)
+    (_, total, energy), _, peak, latest = jax.lax.while_loop(goes_on, advance, advance(start))
+    known = jnp.isfinite(total) & jnp.isfinite(energy) & (energy > 0.0) & (latest <= _FORGOTTEN * peak)
+    total = refuse_if(
+        ~known,
+        f"fluctuation_driven: the membrane of {name} does not answer an input, or does not forget it within"
+        f" {_MOST_STEPS} steps (an integrator without leak never does); take a neuron with a leak, or scaled_normal.",
+        total,
+    )
+    return total, energy, at_rest.v
+
+
+def refuse_if(bad: Array, message: str, x: Array) -> Array:
+    """`x`, or an error if any is bad: at once, or, inside jit and vmap, when the program runs."""
+    if isinstance(bad, Tracer):
+        return eqx.error_if(x, bad, message)
+    if bool(jnp.any(bad)):
+        raise ValueError(message)
+    return x

@@ -1,3 +1,5 @@
+"""A graph of cells and callables: run layer by layer where it can be, step by step where cycles tie nodes together."""
+
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -6,10 +8,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Key, PyTree
 
+from snnx._checks import checked
 from snnx._errors import ShapeError, describe, unknown_name
 from snnx.cells import AbstractCell, Shape, Taps, cell_dtype, keep_where, with_prefix, zero_where_masked
 from snnx.inputs import AbstractInputs
-from snnx.layers._apply import apply_step, apply_stretch, takes_as_it_is, unit
+from snnx.layers._apply import apply_step, apply_stretch, shape_and_dtype, takes_as_it_is
 from snnx.layers._container import check_parts, naming, one_step, part_keys, some_key, state_of
 from snnx.layers._wiring import CycleError, Edge, Wiring, wiring
 
@@ -17,6 +20,7 @@ BEFORE = ""  # the entry of a graph's state for what its lagging edges carry
 ByName: TypeAlias = dict[str, Any]
 
 
+@checked
 class Graph(AbstractCell):
     r"""Nodes and the edges between them: branches, skips, feedback, several inputs and outputs.
 
@@ -47,8 +51,8 @@ class Graph(AbstractCell):
     The state is a dict from the name of a cell to its state; what lagging edges carry is its entry `""`. Nodes that cycles
     tie to each other are stepped together; all others run layer by layer.
 
-    **Raises:** `ValueError` for names that there are not, edges that are there twice, a cycle without a cell; `TypeError` for
-    a node that is neither a cell nor callable; `ShapeError` at `init_state` where shapes do not fit, naming the node.
+    **Raises:** `ValueError` for unknown names, an edge that is given twice, a cycle without a cell; `TypeError` for a node
+    that is neither a cell nor callable; `ShapeError` at `init_state` where shapes do not fit, naming the node.
     """
 
     nodes: dict[str, PyTree]
@@ -64,27 +68,26 @@ class Graph(AbstractCell):
         nodes: Mapping[str, PyTree],
         edges: Iterable[Sequence[str]],
         *,
-        inputs: "str | Sequence[str]" = "input",
-        outputs: "str | Sequence[str]" = "output",
+        inputs: str | Sequence[str] = "input",
+        outputs: str | Sequence[str] = "output",
         shapes: Mapping[str, Shape] | None = None,
         source: Hashable = None,
     ):
-        if not isinstance(nodes, Mapping):
-            raise TypeError(f"Graph: nodes is {describe(nodes)}, expected a dict from name to cell or callable.")
         self.nodes, self.names = dict(nodes), tuple(nodes)
         self.edges = tuple(map(_edge, edges))
         self.inputs = (inputs,) if isinstance(inputs, str) else tuple(inputs)
         self.outputs = (outputs,) if isinstance(outputs, str) else tuple(outputs)
-        self.shapes = tuple((name, tuple(shape)) for name, shape in (shapes or {}).items())
+        self.shapes = tuple((shapes or {}).items())
         self.source = source
 
     def __check_init__(self):
         known = (*self.inputs, *self.names, *self.outputs)
-        if not self.inputs or not self.outputs:
-            raise ValueError("Graph: expected at least one input and one output.")
+        for argument, given in (("inputs", self.inputs), ("outputs", self.outputs)):
+            if not given:
+                raise ValueError(f"Graph: {argument} is empty; expected at least one name.")
         for i, name in enumerate(known):
-            if not isinstance(name, str) or not name:
-                raise TypeError(f"Graph: a name is {name!r}; expected a text that is not empty.")
+            if not name:
+                raise ValueError("Graph: a name is empty.")
             if name in known[:i]:
                 raise ValueError(f"Graph: the name {name!r} stands for two of its nodes, inputs and outputs.")
         seen: set[Edge] = set()
@@ -94,7 +97,7 @@ class Graph(AbstractCell):
             if target not in (*self.names, *self.outputs):
                 raise ValueError(unknown_name("Graph", "target of an edge", target, (*self.names, *self.outputs)))
             if (source, target) in seen:
-                raise ValueError(f"Graph: the edge from {source!r} to {target!r} is there twice.")
+                raise ValueError(f"Graph: the edge from {source!r} to {target!r} is given twice.")
             seen.add((source, target))
         for name, _ in self.shapes:
             if name not in self.names:
@@ -119,7 +122,7 @@ class Graph(AbstractCell):
     def takes(self, xs: AbstractInputs) -> bool:
         wiring, (source, *more) = self.wiring(), self.inputs
         firsts = [target for s, target in self.edges if s == source]
-        alone = {unit.names[0] for unit in wiring.units if not unit.cyclic}
+        alone = {names[0] for names, cyclic in wiring.components if not cyclic}
         return not more and all(
             name in alone and wiring.sources[name] == (source,) and _takes(self.nodes[name], xs) for name in firsts
         )
@@ -137,7 +140,7 @@ class Graph(AbstractCell):
         return {name: (tuple(given[name].shape), tuple(outs[name].shape)) for name in self.names}
 
     def __call__(self, x: Any, state: ByName, *, key: Key[Array, ""] | None = None) -> tuple[Any, ByName]:
-        names = [name for unit in self.wiring().units for name in unit.names]
+        names = [name for names, _ in self.wiring().components for name in names]
         values, new, _ = self._step(names, self._by_input("x", x), state, part_keys(self, key), {}, None)
         return self._outputs(values), new
 
@@ -153,7 +156,7 @@ class Graph(AbstractCell):
         values, new, tapped = self._by_input("xs", xs), dict(state), {}
         keys, wanted = part_keys(self, key), _taps_by_node(self.names, taps)
         sources = self.wiring().sources
-        for names, cyclic in self.wiring().units:
+        for names, cyclic in self.wiring().components:
             if cyclic:
                 values |= self._loop(names, values, new, keys, mask, wanted, tapped)
                 continue
@@ -187,6 +190,9 @@ class Graph(AbstractCell):
 
         **Returns:** the outputs of those that others need.
         """
+        # One scan, whose step runs the nodes in order. What comes from outside is known for the whole stretch already, as the
+        # components before this one have run. Where an edge lags, its target reads the source's value of the step before,
+        # which travels in the carry beside the states: entry BEFORE.
         inside, sources, lagging = set(names), self.wiring().sources, self.wiring().lagging
         outside = {s: values[s] for name in names for s in sources[name] if s not in inside}
         states = {name: new[name] for name in names if name in new}
@@ -270,7 +276,7 @@ class Graph(AbstractCell):
         dtype, (_, sources, _) = cell_dtype(self), self.wiring()
         outs: ByName = {n: jax.ShapeDtypeStruct(tuple(s), dtype) for n, s in self._by_input("shape", shape).items()}
         given: ByName = {name: jax.ShapeDtypeStruct(shape, dtype) for name, shape in self.shapes}
-        states, waiting = {}, [name for unit in self.wiring().units for name in unit.names]
+        states, waiting = {}, [name for names, _ in self.wiring().components for name in names]
         while waiting:
             later = []
             for name in waiting:
@@ -284,7 +290,7 @@ class Graph(AbstractCell):
                 with naming(self, name, x):
                     if isinstance(part, AbstractCell):
                         states[name] = part.init_state(x.shape)
-                    outs[name] = unit(jax.eval_shape(_once(part), x, states.get(name)))
+                    outs[name] = shape_and_dtype(jax.eval_shape(_once(part), x, states.get(name)))
             if len(later) == len(waiting):
                 raise ShapeError(
                     f"Graph: nothing tells the shape of what goes into {', '.join(map(repr, later))}; give it as"
@@ -304,8 +310,8 @@ class Graph(AbstractCell):
 
 
 def _edge(edge: Sequence[str]) -> Edge:
-    if isinstance(edge, str) or not isinstance(edge, Sequence) or len(edge) != 2:
-        raise TypeError(f"Graph: an edge is {edge!r}; expected a pair of names: (source, target).")
+    if len(edge) != 2:
+        raise ValueError(f"Graph: edges holds {edge!r}; expected pairs of names: (source, target).")
     return (edge[0], edge[1])
 
 

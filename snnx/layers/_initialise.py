@@ -10,12 +10,16 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Key, PyTree
 
+from snnx._checks import checked
+from snnx._typing import AboveZero
+from snnx.layers._apply import has_weights
 from snnx.parameters import at_least_float32
 
 _Model = TypeVar("_Model")
 
 
-def scaled_normal(model: _Model, *, key: Key[Array, ""], scale: float = 1.0) -> _Model:
+@checked
+def scaled_normal(model: _Model, *, key: Key[Array, ""], scale: AboveZero = 1.0) -> _Model:
     r"""Normal weights whose sum over all inputs keeps their variance: $W \sim N(0, \text{scale}^2 / n_\text{in})$.
 
     ```python
@@ -24,20 +28,21 @@ def scaled_normal(model: _Model, *, key: Key[Array, ""], scale: float = 1.0) -> 
 
     **Arguments:**
     - `model`: an `eqx.nn.Linear` or `eqx.nn.Conv`, or any model that holds some: each gets new weights, and a bias of
-        zeros if it has one.
+        zeros if it has one. So does a layer of another class that says that it has weights, see `register_weights`.
     - `scale`: a factor on the standard deviation.
 
-    `n_in` is the number of inputs of one unit: `in_features`, or `in_channels / groups * prod(kernel_size)`.
+    `n_in` is the number of inputs of one output: `in_features`, or `in_channels / groups * prod(kernel_size)`.
 
     **Returns:** a model of the same structure.
-    **Raises:** `TypeError` where there is no such layer; `ValueError` for a `scale` that is not positive.
+    **Raises:** `TypeError` where there is no such layer.
 
     Source: LeCun et al., Efficient BackProp (1998).
     """
-    return _redraw("scaled_normal", model, key, lambda n_in, n_out: positive("scaled_normal", scale) / math.sqrt(n_in))
+    return _redraw("scaled_normal", model, key, lambda n_in, n_out: scale / math.sqrt(n_in))
 
 
-def he(model: _Model, *, key: Key[Array, ""], scale: float = 1.0) -> _Model:
+@checked
+def he(model: _Model, *, key: Key[Array, ""], scale: AboveZero = 1.0) -> _Model:
     r"""He's normal weights: $W \sim N(0, 2\, \text{scale}^2 / n_\text{in})$.
 
     They keep the variance of a stack of rectified linear units; spiking layers, whose outputs are sparse, often need a
@@ -47,10 +52,11 @@ def he(model: _Model, *, key: Key[Array, ""], scale: float = 1.0) -> _Model:
 
     Source: He et al., Delving deep into rectifiers (ICCV 2015).
     """
-    return _redraw("he", model, key, lambda n_in, n_out: positive("he", scale) * math.sqrt(2.0 / n_in))
+    return _redraw("he", model, key, lambda n_in, n_out: scale * math.sqrt(2.0 / n_in))
 
 
-def xavier(model: _Model, *, key: Key[Array, ""], scale: float = 1.0) -> _Model:
+@checked
+def xavier(model: _Model, *, key: Key[Array, ""], scale: AboveZero = 1.0) -> _Model:
     r"""Glorot's normal weights: $W \sim N(0, 2\, \text{scale}^2 / (n_\text{in} + n_\text{out}))$.
 
     `n_out` is `out_features`, or `out_channels / groups * prod(kernel_size)`.
@@ -59,9 +65,7 @@ def xavier(model: _Model, *, key: Key[Array, ""], scale: float = 1.0) -> _Model:
 
     Source: Glorot & Bengio, Understanding the difficulty of training deep feedforward neural networks (AISTATS 2010).
     """
-    return _redraw(
-        "xavier", model, key, lambda n_in, n_out: positive("xavier", scale) * math.sqrt(2.0 / (n_in + n_out))
-    )
+    return _redraw("xavier", model, key, lambda n_in, n_out: scale * math.sqrt(2.0 / (n_in + n_out)))
 
 
 def _redraw(where: str, model: _Model, key: Array, deviation: Callable[[int, int], float]) -> _Model:
@@ -75,22 +79,15 @@ def _redraw(where: str, model: _Model, key: Array, deviation: Callable[[int, int
 
     new = jax.tree.map(redraw, model, is_leaf=has_weights)
     if next(count) == 0:
-        raise TypeError(f"{where}: {type(model).__name__} holds no eqx.nn.Linear or eqx.nn.Conv.")
+        raise TypeError(
+            f"{where}: model is {type(model).__name__}, which holds no layer with weights (eqx.nn.Linear, eqx.nn.Conv, or a"
+            " class that is known to snnx.layers.register_weights)."
+        )
     return new
 
 
-def positive(where: str, number: float, name: str = "scale") -> float:
-    if isinstance(number, bool) or not isinstance(number, (int, float)) or not (math.isfinite(number) and number > 0):
-        raise ValueError(f"{where}: {name} is {number!r}, expected a positive number.")
-    return float(number)
-
-
-def has_weights(part: PyTree) -> bool:
-    return isinstance(part, (eqx.nn.Linear, eqx.nn.Conv))
-
-
 def fans(layer: PyTree) -> tuple[int, int]:
-    """How many inputs one unit has, and how many outputs one input."""
+    """How many inputs one output has, and how many outputs one input."""
     place = math.prod(layer.weight.shape[2:])
     groups = getattr(layer, "groups", 1)
     return layer.weight.shape[1] * place, layer.weight.shape[0] // groups * place
@@ -101,5 +98,7 @@ def draw(layer: PyTree, key: Array) -> Array:
 
 
 def with_weights(layer: PyTree, weight: Array) -> PyTree:
+    """The layer with other weights, and a bias of zeros if it has one."""
     layer = eqx.tree_at(lambda part: part.weight, layer, weight.astype(layer.weight.dtype))
-    return layer if layer.bias is None else eqx.tree_at(lambda part: part.bias, layer, jnp.zeros_like(layer.bias))
+    bias = getattr(layer, "bias", None)
+    return layer if bias is None else eqx.tree_at(lambda part: part.bias, layer, jnp.zeros_like(bias))

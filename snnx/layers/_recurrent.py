@@ -1,3 +1,5 @@
+"""A cell that feeds back on itself, and the rule by which its gradient is taken."""
+
 from typing import cast
 
 import equinox as eqx
@@ -5,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Key, PyTree
 
+from snnx._checks import checked
 from snnx._errors import ShapeError
 from snnx.cells import (
     AbstractCell,
@@ -17,10 +20,8 @@ from snnx.cells import (
     with_prefix,
     zero_where_masked,
 )
-from snnx.layers._apply import apply_step, apply_stretch, check_part
-from snnx.layers._container import naming
-
-DEFERRED = (eqx.nn.Linear, eqx.nn.Conv1d, eqx.nn.Conv2d, eqx.nn.Conv3d)  # feedback whose gradient is taken at once
+from snnx.layers._apply import apply_step, apply_stretch, has_weights
+from snnx.layers._container import check_part, naming
 
 
 class RecurrentState(eqx.Module):
@@ -30,6 +31,7 @@ class RecurrentState(eqx.Module):
     y: Array
 
 
+@checked
 class Recurrent(AbstractCell):
     r"""A neuron (or any cell) that also gets its own output of the step before.
 
@@ -50,8 +52,6 @@ class Recurrent(AbstractCell):
     feedback: PyTree
 
     def __check_init__(self):
-        if not isinstance(self.neuron, AbstractCell):
-            raise TypeError(f"Recurrent: neuron is {type(self.neuron).__name__}; expected a cell such as snnx.LIF().")
         if isinstance(self.feedback, AbstractCell):
             raise TypeError(
                 f"Recurrent: feedback is the cell {type(self.feedback).__name__}; expected a plain callable such as"
@@ -96,8 +96,9 @@ class Recurrent(AbstractCell):
         mask: Bool[Array, "time"] | None = None,
         taps: Taps = (),
     ) -> tuple[Array, RecurrentState, dict[str, Array]]:
-        if type(self.feedback) not in DEFERRED:
+        if not has_weights(self.feedback):
             return self._scan(xs, state, key, mask, taps)[0]
+        # Weights on the way back get their gradient by a rule of its own, see `_over_time_jvp`.
         feedback, rest = eqx.partition(self, _in_feedback(self))
 
         def scan(feedback: PyTree, rest: PyTree, xs: Array, state: RecurrentState) -> PyTree:
@@ -165,19 +166,27 @@ def _over_time(feedback: PyTree, others: PyTree, *, key: PyTree, mask: PyTree, t
 
 @_over_time.def_jvp
 def _over_time_jvp(primals: PyTree, tangents: PyTree, *, key: PyTree, mask: PyTree, taps: Taps) -> PyTree:
-    """A change of the feedback's weights acts as one of the inputs does, at all steps at once.
+    r"""A change of the feedback's weights $W$ acts as one of the inputs does, at all steps at once.
 
-    JAX's own rule adds a product to the weights' gradient at every step; this one, transposed, is a single product.
+    With $u_t = x_t + F(W, y_{t-1})$ and $(y_t, z_t) = N(u_t, z_{t-1})$ tangents (dotted) travel as
+
+    $$ \dot u_t = \Big[\dot x_t + \frac{\partial F(W, y_{t-1})}{\partial W} \dot W\Big]
+       + \frac{\partial F(W, y_{t-1})}{\partial y} \dot y_{t-1} $$
+
+    In brackets is all that $\dot W$ does. Every $y_{t-1}$ is known once the cell has run, so that it is computed for the
+    whole stretch, added to $\dot x$, and the rest is the tangent of the cell with its weights held. Transposed, the weights'
+    gradient is one product, $\bar W = \sum_t \bar u_t y_{t-1}^T$, where JAX's own rule adds one at every step.
     """
     feedback, (scan, recurrent, xs, state) = primals
     d_feedback, (d_scan, d_recurrent, d_xs, d_state) = tangents
-    varied, fixed = _split((scan, recurrent, state), (d_scan, d_recurrent, d_state))
+    varied, held = _split((scan, recurrent, state), (d_scan, d_recurrent, d_state))
 
-    def with_weights_fixed(varied: PyTree, xs: Array) -> PyTree:
-        scan, recurrent, state = eqx.combine(varied, fixed)
+    def with_weights_held(varied: PyTree, xs: Array) -> PyTree:
+        scan, recurrent, state = eqx.combine(varied, held)
         return scan(feedback, recurrent, xs, state)
 
-    out, tangent = jax.linearize(with_weights_fixed, varied, xs)
+    # Linearised rather than a jvp: d_xs depends on what comes out, `out[1]`, which is y of the step before at every step.
+    out, tangent = jax.linearize(with_weights_held, varied, xs)
     d_xs = jnp.zeros_like(xs) if d_xs is None else d_xs
     d_backs = None
     if jax.tree.leaves(d_feedback):
@@ -189,7 +198,7 @@ def _over_time_jvp(primals: PyTree, tangents: PyTree, *, key: PyTree, mask: PyTr
         _, d_backs = jax.jvp(feed_back, (by_weights,), (d_feedback,))
         d_xs = d_xs + d_backs
     d_out = tangent((d_scan, d_recurrent, d_state), d_xs)
-    if d_backs is not None and "feedback" in taps:
+    if d_backs is not None and "feedback" in taps:  # which sees F itself, and so the weights not only through x
         d_out[0][2]["feedback"] += d_backs if mask is None else jax.vmap(zero_where_masked)(mask, d_backs)
     return out, jax.tree.map(lambda o, d: d if eqx.is_inexact_array(o) else None, out, d_out)
 

@@ -1,14 +1,20 @@
-from collections.abc import Iterable, Sequence
+"""Layers in a row, and branches: containers whose wiring follows from the order of their parts."""
 
-from jaxtyping import PyTree
+from collections.abc import Callable, Iterable
 
-from snnx._errors import describe
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, PyTree
+
+from snnx._checks import checked
+from snnx._errors import ShapeError, describe
 from snnx.cells import AbstractCell
 from snnx.inputs import AbstractInputs
 from snnx.layers._apply import takes_as_it_is
-from snnx.layers._container import AbstractContainer, Run, Value, check_parts
+from snnx.layers._container import AbstractContainer, ArrayOrShape, RunPart, check_parts
 
 
+@checked
 class Sequential(AbstractContainer):
     """Layers one after the other: cells, and plain callables such as `eqx.nn.Linear` or `jnp.tanh`, as they are.
 
@@ -28,9 +34,11 @@ class Sequential(AbstractContainer):
 
     layers: tuple[PyTree, ...]
 
-    def __init__(self, layers: Sequence[PyTree] | Iterable[PyTree], *more: PyTree):
-        if more or not isinstance(layers, Iterable):
-            raise TypeError("Sequential: expected one list of layers: snnx.Sequential([first, second, ...]).")
+    def __init__(self, layers: Iterable[PyTree], *more: PyTree):
+        if more:
+            raise TypeError(
+                "Sequential: layers are several arguments, expected one list: snnx.Sequential([first, second])."
+            )
         self.layers = tuple(layers)
         if not self.layers:
             raise ValueError("Sequential: layers is empty; expected at least one layer.")
@@ -45,15 +53,103 @@ class Sequential(AbstractContainer):
         first = self.layers[0]
         return first.takes(xs) if isinstance(first, AbstractCell) else takes_as_it_is(first, xs)
 
-    def wire(self, x: Value, run: Run) -> Value:
+    def wire(self, x: ArrayOrShape, run: RunPart) -> ArrayOrShape:
         for name in self.children():
             x = run(name, x)
         return x
 
-    def __getitem__(self, index: int) -> PyTree:
-        if not isinstance(index, (int, slice)):
-            raise TypeError(f"Sequential: index is {describe(index)}; expected a number: model[1].")
+    @checked
+    def __getitem__(self, index: int | slice) -> PyTree:
         return self.layers[index]
 
     def __len__(self) -> int:
         return len(self.layers)
+
+
+class Add(eqx.Module):
+    """Joins branches by adding them up, element by element. All have one shape."""
+
+    def __call__(self, *xs: Array) -> Array:
+        if len({x.shape for x in xs}) > 1:
+            raise ShapeError(
+                f"the branches have shapes {', '.join(str(tuple(x.shape)) for x in xs)}, expected one and the same;"
+                " change the layers, or the shortcut, so that they agree"
+            )
+        return sum(xs[1:], start=xs[0])
+
+
+@checked
+class Concat(eqx.Module):
+    """Joins branches by concatenating one step along an axis; 0 is features, or the channels of a feature map."""
+
+    axis: int = eqx.field(static=True, default=0)
+
+    def __call__(self, *xs: Array) -> Array:
+        return jnp.concatenate(xs, axis=self.axis)
+
+
+class Identity(eqx.Module):
+    """Hands on what it gets."""
+
+    def __call__(self, x: Array) -> Array:
+        return x
+
+
+@checked
+class Residual(AbstractContainer):
+    """A body and a shortcut around it: $y = \\text{shortcut}(x) + \\text{body}(x)$.
+
+    **Arguments:**
+    - `body`: a cell or a plain callable.
+    - `shortcut`: likewise; by default the input itself, which then has the shape of the body's output.
+
+    **Raises:** `ShapeError` where the two do not have one shape.
+    """
+
+    body: PyTree
+    shortcut: PyTree
+    join: Add
+
+    def __init__(self, body: PyTree, shortcut: PyTree = None):
+        self.body = body
+        self.shortcut = Identity() if shortcut is None else shortcut
+        self.join = Add()
+
+    def __check_init__(self):
+        check_parts(self)
+
+    def children(self) -> dict[str, PyTree]:
+        return {"body": self.body, "shortcut": self.shortcut, "join": self.join}
+
+    def wire(self, x: ArrayOrShape, run: RunPart) -> ArrayOrShape:
+        return run("join", run("shortcut", x), run("body", x))
+
+
+@checked
+class Parallel(AbstractContainer):
+    """Branches that all see the same input, and whose outputs are joined.
+
+    **Arguments:**
+    - `branches`: cells or plain callables.
+    - `join`: `Add()`, `Concat(axis)`, or any callable of as many arrays as there are branches.
+
+    **Raises:** `ShapeError` where the branches' outputs cannot be joined.
+    """
+
+    branches: tuple[PyTree, ...]
+    join: PyTree
+
+    def __init__(self, branches: Iterable[PyTree], join: Callable[..., Array] | None = None):
+        self.branches = tuple(branches)
+        self.join = Add() if join is None else join
+        if not self.branches:
+            raise ValueError(f"Parallel: branches is {describe(branches)}; expected at least one branch.")
+
+    def __check_init__(self):
+        check_parts(self)
+
+    def children(self) -> dict[str, PyTree]:
+        return {str(i): branch for i, branch in enumerate(self.branches)} | {"join": self.join}
+
+    def wire(self, x: ArrayOrShape, run: RunPart) -> ArrayOrShape:
+        return run("join", *(run(str(i), x) for i in range(len(self.branches))))

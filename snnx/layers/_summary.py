@@ -8,8 +8,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PyTree
 
+from snnx._checks import checked
 from snnx._text import amount, table
-from snnx.cells import AbstractCell, Shape, cell_dtype, walk
+from snnx._typing import Shape
+from snnx.cells import AbstractCell, cell_dtype, walk
 from snnx.parameters import trainable
 
 _HEAD = ("path", "part", "output", "parameters", "trainable", "state")
@@ -61,7 +63,8 @@ class Summary:
     __repr__ = __str__
 
 
-def summary(model: AbstractCell, input_shape: "Shape | Mapping[str, Shape]") -> Summary:
+@checked
+def summary(model: AbstractCell, input_shape: Shape | Mapping[str, Shape]) -> Summary:
     """The parts of a model: their paths, output shapes, parameters and state. Nothing is computed but shapes.
 
     ```python
@@ -75,15 +78,9 @@ def summary(model: AbstractCell, input_shape: "Shape | Mapping[str, Shape]") -> 
 
     **Returns:** a `Summary`, which prints as a table; a part is listed under the path that `record` and `find` take.
 
-    **Raises:** `TypeError` for a `model` that is no cell, or a shape that is no tuple of whole numbers; what
-    `init_state` raises where widths do not fit.
+    **Raises:** what `init_state` raises where widths do not fit.
     """
-    if not isinstance(model, AbstractCell):
-        raise TypeError(f"summary: model is {_kind(model)}; expected a cell. Wrap callables: snnx.Sequential([...]).")
     shapes = dict(input_shape) if isinstance(input_shape, Mapping) else {"": input_shape}
-    for shape in shapes.values():
-        if not isinstance(shape, tuple) or not all(isinstance(n, int) for n in shape):
-            raise TypeError(f"summary: input_shape is {shape!r}, expected a tuple such as (64,) or (2, 34, 34).")
     parts = dict(walk(model))
     paths = tuple(path for path in parts if path)
 
@@ -99,16 +96,15 @@ def summary(model: AbstractCell, input_shape: "Shape | Mapping[str, Shape]") -> 
     for path in paths:
         states[path] = _state_of(states, path)
     rows = tuple(_row(path, part, outputs.get(path), states[path]) for path, part in parts.items())
-    count, moving = _floats(model)
-    return Summary(rows, count, moving, _size(model), _size(state))
+    return Summary(rows, *_floats(model), _size(model), _size(state))
 
 
 def _row(path: str, part: PyTree, output: PyTree, state: PyTree) -> Row:
     children = part.children() if isinstance(part, AbstractCell) else {}
     inside = [_floats(child) for child in children.values()]
-    count, moving = (whole - sum(child[i] for child in inside) for i, whole in enumerate(_floats(part)))
+    count, free = (whole - sum(child[i] for child in inside) for i, whole in enumerate(_floats(part)))
     own = {name: field for name, field in _fields(state).items() if name not in children and jax.tree.leaves(field)}
-    return Row(path, _kind(part), _shapes(output), count, moving, {name: _shapes(field) for name, field in own.items()})
+    return Row(path, _kind(part), _shapes(output), count, free, {name: _shapes(field) for name, field in own.items()})
 
 
 def _kind(part: PyTree) -> str:
@@ -119,8 +115,8 @@ def _kind(part: PyTree) -> str:
 def _floats(part: PyTree) -> tuple[int, int]:
     """How many floats a part holds in arrays, and how many of them may be trained."""
     count = sum(x.size for x in jax.tree.leaves(eqx.filter(part, eqx.is_inexact_array)))
-    moving = sum(x.size for x in jax.tree.leaves(eqx.filter(part, trainable(part))))
-    return count, moving
+    free = sum(x.size for x in jax.tree.leaves(eqx.filter(part, trainable(part))))
+    return count, free
 
 
 def _state_of(states: dict[str, PyTree], path: str) -> PyTree:

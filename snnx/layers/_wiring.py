@@ -8,8 +8,8 @@ Edge: TypeAlias = tuple[str, str]
 _Name = TypeVar("_Name", str, int)
 
 
-class Unit(NamedTuple):
-    """Nodes that run together, in the order of a step: one, or all that cycles tie to each other."""
+class Component(NamedTuple):
+    """Nodes that run together, in the order of a step: one, or all that cycles tie to each other (a strong component)."""
 
     names: tuple[str, ...]
     cyclic: bool
@@ -18,12 +18,12 @@ class Unit(NamedTuple):
 class Wiring(NamedTuple):
     """How a graph runs.
 
-    - `units`: its nodes, in the order of a step.
+    - `components`: its nodes, in the order of a step.
     - `sources`: what adds up to the input of each node and to each output, in the order of the edges.
     - `lagging`: the edges that carry the value of the step before.
     """
 
-    units: tuple[Unit, ...]
+    components: tuple[Component, ...]
     sources: Mapping[str, tuple[str, ...]]
     lagging: frozenset[Edge]
 
@@ -56,14 +56,18 @@ def wiring(
         sources[target].append(source)
     every = (*inputs, *names, *outputs)
     lagging = lagging_edges(every, edges, inputs, stateful)
-    component = _components(every, edges)
+    number = _component_numbers(every, edges)
     inside: dict[int, list[str]] = {}
     for name in _in_order(every, [edge for edge in edges if edge not in lagging]):
-        inside.setdefault(component[name], []).append(name)
-    between = [(component[a], component[b]) for a, b in edges if component[a] != component[b]]
-    units = [inside[number] for number in _in_order(inside, between)]
+        inside.setdefault(number[name], []).append(name)
+    between = [(number[a], number[b]) for a, b in edges if number[a] != number[b]]
+    together = [inside[n] for n in _in_order(inside, between)]
     return Wiring(
-        tuple(Unit(tuple(unit), len(unit) > 1 or unit[0] in sources[unit[0]]) for unit in units if unit[0] in names),
+        tuple(
+            Component(tuple(nodes), cyclic=len(nodes) > 1 or nodes[0] in sources[nodes[0]])
+            for nodes in together
+            if nodes[0] in names  # inputs and outputs are components of their own, which nobody runs
+        ),
         {name: tuple(feeding) for name, feeding in sources.items()},
         lagging,
     )
@@ -141,7 +145,7 @@ def _in_order(names: Iterable[_Name], edges: Iterable[tuple[_Name, _Name]]) -> l
     return ready
 
 
-def _components(names: tuple[str, ...], edges: Iterable[Edge]) -> dict[str, int]:
+def _component_numbers(names: tuple[str, ...], edges: Iterable[Edge]) -> dict[str, int]:
     """The number of the strongly connected component of each node."""
     import numpy as np
     from scipy.sparse import coo_array

@@ -1,14 +1,15 @@
+"""The exact gradient for a whole model, and where it cannot pass."""
+
 from typing import TypeVar
 
 import equinox as eqx
 from jaxtyping import PyTree
 
-from snnx._errors import describe
+from snnx._checks import checked
 from snnx.cells import AbstractCell, exchange, walk
-from snnx.layers._branches import Add, Concat, Identity
 from snnx.layers._elementwise import Scale
-from snnx.layers._flatten import Flatten
-from snnx.layers._pool import SumPool2d
+from snnx.layers._feature_maps import Flatten, SumPool2d
+from snnx.layers._sequential import Add, Concat, Identity
 from snnx.neurons import EventProp
 
 _Model = TypeVar("_Model", bound=AbstractCell)
@@ -26,6 +27,7 @@ def is_linear(layer: PyTree) -> bool:
     return isinstance(layer, _LINEAR)
 
 
+@checked
 def with_gradient(model: _Model, gradient: EventProp | None) -> _Model:
     """The same network with another gradient: exact with `EventProp()`, that of the surrogates with None.
 
@@ -40,10 +42,6 @@ def with_gradient(model: _Model, gradient: EventProp | None) -> _Model:
     `method="exact"`), for functions of spikes that are not known to be linear (maximum pooling, a `lambda`), and for models
     in which nothing fires.
     """
-    if not isinstance(model, AbstractCell):
-        raise TypeError(f"with_gradient: model is {describe(model)}; expected a cell.")
-    if not (gradient is None or isinstance(gradient, EventProp)):
-        raise TypeError(f"with_gradient: gradient is {describe(gradient)}; expected snnx.EventProp() or None.")
     if gradient is not None:
         for path, part in walk(model):
             method = getattr(part, "method", None)

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
-from snnx.cells import mark_kept, unmarked
+from snnx.cells import nothing_saveable, saveable
 
 BLOCK = 128  # neurons of a program
 
@@ -48,7 +48,7 @@ def _run(step: Step, xs: Array, states: list[Array], params: list[Array]) -> tup
 
 def _run_forward(step: Step, xs: Array, states: list[Array], params: list[Array]) -> tuple:
     ys, ends, before = _forward(step, xs, states, params, keep=True)
-    return (ys, ends), (xs, [mark_kept(b) for b in before], params)
+    return (ys, ends), (xs, [saveable(b) for b in before], params)
 
 
 def _run_backward(step: Step, kept: tuple, cotangents: tuple) -> tuple:
@@ -70,7 +70,7 @@ def _forward(step: Step, xs: Array, states: list[Array], params: list[Array], ke
         def at(t: Array, states: list[Array]) -> list[Array]:
             for ref, state in zip(before_refs, states, strict=False):
                 ref[t, :] = state
-            with unmarked():
+            with nothing_saveable():
                 y, states = step(x_ref[t, :], states, parameters)
             y_ref[t, :] = y
             return states
@@ -98,7 +98,7 @@ def _backward(
         def at(i: Array, carry: tuple) -> tuple:
             d_states, d_params = carry
             t = len(xs) - 1 - i
-            with unmarked():
+            with nothing_saveable():
                 _, back = jax.vjp(step, x_ref[t, :], [ref[t, :] for ref in before_refs], parameters)
                 d_x, d_states, more = back((d_y_ref[t, :], d_states))
             d_x_ref[t, :] = d_x

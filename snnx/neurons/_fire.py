@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
-from snnx.cells import Shape, mark_kept
+from snnx.cells import Shape, saveable
 from snnx.neurons._reset import AbstractReset
 from snnx.parameters import Parameter, check_parameter_shape
 from snnx.surrogates import AbstractSurrogate
@@ -95,7 +95,7 @@ def fire(
     resting = None if clock.refractory is None else clock.refractory > 0
     if resting is not None:
         v = jnp.where(resting, held, v)
-    v = mark_kept(v)
+    v = saveable(v)
     distance = v - (own if threshold is None else threshold)
     if clock.step is None:
         spikes = neuron.surrogate(distance)

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jax.lax import stop_gradient
 from jaxtyping import Array
 
-from snnx.cells import mark_kept
+from snnx.cells import saveable
 from snnx.neurons._eventprop import EventProp
 from snnx.neurons._fire import Clock, Moved, Spiking, tick
 from snnx.neurons._reset import NoReset, ValueReset
@@ -32,7 +32,7 @@ def fire_exactly(
     moved, resting = clock.moved, None if clock.refractory is None else clock.refractory > 0
     if moved is None:
         raise ValueError("the state was made without gradient=EventProp(); make it anew with init_state")
-    v = mark_kept(v)
+    v = saveable(v)
     arrived = v
     if resting is not None and moved.last is not None:  # the membrane starts again at the end of the last step of rest
         begin = jnp.where(clock.refractory == 1, stop_gradient(drift(held, arrived)), 0.0)

@@ -1,13 +1,13 @@
-"""Parameters and their constraints."""
+"""Parameters and their constraints, a model's trained part (also as a vector), and stacks of models."""
 
 from snnx.parameters._check import check_not_negative as check_not_negative
 from snnx.parameters._check import check_number as check_number
 from snnx.parameters._check import check_positive as check_positive
+from snnx.parameters._distributions import gamma as gamma
+from snnx.parameters._distributions import log_uniform as log_uniform
 from snnx.parameters._ensemble import init_ensemble as init_ensemble
 from snnx.parameters._ensemble import member as member
 from snnx.parameters._ensemble import members as members
-from snnx.parameters._heterogeneous import gamma as gamma
-from snnx.parameters._heterogeneous import log_uniform as log_uniform
 from snnx.parameters._parameter import AbstractParameter as AbstractParameter
 from snnx.parameters._parameter import Bounded as Bounded
 from snnx.parameters._parameter import Frozen as Frozen

@@ -6,12 +6,13 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jaxtyping import Array, Key, PyTree
+from jaxtyping import Array, Int, Key, PyTree
 
+from snnx._checks import checked
 from snnx._errors import ShapeError, describe
 
 
+@checked
 def init_ensemble(make: Callable[..., PyTree], keys: Key[Array, "members"], *more: Any) -> PyTree:
     """As many models as there are keys, made side by side: every array gets a leading axis.
 
@@ -30,15 +31,11 @@ def init_ensemble(make: Callable[..., PyTree], keys: Key[Array, "members"], *mor
     - `keys`: `[members]`, from `jax.random.split`.
     - `more`: arrays `[members, ...]`, or PyTrees of such: what else differs between the members.
 
-    **Returns:** one PyTree: a model as `make` gives it, its arrays with a leading axis of `members`. What is no array is
-    the same for all. `member(models, i)` takes one out.
+    **Returns:** one PyTree: a model as `make` gives it, its arrays with a leading axis of `members`. Whatever is not an
+    array is the same for all. `member(models, i)` takes one out.
 
     **Raises:** `TypeError`, `ShapeError` for keys or arrays without such an axis.
     """
-    if not (hasattr(keys, "dtype") and jnp.issubdtype(keys.dtype, jax.dtypes.prng_key) and keys.ndim == 1):
-        raise TypeError(
-            f"init_ensemble: keys is {describe(keys)}; expected a row of keys, one a model: jax.random.split(key, 32)."
-        )
     for leaf in jax.tree.leaves(more):
         if not eqx.is_array_like(leaf) or jnp.shape(leaf)[:1] != keys.shape:
             raise ShapeError(
@@ -48,6 +45,7 @@ def init_ensemble(make: Callable[..., PyTree], keys: Key[Array, "members"], *mor
     return eqx.filter_vmap(make)(keys, *jax.tree.map(jnp.asarray, more))
 
 
+@checked
 def members(models: PyTree) -> int:
     """How many models a stack holds: the length of the leading axis that all of its arrays share.
 
@@ -56,20 +54,19 @@ def members(models: PyTree) -> int:
     sizes = {leaf.shape[:1] for leaf in jax.tree.leaves(models) if eqx.is_array(leaf)}
     if len(sizes) != 1 or sizes == {()}:
         raise ShapeError(
-            f"members: the arrays have leading axes {sorted(sizes)}; expected a stack of models, of one length, as"
-            " snnx.parameters.init_ensemble makes it."
+            f"members: models has arrays with leading axes {sorted(sizes)}; expected one length for all, as in a stack made by"
+            " snnx.parameters.init_ensemble."
         )
     return sizes.pop()[0]
 
 
-def member(models: PyTree, index: int) -> PyTree:
+@checked
+def member(models: PyTree, index: int | Int[Array, ""]) -> PyTree:
     """One model of a stack of them.
 
-    **Raises:** `ShapeError` if `models` is no stack; `TypeError` for no whole number; `IndexError` if there is no such member.
+    **Raises:** `ShapeError` if `models` is not a stack; `IndexError` if there is no such member.
     """
     count = members(models)
-    if isinstance(index, bool) or not isinstance(index, (int, jax.Array, np.integer)):
-        raise TypeError(f"member: index is {describe(index)}; expected a whole number.")
     if isinstance(index, int) and not -count <= index < count:
         raise IndexError(f"member: index is {index}, but there are {count} models.")
     return jax.tree.map(lambda leaf: leaf[index] if eqx.is_array(leaf) else leaf, models)

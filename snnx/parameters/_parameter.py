@@ -68,7 +68,8 @@ PositiveParameter: TypeAlias = Annotated[float | Float[Array, "..."] | AbstractP
 NotNegativeParameter: TypeAlias = Annotated[float | Float[Array, "..."] | AbstractParameter, ParameterIn(0.0)]
 
 
-def value(parameter: Parameter) -> "float | Float[Array, '...']":
+@checked
+def value(parameter: float | Float[Array, "..."] | AbstractParameter) -> "float | Float[Array, '...']":
     """What a parameter stands for in the equations: the number, the array, or the wrapper's `value()`.
 
     ```python
@@ -197,6 +198,7 @@ def _check_between(where: str, array: Array, low: float, high: float) -> None:
         raise ValueError(f"{where}: value is {worst:g}, expected more than {low:g} and less than {high:g}.")
 
 
+@checked
 def trainable(model: PyTree) -> PyTree:
     """Which leaves a trainer may move: `True` at every array of floats that is not inside a `Frozen`.
 

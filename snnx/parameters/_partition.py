@@ -10,7 +10,6 @@ from jaxtyping import Array, Float, PyTree
 
 from snnx._checks import checked
 from snnx._errors import ShapeError, describe
-from snnx._readers import check_float
 from snnx.parameters._parameter import trainable as trainable_by_default
 
 _Model = TypeVar("_Model")
@@ -32,8 +31,8 @@ def partition(model: PyTree, trainable: Callable[[PyTree], PyTree] = trainable_b
 
     **Returns:** two PyTrees of the structure of `model`, with None where the other one has the leaf.
 
-    **Raises:** `ValueError` if there is nothing to train; `TypeError` if `trainable` marks something that is no array of
-    floats.
+    **Raises:** `ValueError` if there is nothing to train; `TypeError` if `trainable` marks something other than an array
+    of floats.
     """
     params, rest = eqx.partition(model, trainable(model))
     check_params("partition", params)
@@ -55,6 +54,7 @@ def check_params(where: str, params: PyTree) -> None:
             )
 
 
+@checked
 def combine(params: PyTree, rest: PyTree) -> PyTree:
     """The model of which `partition` made `params` and `rest`. Within `jax.vmap` over `params`, one model of many.
 
@@ -70,6 +70,7 @@ def combine(params: PyTree, rest: PyTree) -> PyTree:
     return eqx.combine(params, rest)
 
 
+@checked
 def flatten(model: PyTree) -> Float[Array, "size"]:
     """All that would be trained, as one vector: the leaves in their order, each in C order.
 
@@ -89,6 +90,7 @@ def flatten(model: PyTree) -> Float[Array, "size"]:
     return jnp.concatenate([leaf.astype(dtype).ravel() for leaf in leaves])
 
 
+@checked
 def unflatten(vector: Float[Array, "size"], like: _Model) -> _Model:
     """The model `like` with the numbers of a vector in the places from which `flatten` takes them.
 
@@ -97,16 +99,13 @@ def unflatten(vector: Float[Array, "size"], like: _Model) -> _Model:
     **Arguments:** `vector`: `[size]`; each stretch of it is cast to the dtype of the leaf that it becomes. `like`: a model,
     or the `params` of one.
 
-    **Raises:** `ShapeError` for a vector of another length, `DtypeError` for no floats.
+    **Raises:** `ShapeError` for a vector of another length.
     """
-    check_float("unflatten", "vector", vector)
-    vector = jnp.asarray(vector)
     params, rest = partition(like)
     leaves, structure = jax.tree.flatten(params)
     size = sum(leaf.size for leaf in leaves)
     if vector.shape != (size,):
-        hint = "; jax.vmap takes a population apart" if vector.ndim == 2 and vector.shape[1] == size else ""
-        raise ShapeError(f"unflatten: vector is {describe(vector)}, but the model has [{size}] numbers to train{hint}.")
+        raise ShapeError(f"unflatten: vector is {describe(vector)}, but the model has {size} numbers to train.")
     new, start = [], 0
     for leaf in leaves:
         new.append(vector[start : start + leaf.size].reshape(leaf.shape).astype(leaf.dtype))

@@ -1,26 +1,25 @@
 """Weighted sums over time, and the weights that prefer what happens early."""
 
-import math
 from collections.abc import Callable, Sequence
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Float, Int, PyTree
+from jaxtyping import Array, Float, Int, PyTree
 
-from snnx._errors import ShapeError, describe
+from snnx._checks import checked
+from snnx._typing import AboveZero, Number
 from snnx.reductions._reduction import AbstractReduction, Mask, accumulator, along, masked
 
 
-def _as_weights(weights: "ArrayLike | Sequence[float] | Callable") -> "Array | Callable":
-    if callable(weights):
-        return weights
-    array = jnp.asarray(weights)
-    if array.ndim != 1:
-        raise ShapeError(f"Weighted: weights is {describe(array)}, expected [time]: one weight for each step.")
-    return array if jnp.issubdtype(array.dtype, jnp.floating) else array.astype(jnp.zeros(()).dtype)
+# A field with a converter is read by the annotation of the converter's argument.
+def _as_array(
+    weights: Float[Array, "time"] | Sequence[float] | Callable[[Array, Array], Array],
+) -> Float[Array, "time"] | Callable[[Array, Array], Array]:
+    return weights if callable(weights) or isinstance(weights, jax.Array) else jnp.asarray(weights, float)
 
 
+@checked
 class Weighted(AbstractReduction):
     r"""A weighted sum over time, $\sum_t w_t x_t$, or with `mean=True` $\frac{1}{T} \sum_t w_t x_t$.
 
@@ -36,35 +35,33 @@ class Weighted(AbstractReduction):
     - `weights`: `[time]`, or a function `(t, T) -> w_t`, of an array of steps `[time]` and the number of steps.
     - `mean`: whether the sum is divided by $T$.
 
-    **Raises:** `ShapeError` unless weights are one-dimensional. Where a sequence is longer than its weights, the result
-    is NaN.
+    Where a sequence is longer than its weights, the result is NaN.
 
     Source: Nowotny, Turner & Knight, Loss shaping enhances exact gradient learning with Eventprop in spiking neural
     networks (2025), for the weights.
     """
 
-    weights: Float[Array, "time"] | Callable[[Array, Array], Array] = eqx.field(converter=_as_weights)
+    weights: Float[Array, "time"] | Callable[[Array, Array], Array] = eqx.field(converter=_as_array)
     mean: bool = eqx.field(static=True, default=False, kw_only=True)
 
     @staticmethod
-    def exponential(scale: float = 1.0, *, mean: bool = False) -> "Weighted":
-        r"""Weights that fall as $e^{-t/(\texttt{scale}\ T)}$.
-
-        **Raises:** `ValueError` unless `scale > 0`.
-        """
+    @checked
+    def exponential(scale: AboveZero = 1.0, *, mean: bool = False) -> "Weighted":
+        r"""Weights that fall as $e^{-t/(\texttt{scale}\ T)}$."""
         return Weighted(_Exponential(scale), mean=mean)
 
     @staticmethod
+    @checked
     def linear(*, mean: bool = False) -> "Weighted":
         """Weights that fall as $1 - t/T$."""
         return Weighted(_linear, mean=mean)
 
     @staticmethod
-    def sigmoid(centre: float = 0.5, width: float = 0.2, *, mean: bool = False) -> "Weighted":
+    @checked
+    def sigmoid(centre: Number = 0.5, width: AboveZero = 0.2, *, mean: bool = False) -> "Weighted":
         r"""Weights that fall as $1 / (1 + e^{(t/T - \texttt{centre}) / \texttt{width}})$: 1/2 at the centre.
 
         **Arguments:** `centre`, `width`: fractions of $T$. The defaults are those of the authors' program.
-        **Raises:** `ValueError` unless `width > 0`.
         """
         return Weighted(_Sigmoid(centre, width), mean=mean)
 
@@ -93,9 +90,6 @@ class Weighted(AbstractReduction):
 class _Exponential(eqx.Module):
     scale: float = eqx.field(static=True)
 
-    def __check_init__(self):
-        _check_number("exponential", "scale", self.scale, positive=True)
-
     def __call__(self, t: Array, steps: Array) -> Array:
         return jnp.exp(-t / (self.scale * steps))
 
@@ -104,20 +98,9 @@ class _Sigmoid(eqx.Module):
     centre: float = eqx.field(static=True)
     width: float = eqx.field(static=True)
 
-    def __check_init__(self):
-        _check_number("sigmoid", "centre", self.centre)
-        _check_number("sigmoid", "width", self.width, positive=True)
-
     def __call__(self, t: Array, steps: Array) -> Array:
         return jax.nn.sigmoid((self.centre - t / steps) / self.width)
 
 
 def _linear(t: Array, steps: Array) -> Array:
     return 1.0 - t / steps
-
-
-def _check_number(maker: str, name: str, number: float, *, positive: bool = False) -> None:
-    known = isinstance(number, int | float) and not isinstance(number, bool) and math.isfinite(number)
-    if not known or (positive and number <= 0):
-        wanted = "a number > 0" if positive else "a finite number"
-        raise ValueError(f"Weighted.{maker}: {name} is {describe(number)}, expected {wanted}, a fraction of the time.")

@@ -2,38 +2,32 @@
 
 import difflib
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 from jaxtyping import PyTree
 
-from snnx._errors import UnknownNameError, describe, unknown_name
+from snnx._errors import UnknownNameError, unknown_name
+from snnx._readers import reader
 from snnx.cells import AbstractCell, walk
 from snnx.reductions import AbstractReduction, Stack
 
-Reductions = AbstractReduction | tuple[AbstractReduction, ...]
-Record = Mapping[str, Reductions] | Iterable[str] | str
+Reductions: TypeAlias = AbstractReduction | tuple[AbstractReduction, ...]
+Record: TypeAlias = Mapping[str, Reductions] | Iterable[str] | str
 
 
 def as_tuple(given: Any) -> tuple:
     return given if isinstance(given, tuple) else (given,)
 
 
-def reductions_by_path(where: str, cell: AbstractCell, record: "Record | None") -> "dict[str, Reductions]":
+def reductions_by_path(where: str, cell: AbstractCell, record: Record | None) -> dict[str, Reductions]:
     """What to record as a dict from path to reductions, every path being one of the cell's."""
     if record is None:
         return {}
-    if isinstance(record, str):
-        record = [record]
-    wanted: dict[str, Reductions] = dict(record) if isinstance(record, Mapping) else {path: Stack() for path in record}
+    given: Any = reader(Record)(where, "record", record)  # pyright: ignore[reportOptionalCall]
+    paths = [given] if isinstance(given, str) else given
+    wanted: dict[str, Reductions] = dict(given) if isinstance(given, Mapping) else {path: Stack() for path in paths}
     parts = dict(walk(cell))
-    for path, given in wanted.items():
-        if not isinstance(path, str):
-            raise TypeError(f"{where}: record holds {describe(path)}; expected paths such as '1' or '1.v'.")
-        for reduction in as_tuple(given):
-            if not isinstance(reduction, AbstractReduction):
-                raise TypeError(
-                    f"{where}: record[{path!r}] is {describe(given)}; expected a reduction such as snnx.Mean()."
-                )
+    for path in wanted:
         parent, _, field = path.rpartition(".")
         owner = parts.get(parent)
         if path not in parts and not (field and _is_leaf(owner)):

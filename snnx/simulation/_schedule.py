@@ -40,7 +40,8 @@ import equinox as eqx
 import jax
 from jaxtyping import PyTree
 
-from snnx._errors import describe
+from snnx._checks import checked
+from snnx._typing import Count
 from snnx.cells import AbstractCell, Keep, walk
 from snnx.inputs import AbstractInputs
 
@@ -53,7 +54,8 @@ NEARBY = 1.5
 KEEP_FAN_IN = 256
 
 
-def default_chunk(cell: PyTree, steps: int, batch: int | None = None) -> int:
+@checked
+def default_chunk(cell: AbstractCell, steps: Count, batch: Count | None = None) -> int:
     """The number of steps per chunk where none is given.
 
     As many as keep what the widest layer puts out in a chunk within 2^18 floats, if the number of examples that run side by
@@ -61,14 +63,7 @@ def default_chunk(cell: PyTree, steps: int, batch: int | None = None) -> int:
     a convolution. More where a layer has a million weights or more: 512 / batch, or 32. On a CPU 2 where there is a
     convolution. Then a number nearby that divides the time, if there is one.
     `simulate(..., chunk=...)` and `fit(..., chunk=...)` override it; results do not depend on it, but for rounding.
-
-    **Raises:** `TypeError`, `ValueError` for what is no cell, or no number of steps or examples.
     """
-    if not isinstance(cell, AbstractCell):
-        raise TypeError(f"default_chunk: cell is {describe(cell)}; expected a cell such as snnx.Sequential([...]).")
-    for name, given in (("steps", steps), ("batch", batch)):
-        if given is not None and (isinstance(given, bool) or not isinstance(given, int) or given < 1):
-            raise ValueError(f"default_chunk: {name} is {given!r}, expected a whole number >= 1.")
     weights = _weights(cell)
     convolutional = any(x.ndim > 2 for x in weights)
     if convolutional and jax.default_backend() == "cpu":
@@ -87,7 +82,7 @@ def _divisor_nearby(size: int, steps: int) -> int:
 
 
 def chunk_size(
-    cell: PyTree,
+    cell: AbstractCell,
     steps: int,
     chunk: int | None = None,
     truncate: int | None = None,
@@ -96,17 +91,14 @@ def chunk_size(
 ) -> int:
     """The number of steps per chunk: the one that was given, or the default's; of a truncation it is a divisor.
 
-    **Raises:** `ValueError` for numbers that are no numbers of steps, or do not go together.
+    **Raises:** `ValueError` for numbers that do not go together.
     """
-    for name, given in (("chunk", chunk), ("truncate", truncate)):
-        if given is not None and (not isinstance(given, int) or isinstance(given, bool) or given < 1):
-            raise ValueError(f"{where}: {name} is {given!r}, expected a number of steps >= 1, or None.")
     size = min(default_chunk(cell, steps, batch) if chunk is None else chunk, steps)
     if truncate is None or truncate >= steps:
         return size
     if chunk is not None and truncate % size:
         raise ValueError(
-            f"{where}: truncate={truncate} is no multiple of chunk={chunk}; leave chunk out, or change it."
+            f"{where}: truncate={truncate} is not a multiple of chunk={chunk}; leave chunk out, or change it."
         )
     return max(n for n in range(1, min(size, truncate) + 1) if truncate % n == 0)
 

@@ -1,39 +1,62 @@
+"""Time: a door that checks, and behind it one compiled loop over chunks."""
+
 import functools
 from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jaxtyping import Array, Bool, Key, PyTree
+from jaxtyping import Array, Bool, Float, Key, PyTree
 
+from snnx._checks import checked
 from snnx._errors import ShapeError, describe
 from snnx._jitted import as_jax, run_jitted
-from snnx._readers import check_float, read_key
+from snnx._readers import as_jax_array, check_float
+from snnx._typing import Count, Natural
 from snnx._varying import varying_like
-from snnx.cells import KEEPS, AbstractCell, Keep, State, Taps, cell_dtype, check_state, keep_marked
+from snnx.cells import AbstractCell, Keep, State, Taps, cell_dtype, check_state, save_saveables
 from snnx.inputs import AbstractInputs
 from snnx.layers import check_gradients
 from snnx.reductions import AbstractReduction, Stack
 from snnx.simulation._record import Record, Reductions, as_tuple, reductions_by_path
 from snnx.simulation._schedule import chunk_size, default_keep
 
-_OWN = "*"  # the entry of the cell's own outputs among what is recorded
+_OUTPUTS = "*"  # the entry of the cell's own outputs among what is recorded
 
 
+class _InputsReader:
+    """Reads inputs before the cell's dtype is known: a dtype that no cell takes gets a sentence of its own."""
+
+    def read(self, where: str, name: str, value: Any) -> Any:
+        if isinstance(value, AbstractInputs):
+            return value
+        if isinstance(value, Mapping):
+            return {key: self.read(where, f"{name}[{key!r}]", x) for key, x in value.items()}
+        value = as_jax_array(value)
+        check_float(where, name, value)
+        return value
+
+    def __str__(self) -> str:
+        return "floats [time, *features], a compact layout such as Bits, or a dict of those by input"
+
+
+Inputs: TypeAlias = Annotated[Float[Array, "time *features"] | AbstractInputs | Mapping[str, Any], _InputsReader()]
+
+
+@checked
 def simulate(
     cell: AbstractCell,
-    xs: "Array | np.ndarray | AbstractInputs | Mapping[str, Any]",
+    xs: Inputs,
     state: State | None = None,
     *,
     key: Key[Array, ""] | None = None,
-    mask: Bool[Array, "time"] | Bool[np.ndarray, "time"] | None = None,
-    readout: "Reductions" = Stack(),
-    record: "Record | None" = None,
-    chunk: int | None = None,
+    mask: Bool[Array, "time"] | None = None,
+    readout: Reductions = Stack(),
+    record: Record | None = None,
+    chunk: Count | None = None,
     keep: Keep | None = None,
-    truncate: int | None = None,
-    burn_in: int = 0,
+    truncate: Count | None = None,
+    burn_in: Natural = 0,
 ) -> Any:
     r"""Run a cell over time: `(y_t, state_t) = cell(x_t, state_{t-1})` for every step of one example.
 
@@ -75,30 +98,18 @@ def simulate(
     **Raises:** `ShapeError`, `DtypeError` for inputs that do not fit; `ValueError` for an unknown path, a chunk,
     truncation or burn-in out of range.
     """
-    if not isinstance(cell, AbstractCell):
-        raise TypeError(f"simulate: cell is {describe(cell)}; expected a cell. Wrap callables: snnx.Sequential([...]).")
     check_gradients("simulate", cell)
     steps, shape = _check_inputs(cell, xs, mask)
-    if key is not None:
-        read_key("simulate", "key", key)
     taps = reductions_by_path("simulate", cell, record)
-    if not isinstance(burn_in, int) or not 0 <= burn_in < steps:
-        raise ValueError(f"simulate: burn_in is {burn_in!r}, expected a number of steps from 0 to {steps - 1}.")
-    for r in as_tuple(readout):
-        if not isinstance(r, AbstractReduction):
-            raise TypeError(
-                f"simulate: readout is {r!r}; expected a reduction such as snnx.Mean(), or a tuple of them."
-            )
-    if chunk is not None or truncate is not None:
+    if burn_in >= steps:
+        raise ValueError(f"simulate: burn_in is {burn_in}, but there are {steps} steps; expected fewer.")
+    if chunk is not None and truncate is not None:
         chunk_size(cell, steps - burn_in, chunk, truncate)
-    xs, state, mask = as_jax((dict(xs) if isinstance(xs, Mapping) else xs, state, mask))
+    wanted = {_OUTPUTS: readout} | taps
     ys, state, found = run_jitted(
-        _simulate, cell, xs, state, key, mask, {_OWN: readout} | taps, steps, shape, chunk, keep, truncate, burn_in
+        _simulate, cell, xs, as_jax(state), key, mask, wanted, steps, shape, chunk, keep, truncate, burn_in
     )
     return (ys, state) if record is None else (ys, state, {path: found[path] for path in taps})
-
-
-Inputs: TypeAlias = "Array | np.ndarray | AbstractInputs | Mapping[str, Any]"
 
 
 def _simulate(
@@ -134,10 +145,10 @@ def _simulate(
         path: tuple(results[path, i] for i in range(len(given))) if isinstance(given, tuple) else results[path, 0]
         for path, given in wanted.items()
     }
-    return found.pop(_OWN), state, found
+    return found.pop(_OUTPUTS), state, found
 
 
-def _check_inputs(cell: AbstractCell, xs: Inputs, mask: "Array | np.ndarray | None") -> tuple[int, Any]:
+def _check_inputs(cell: AbstractCell, xs: Inputs, mask: Array | None) -> tuple[int, Any]:
     """Number of steps, and the shape of one; by name where there are several inputs."""
     if isinstance(xs, Mapping):
         found = {name: _check_inputs(cell, x, mask) for name, x in xs.items()}
@@ -160,7 +171,7 @@ def _check_inputs(cell: AbstractCell, xs: Inputs, mask: "Array | np.ndarray | No
         steps, shape = xs.shape[0], tuple(xs.shape[1:])
     if steps == 0:
         raise ShapeError("simulate: xs has no time step.")
-    if mask is not None and (getattr(mask, "shape", None) != (steps,) or mask.dtype != jnp.bool_):
+    if mask is not None and mask.shape != (steps,):
         raise ShapeError(f"simulate: mask is {describe(mask)}; expected bool[{steps}], one entry a time step.")
     return steps, shape
 
@@ -181,11 +192,12 @@ def _taken(cell: AbstractCell, xs: Inputs, dtype: jnp.dtype) -> Any:
     return xs.dense(dtype) if isinstance(xs, AbstractInputs) and not cell.takes(xs) else xs
 
 
-def _policy(keep: Keep) -> Callable[..., Any] | None:
-    """The rule of `jax.checkpoint` for what to keep; None where all is kept."""
-    if keep not in KEEPS:
-        raise ValueError(f"simulate: keep is {keep!r}, expected one of {', '.join(map(repr, KEEPS))}, or None.")
-    return {"borders": jax.checkpoint_policies.nothing_saveable, "membranes": keep_marked, "all": None}[keep]
+# What `jax.checkpoint` keeps of a chunk; None: without it, all.
+_POLICIES: dict[Keep, Callable[..., Any] | None] = {
+    "borders": jax.checkpoint_policies.nothing_saveable,
+    "membranes": save_saveables,
+    "all": None,
+}
 
 
 def _run(
@@ -201,29 +213,37 @@ def _run(
     truncate: int | None,
     outs: dict[tuple[str, int], AbstractReduction],
 ) -> tuple[dict[tuple[str, int], PyTree], State]:
-    """The chunked, rematerialised loop; every output is a reduction of the trace at a path."""
+    """The chunked, rematerialised loop; every output is a reduction of the trace at a path.
+
+    Forward, the loop carries the state and the reductions so far. Backward, the carry at the start of each chunk has been
+    kept, and what happens within a chunk is computed again from there (less what the policy keeps).
+    """
     size = chunk_size(cell, steps, chunk, truncate)
     count, rest = divmod(steps, size)
-    taps: Taps = tuple(dict.fromkeys(path for path, _ in outs if path != _OWN))
+    if size == steps:  # one chunk is all of time: nothing to scan, nothing to compute again
+        count, rest = 0, steps
+    taps: Taps = tuple(dict.fromkeys(path for path, _ in outs if path != _OUTPUTS))
     dtype = cell_dtype(cell)
-    policy = _policy(default_keep(cell, xs) if keep is None else keep)
+    policy = _POLICIES[default_keep(cell, xs) if keep is None else keep]
 
     def traces(xs: PyTree, state: State, mask: Array | None) -> tuple[dict[str, PyTree], State]:
         ys, state, tapped = cell.over_time(_taken(cell, xs, dtype), state, key=key, mask=mask, taps=taps)
-        return {_OWN: ys} | tapped, state
+        return {_OUTPUTS: ys} | tapped, state
 
     def of_each(path: str, reduce: Callable, *trees: PyTree) -> PyTree:
         """A reduction of a trace, or of each of several outputs."""
-        return jax.tree.map(lambda _, *parts: reduce(*parts), units[path], *trees)
+        return jax.tree.map(lambda _, *parts: reduce(*parts), steps_of[path], *trees)
 
     def advance(carry: PyTree, start: "int | Array", size: int) -> tuple[PyTree, PyTree]:
+        """One chunk, from step `start` on."""
         state, reduced = carry
-        if truncate is not None:
+        if truncate is not None:  # a multiple of the chunk: gradients are cut at the borders of chunks alone
             cut = (start > 0) & (start % truncate == 0)
             state = jax.tree.map(lambda s: jnp.where(cut, jax.lax.stop_gradient(s), s), state)
         live = None if mask is None else jax.lax.dynamic_slice_in_dim(mask, start, size)
         found, state = traces(_stretch(xs, start, size), state, live)
         times = start + jnp.arange(size, dtype=jnp.int32)
+        # What is stacked leaves the scan as its output; all else is folded into the carry, and no trace is ever whole.
         stacked = {out: found[out[0]] for out, r in outs.items() if r.stacks}
         reduced = {
             out: of_each(out[0], lambda red, seen, r=r: r.step(red, seen, times, live), reduced[out], found[out[0]])
@@ -231,29 +251,29 @@ def _run(
         }
         return (state, reduced), stacked
 
+    # Under shard_map the carry has to begin with the type that the loop gives it, see `varying_like`.
     given = (cell, xs, state, key, mask)
     state = varying_like(state, *given)
     counted = jnp.asarray(steps) if mask is None else jnp.sum(mask)
+    # A stretch of length one, traced for its shapes and never run, tells what one step of each trace looks like.
     like = jax.eval_shape(traces, _stretch(xs, 0, 1), state, None if mask is None else mask[:1])[0]
-    units = jax.tree.map(lambda trace: jax.ShapeDtypeStruct(trace.shape[1:], trace.dtype), like)
-    first = {out: of_each(out[0], lambda u, r=r: r.init(u, counted), units[out[0]]) for out, r in outs.items()}
+    steps_of = jax.tree.map(lambda trace: jax.ShapeDtypeStruct(trace.shape[1:], trace.dtype), like)
+    first = {out: of_each(out[0], lambda one, r=r: r.init(one, counted), steps_of[out[0]]) for out, r in outs.items()}
     carry = (state, varying_like(first, *given))
 
     stacks = []
-    if size == steps:  # one chunk is all of time: nothing to scan, nothing to recompute
-        count, rest = 0, steps
     if count:
         one_chunk = functools.partial(advance, size=size)
+        # A scan's backward pass is a loop of its own, so that nothing computed again can be merged with its first time:
+        # the barriers against that (prevent_cse) would only keep XLA from fusing.
         body = one_chunk if policy is None else jax.checkpoint(one_chunk, prevent_cse=False, policy=policy)
         carry, stacked = jax.lax.scan(body, carry, size * jnp.arange(count, dtype=jnp.int32))
         stacks.append(jax.tree.map(lambda s: s.reshape(-1, *s.shape[2:]), stacked))
-    if rest:
+    if rest:  # a shorter chunk behind the others, outside of the scan, or all of time
         the_rest = functools.partial(advance, start=steps - rest, size=rest)
         again = policy is not None and count > 0
         carry, stacked = (jax.checkpoint(the_rest, policy=policy) if again else the_rest)(carry)
         stacks.append(stacked)
     state, reduced = carry
-    together = jax.tree.map(lambda *parts: parts[0] if len(parts) == 1 else jnp.concatenate(parts), *stacks)
-    return {
-        out: together[out] if r.stacks else of_each(out[0], r.finish, reduced[out]) for out, r in outs.items()
-    }, state
+    whole = jax.tree.map(lambda *parts: parts[0] if len(parts) == 1 else jnp.concatenate(parts), *stacks)
+    return {out: whole[out] if r.stacks else of_each(out[0], r.finish, reduced[out]) for out, r in outs.items()}, state

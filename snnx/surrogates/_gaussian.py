@@ -1,13 +1,16 @@
+"""Gaussian tails: the normal density, and a sum of three."""
+
 import math
 
-import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from snnx.parameters import Parameter
-from snnx.surrogates._base import AbstractSurrogate, check_numbers, like, parameter
+from snnx._checks import checked
+from snnx.parameters import NotNegativeParameter, PositiveParameter
+from snnx.surrogates._surrogate import AbstractSurrogate, like
 
 
+@checked
 class Gaussian(AbstractSurrogate):
     r"""The normal density, area 1.
 
@@ -17,23 +20,17 @@ class Gaussian(AbstractSurrogate):
     **Arguments:**
     - `sigma`: $\sigma$, in units of the membrane. The default of 0.5 is that of Sinabs, and of `MultiGaussian`.
 
-    **Returns** (`derivative`): an array in the shape and dtype of `x`.
-
-    **Raises:** `ValueError` if `sigma` is a number <= 0.
-
     Source: Wu, Deng, Li, Zhu & Shi, Spatio-Temporal Backpropagation for Training High-Performance Spiking Neural
     Networks, Frontiers in Neuroscience 12 (2018), their $h_4$ with $a_4 = \sigma^2$.
     """
 
-    sigma: Parameter = eqx.field(default=0.5, converter=parameter)
-
-    def __check_init__(self):
-        check_numbers(self, "sigma")
+    sigma: PositiveParameter = 0.5
 
     def derivative(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         return _normal(x, like(self.sigma, x))
 
 
+@checked
 class MultiGaussian(AbstractSurrogate):
     r"""A Gaussian with two wide, shallow ones subtracted: slightly negative far from the threshold.
 
@@ -47,21 +44,13 @@ class MultiGaussian(AbstractSurrogate):
     - `height`: $h$, the weight of the negative parts; 0 gives `Gaussian`.
     - `spread`: $c$, how much wider than the centre the negative parts are (the paper's $s$).
 
-    **Returns** (`derivative`): an array in the shape and dtype of `x`.
-
-    **Raises:** `ValueError` if `sigma` or `spread` is a number <= 0, or `height` a number < 0.
-
     Source: Yin, Corradi & Bohté, Accurate and efficient time-domain classification with adaptive spiking recurrent
     neural networks, Nature Machine Intelligence 3 (2021).
     """
 
-    sigma: Parameter = eqx.field(default=0.5, converter=parameter)
-    height: Parameter = eqx.field(default=0.15, converter=parameter)
-    spread: Parameter = eqx.field(default=6.0, converter=parameter)
-
-    def __check_init__(self):
-        check_numbers(self, "sigma", "spread")
-        check_numbers(self, "height", zero=True)
+    sigma: PositiveParameter = 0.5
+    height: NotNegativeParameter = 0.15
+    spread: PositiveParameter = 6.0
 
     def derivative(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         sigma, height = like(self.sigma, x), like(self.height, x)
