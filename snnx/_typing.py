@@ -109,7 +109,7 @@ def real(value: Any) -> "int | float | None":
     """A Python number as it is, and a number of NumPy or a JAX scalar as Python has it; None for what is no real number."""
     if isinstance(value, bool | np.bool_):
         return None
-    if isinstance(value, int | float):
+    if isinstance(value, int | float) and not isinstance(value, np.generic):  # np.float64 is a float, too
         return value
     if isinstance(value, np.number | np.ndarray | jax.Array) and np.ndim(value) == 0:
         if jnp.issubdtype(value.dtype, jnp.integer):
