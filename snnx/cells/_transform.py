@@ -2,15 +2,17 @@
 
 import dataclasses
 import math
-from typing import TypeVar
+from typing import Any, TypeVar, get_args
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import PyTree
 
+from snnx._readers import reader
 from snnx.cells._cell import AbstractCell
 from snnx.cells._paths import walk
+from snnx.parameters import ParameterIn
 
 _Model = TypeVar("_Model")
 
@@ -41,10 +43,19 @@ def exchange(node: PyTree, field: str, value: object, *, check: bool = False) ->
 
 
 def _check(module: PyTree) -> None:
-    """What the checks at construction say of a module as it is now."""
+    """What the checks at construction say of a module as it is now: of its parameters by annotation, then its own."""
+    for field in dataclasses.fields(module):
+        if _is_parameter(field.type) and (read := reader(field.type)) is not None:
+            read(type(module).__name__, field.name, getattr(module, field.name))
     for kind in type(module).__mro__:
         if "__check_init__" in vars(kind):
             vars(kind)["__check_init__"](module)
+
+
+def _is_parameter(hint: Any) -> bool:
+    """Whether an annotation is that of a parameter, or of one that may be None."""
+    parts = (hint, *get_args(hint))
+    return any(isinstance(extra, ParameterIn) for part in parts for extra in getattr(part, "__metadata__", ()))
 
 
 def refused_parameters(model: PyTree) -> str:
