@@ -1,5 +1,8 @@
 """Containers and layers."""
 
+from snnx.layers._affine import is_linear as is_linear
+from snnx.layers._affine import may_have_offset as may_have_offset
+from snnx.layers._affine import register_linear as register_linear
 from snnx.layers._apply import apply_step as apply_step
 from snnx.layers._branches import Add as Add
 from snnx.layers._branches import Concat as Concat
@@ -29,7 +32,6 @@ from snnx.layers._summary import summary as summary
 from snnx.layers._wiring import CycleError as CycleError
 from snnx.layers._wiring import lagging_edges as lagging_edges
 from snnx.layers._with_gradient import check_gradients as check_gradients
-from snnx.layers._with_gradient import is_linear as is_linear
 from snnx.layers._with_gradient import with_gradient as with_gradient
 
 __all__ = [
@@ -54,6 +56,7 @@ __all__ = [
     "ThresholdNorm",
     "fluctuation_driven",
     "he",
+    "register_linear",
     "scaled_normal",
     "summary",
     "with_gradient",
