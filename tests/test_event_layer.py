@@ -9,10 +9,9 @@ import pytest
 from event_cases import assert_autodiff_agrees, assert_close, compiled, differences, jit, neurons, numbers_of
 from event_reference import spike_times
 
-from snnx.event._adjoint import spikes_by_eventprop
-from snnx.event._dynamics import Dynamics
+from snnx.event._dynamics import Dynamics, jumps_of
 from snnx.event._layer import spikes_by_search
-from snnx.event._trajectory import jumps_of
+from snnx.event._layer_adjoint import spikes_by_eventprop
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("ranks_are_promoted")]  # nearly all of it is compiling
 

@@ -258,7 +258,9 @@ def test_gradients_of_a_graph_with_a_readout():
 
     def loss(point):
         weights, bias, times, tau, delay = point
-        nodes = dict(currents=linear(weights, bias), neuron=ode.QIF(tau=tau, solver=TIGHT), delay=event.Delay(delay))
+        nodes = dict(
+            currents=linear(weights, bias), neuron=ode.QIF(tau=tau, solver=TIGHT), delay=event.ContinuousDelay(delay)
+        )
         model = snnx.Graph(nodes | behind, list(zip(names[:-1], names[1:], strict=True)))
         return value_of(model, eqx.tree_at(lambda e: e.times, inputs(), times))
 
@@ -383,7 +385,7 @@ def test_spikes_at_an_event_and_several_at_once():
 
 def test_an_equation_that_is_not_solved_is_an_error():
     few = ode.Solver(max_steps=3)
-    with pytest.raises(Exception, match=r"part 1 \(Leaky\).*Raise max_steps"):
+    with pytest.raises(Exception, match=r"\bpart 1\b.*\bmax_steps\b"):
         jax.block_until_ready(run(snnx.Sequential([linear(WEIGHTS), Leaky(solver=few)]), inputs()))
 
 
@@ -393,55 +395,53 @@ def graph(**nodes):
 
 
 @pytest.mark.parametrize(
-    ("model", "message"),
+    ("model", "named"),
     [
-        (lambda: snnx.Recurrent(ode.QIF(), linear(np.eye(3))), "Recurrent of QIF; expected LIF or CubaLIF"),
-        (lambda: graph(first=ode.QIF(), second=snnx.LIF()), r"part 0.first \(QIF\) is given by an ODE, and in a loop"),
-        (lambda: graph(first=snnx.LIF(), second=ode.QIF()), r"part 0.second \(QIF\) is given by an ODE, and in a loop"),
-        (lambda: snnx.Sequential([ode.AdEx(b=jnp.zeros(4))]), r"AdEx\): b has shape \(4,\)"),
+        (lambda: snnx.Recurrent(ode.QIF(), linear(np.eye(3))), "part 0.neuron .*ODE"),
+        (lambda: graph(first=ode.QIF(), second=snnx.LIF()), "part 0.first .*ODE"),
+        (lambda: graph(first=snnx.LIF(), second=ode.QIF()), "part 0.second .*ODE"),
+        (lambda: snnx.Sequential([ode.AdEx(b=jnp.zeros(4))]), "part 0.0 .*AdEx.* b"),
     ],
 )
-def test_what_is_not_solved_is_refused(model, message):
-    with pytest.raises(ValueError, match=message):
+def test_what_is_not_solved_is_refused(model, named):
+    with pytest.raises(ValueError, match=rf"\b{named}\b"):
         event.simulate(snnx.Sequential([model()]), inputs(), duration=10.0)
 
 
 def test_phantoms_need_a_closed_form():
-    with pytest.raises(
-        ValueError, match=r"phantom=True needs LIF or CubaLIF at the end, but part 1 is EIF, given by an ODE"
-    ):
+    with pytest.raises(ValueError, match=r"\bphantom\b.*\bpart 1\b"):
         event.simulate(snnx.Sequential([linear(WEIGHTS), ode.EIF()]), inputs(), duration=10.0, phantom=True)
 
 
 def test_there_is_no_clock():
-    with pytest.raises(TypeError, match=r"ode.QIF: has no step of a clock; run it in snnx.event.simulate"):
+    with pytest.raises(TypeError, match=r"\bQIF\b"):
         snnx.simulate(snnx.Sequential([ode.QIF()]), jnp.zeros((5, 3)))
 
 
 @pytest.mark.parametrize(
-    ("make", "message"),
+    ("make", "name", "error"),
     [
-        (lambda: ode.QIF(tau=0.0), "ode.QIF: tau must be positive, got 0"),
-        (lambda: ode.EIF(delta_t=-1.0), "ode.EIF: delta_t must be positive"),
-        (lambda: ode.AdEx(tau_w=jnp.array([1.0, 0.0])), "ode.AdEx: tau_w must be positive"),
-        (lambda: ode.Izhikevich(d=float("nan")), "ode.Izhikevich: d holds values that are not finite"),
-        (lambda: ode.Solver(max_steps=8.5), r"ode.Solver: max_steps is 8.5, expected a whole number >= 1"),
-        (lambda: ode.Solver(tolerance=0.0), r"ode.Solver: tolerance is 0.0, expected a finite number > 0"),
+        (lambda: ode.QIF(tau=0.0), "tau", ValueError),
+        (lambda: ode.EIF(delta_t=-1.0), "delta_t", ValueError),
+        (lambda: ode.AdEx(tau_w=jnp.array([1.0, 0.0])), "tau_w", ValueError),
+        (lambda: ode.Izhikevich(d=float("nan")), "d", ValueError),
+        (lambda: ode.Solver(max_steps=8.5), "max_steps", TypeError),
+        (lambda: ode.Solver(tolerance=0.0), "tolerance", ValueError),
     ],
 )
-def test_impossible_parameters_are_refused(make, message):
-    with pytest.raises(ValueError, match=message):
+def test_impossible_parameters_are_refused(make, name, error):
+    with pytest.raises(error, match=rf"\b{name}\b"):
         make()
 
 
 def test_parameters_have_the_shape_of_the_input():
-    with pytest.raises(ShapeError, match=r"expected a scalar, \(2,\)"):
+    with pytest.raises(ShapeError, match=r"\bpart 1\b.*\bv_t\b"):
         run(snnx.Sequential([linear(WEIGHTS), ode.EIF(v_t=jnp.zeros(3))]), inputs())
 
 
 def test_the_missing_package_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "diffrax", None)
-    with pytest.raises(MissingExtraError, match=r"snnx.event.ode needs the package 'diffrax'.*snnx\[ode\]"):
+    with pytest.raises(MissingExtraError, match=r"\bdiffrax\b.*\bode\b"):
         event.simulate(snnx.Sequential([ode.QIF()]), inputs(), duration=10.0)
 
 

@@ -10,8 +10,8 @@ from event_cases import assert_autodiff_agrees, assert_close, compiled, differen
 from event_reference import spike_times
 
 from snnx.event._dynamics import Dynamics
-from snnx.event._recurrent import Inputs, run
-from snnx.event._recurrent_adjoint import run_by_eventprop
+from snnx.event._loop import Inputs, run
+from snnx.event._loop_adjoint import run_by_eventprop
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("ranks_are_promoted")]  # nearly all of it is compiling
 

@@ -1,4 +1,4 @@
-"""Networks from spike to spike: every structure against NumPy, gradients against differences, refusals by their words."""
+"""Networks from spike to spike: every structure against NumPy, gradients against differences, refusals by name."""
 
 import dataclasses
 import itertools
@@ -283,9 +283,9 @@ def test_a_constant_current_is_that_of_the_clock(x64):
 @pytest.mark.parametrize(
     ("delay", "by"),
     [
-        (lambda: event.Delay(2.5), [2.5] * 3),
-        (lambda: event.Delay(jnp.asarray([0.0, 1.25, 7.0])), [0.0, 1.25, 7.0]),
-        (lambda: event.Delay(snnx.Positive(jnp.asarray([0.5, 1.25, 7.0]))), [0.5, 1.25, 7.0]),
+        (lambda: event.ContinuousDelay(2.5), [2.5] * 3),
+        (lambda: event.ContinuousDelay(jnp.asarray([0.0, 1.25, 7.0])), [0.0, 1.25, 7.0]),
+        (lambda: event.ContinuousDelay(snnx.Positive(jnp.asarray([0.5, 1.25, 7.0]))), [0.5, 1.25, 7.0]),
         (lambda: snnx.Delay([1.0, 0.0, 3.0], dt=0.5), [1.0, 0.0, 3.0]),
         (lambda: snnx.Delay(4.0), [4.0] * 3),
     ],
@@ -356,7 +356,7 @@ def cycle(delay=None):
 def test_a_cycle_of_a_graph_feeds_back(delays, x64):
     """At once, where it is what `Recurrent` is, or later."""
     spikes = some_spikes(3)
-    model = cycle(None if delays is None else event.Delay(jnp.asarray(delays)))
+    model = cycle(None if delays is None else event.ContinuousDelay(jnp.asarray(delays)))
     events = made(spikes, 3)
     run = compiled(lambda events: simulate(model, events, capacity=16))(events)
     later = np.zeros((1, 3)) if delays is None else np.asarray([delays])
@@ -377,8 +377,13 @@ def test_learned_delays_and_constrained_parameters_have_their_gradient(x64):
     def model(p):
         fire = snnx.CubaLIF(snnx.Positive(p["tau_mem"]), p["tau_syn"], p["threshold"], 1.0, method="exact")
         graph = snnx.Graph(
-            {"wait": event.Delay(p["wait"]), "in": linear(INTO), "times": snnx.layers.Scale(p["scale"]), "fire": fire}
-            | {"late": event.Delay(p["late"]), "back": linear(BACK)},
+            {
+                "wait": event.ContinuousDelay(p["wait"]),
+                "in": linear(INTO),
+                "times": snnx.layers.Scale(p["scale"]),
+                "fire": fire,
+            }
+            | {"late": event.ContinuousDelay(p["late"]), "back": linear(BACK)},
             [
                 *[("input", "wait"), ("wait", "in"), ("in", "times"), ("times", "fire"), ("fire", "output")],
                 *[("fire", "late"), ("late", "back"), ("back", "fire")],
@@ -527,7 +532,7 @@ def test_a_silent_neuron_gets_a_phantom_that_wakes_it(x64):
     np.testing.assert_array_equal(gradient[2], 0.0)
 
 
-TOO_MANY = "part {}: there are more events than there is room for; raise most= or capacity="
+TOO_MANY = r"\bpart {}\b.*\bcapacity="
 
 
 def test_spikes_for_which_there_is_no_room_are_an_error():
@@ -551,9 +556,7 @@ def test_spikes_for_which_there_is_no_room_are_an_error():
         assert run.overflow
         assert run.spikes[path].overflow
     lost = event.from_raster(np.ones((2, 3), np.float32), 1.0, capacity=2)
-    with pytest.raises(
-        RuntimeError, match="events: there are more events than there is room for, or times and channels"
-    ):
+    with pytest.raises(RuntimeError, match=r"\bevents\b.*\bcapacity="):
         event.simulate(model, lost, duration=DURATION)
 
 
@@ -589,7 +592,7 @@ def test_to_train_weights_that_move_no_spike_is_warned_of():
     def loss(model):
         return jnp.sum(event.simulate(model, events, duration=DURATION, most=9).output.times[:2])
 
-    with pytest.warns(UserWarning, match="part 1 .* coincide with spikes at its input.*Take CubaLIF"):
+    with pytest.warns(UserWarning, match=r"part 1\b.* CubaLIF"):
         gradient = eqx.filter_grad(loss)(model)
     np.testing.assert_allclose(gradient[0].weight, 0.0, atol=1e-6)
 
@@ -597,8 +600,9 @@ def test_to_train_weights_that_move_no_spike_is_warned_of():
 # Refusals
 
 
-def spoken(model, match, error=ValueError, events=None, **options):
-    return pytest.param(model, {"events": events, **options}, error, match, id=match[:40])
+def refused(model, name, error=ValueError, events=None, **options):
+    """`name`: what the message has to name, the part or the argument."""
+    return pytest.param(model, {"events": events, **options}, error, rf"(^|\W){name}(\W|$)")
 
 
 def loop(*neurons):
@@ -607,93 +611,58 @@ def loop(*neurons):
     return snnx.Graph(nodes, [("input", "in"), ("in", "a"), ("a", "b"), ("b", "a"), ("b", "output")])
 
 
+def branches(first, second, join):
+    return snnx.Sequential([snnx.Parallel([linear(first), linear(second)], join), cuba()])
+
+
 EVENTS = made(some_spikes(), 3, dtype=np.float32)
 REFUSED = [
-    spoken(lambda: one_layer(reset=snnx.NoReset()), r"part 1 \(CubaLIF\) has NoReset\(\).*Take SubtractReset"),
-    spoken(lambda: snnx.Sequential([linear(INTO), snnx.ALIF()]), r"part 1 \(ALIF\) has no solution in closed form"),
-    spoken(lambda: snnx.Sequential([linear(INTO), snnx.IF()]), r"part 1 \(IF\) has no solution.*LIF, CubaLIF"),
-    spoken(lambda: snnx.Sequential([snnx.Sequential([jnp.tanh]), cuba()]), "part 0.0 .* is not known to be linear"),
-    spoken(lambda: snnx.Sequential([lambda x: 2 * x, cuba()]), r"part 0 \(function\) is not known to be linear"),
-    spoken(
-        lambda: snnx.Sequential([linear(INTO), snnx.LI(), linear(INTO), cuba()]),
-        r"part 2 \(Linear\) is given the membrane of a readout, which has no events; a readout comes last",
+    refused(lambda: one_layer(reset=snnx.NoReset()), "part 1.* NoReset"),
+    refused(lambda: snnx.Sequential([linear(INTO), snnx.ALIF()]), "part 1.* LIF"),
+    refused(lambda: snnx.Sequential([linear(INTO), snnx.IF()]), "part 1.* LIF"),
+    refused(lambda: snnx.Sequential([snnx.Sequential([jnp.tanh]), cuba()]), "part 0.0"),
+    refused(lambda: snnx.Sequential([linear(INTO), snnx.LI(), linear(INTO), cuba()]), "part 2.* readout"),
+    refused(lambda: snnx.Sequential([cuba(), linear(INTO)]), "model"),
+    refused(lambda: snnx.Sequential([linear(INTO), eqx.nn.Dropout(0.5), cuba()]), "part 1.*Dropout"),
+    refused(lambda: linear(INTO), "model", TypeError),
+    refused(one_layer, "events", TypeError, events=jnp.ones(3)),
+    refused(one_layer, "events", DtypeError, events=made(some_spikes(), 3, dtype=np.float16)),
+    refused(one_layer, "vmap", ShapeError, events=jax.tree.map(lambda x: jnp.stack([x, x]), EVENTS)),
+    refused(one_layer, r"part 0.*\(4,\).*\(3,\)", ShapeError, events=made([(1.0, 0)], 4, dtype=np.float32)),
+    refused(
+        lambda: snnx.Sequential([eqx.nn.Conv2d(1, 2, 3, key=jax.random.key(0)), cuba()]), "part 0.* shape", ShapeError
     ),
-    spoken(lambda: snnx.Sequential([cuba(), linear(INTO)]), "the model ends in a linear layer; expected neurons that fire"),
-    spoken(lambda: snnx.Sequential([linear(INTO), eqx.nn.Dropout(0.5), cuba()]), r"part 1 \(Dropout\) is random"),
-    spoken(lambda: linear(INTO), "model is .*; expected a cell", TypeError),
-    spoken(one_layer, "events is .*; expected snnx.event.Events", TypeError, events=jnp.ones(3)),
-    spoken(
-        one_layer, r"events has times .*float16.*, but the model is float32", DtypeError,
-        events=made(some_spikes(), 3, dtype=np.float16),
+    refused(lambda: snnx.Recurrent(cuba(), linear(np.ones((3, 4)))), "part feedback", ShapeError),
+    refused(lambda: snnx.Recurrent(cuba(), linear(np.ones((2, 3)))), "part feedback", ShapeError),
+    refused(one_layer, "most.* '7'", most={"7": 3}),
+    refused(one_layer, "capacity.* '0'", capacity={"0": 3}),
+    refused(one_layer, "most", most=0),
+    refused(one_layer, "capacity", TypeError, capacity={"1": 2.0}),
+    refused(one_layer, "duration", duration=0),
+    refused(one_layer, "duration", duration=float("inf")),
+    refused(one_layer, "phantom", TypeError, phantom="yes"),
+    refused(one_layer, "shape", TypeError, shape=3),
+    refused(lambda: one_layer(reset=snnx.ValueReset(1.0)), "part 1.* v_reset"),
+    refused(lambda: one_layer(threshold=0.0), "part 1.* threshold"),
+    refused(one_layer, "gradient", gradient="adjoint"),
+    refused(one_layer, "overflow", overflow="drop"),
+    refused(lambda: branches(INTO, INTO, snnx.layers.Concat()), r"part 0.join.*\bAdd"),
+    refused(lambda: branches(INTO, W.T, snnx.layers.Add()), r"\(3,\) and \(4,\) meet", ShapeError),
+    refused(
+        lambda: snnx.Sequential([linear(INTO), event.ContinuousDelay(jnp.ones(3)), cuba()]), "part 1 delays.* weights"
     ),
-    spoken(
-        one_layer, "expected one example: use jax.vmap", ShapeError,
-        events=jax.tree.map(lambda x: jnp.stack([x, x]), EVENTS),
-    ),
-    spoken(
-        one_layer, r"part 0 \(Linear\) is given shape \(4,\): takes one step of shape \(3,\), got \(4,\)\. Where",
-        ShapeError, events=made([(1.0, 0)], 4, dtype=np.float32),
-    ),
-    spoken(
-        lambda: snnx.Sequential([eqx.nn.Conv2d(1, 2, 3, key=jax.random.key(0)), cuba()]),
-        r"part 0 \(Conv2d\) is given shape \(3,\): .* say its shape, as shape=\(2, 34, 34\)", ShapeError,
-    ),
-    spoken(
-        lambda: snnx.Recurrent(cuba(), linear(np.ones((3, 4)))),
-        r"part feedback \(Linear\) is given shape \(3,\): takes one step of shape \(4,\), got \(3,\)\.", ShapeError,
-    ),
-    spoken(one_layer, "there is no part in most '7'", most={"7": 3}),
-    spoken(one_layer, "there is no part in capacity '0'", capacity={"0": 3}),
-    spoken(one_layer, "most is 0, expected a whole number >= 1", most=0),
-    spoken(one_layer, "capacity is 2.0, expected a whole number >= 1", capacity={"1": 2.0}),
-    spoken(one_layer, "duration is 0, expected a number > 0", duration=0),
-    spoken(one_layer, "duration is inf", duration=float("inf")),
-    spoken(one_layer, "phantom is 'yes', expected True or False", TypeError, phantom="yes"),
-    spoken(one_layer, "shape is 3, expected a tuple of whole numbers", TypeError, shape=3),
-    spoken(
-        lambda: one_layer(reset=snnx.ValueReset(1.0)),
-        r"part 1 \(CubaLIF\) has v_reset 1.0 and threshold 1.0: it would fire without end. Expected v_reset below",
-    ),
-    spoken(lambda: one_layer(threshold=0.0), "has threshold 0.0, which its reset subtracts: it would .* a threshold > 0"),
-    spoken(
-        lambda: snnx.Recurrent(cuba(), linear(np.ones((2, 3)))),
-        r"part feedback \(Linear\) gives shape \(2,\), expected that of the input, \(3,\)", ShapeError,
-    ),
-    spoken(one_layer, "gradient is 'adjoint', expected one of 'eventprop', 'autodiff'", gradient="adjoint"),
-    spoken(one_layer, "overflow is 'drop', expected one of 'error', 'report'", overflow="drop"),
-    spoken(
-        lambda: snnx.Sequential([snnx.Parallel([linear(INTO), linear(INTO)], snnx.layers.Concat()), cuba()]),
-        r"part 0.join \(Concat\) joins branches; expected snnx.layers.Add",
-    ),
-    spoken(
-        lambda: snnx.Sequential([snnx.Parallel([linear(INTO), linear(W.T)], snnx.layers.Add()), cuba()]),
-        r"shapes \(3,\) and \(4,\) meet", ShapeError,
-    ),
-    spoken(
-        lambda: snnx.Sequential([linear(INTO), event.Delay(jnp.ones(3)), cuba()]),
-        "part 1 delays each of .* by its own time.*put it before the weights",
-    ),
-    spoken(lambda: snnx.Sequential([event.Delay(jnp.ones(2)), cuba()]), "part 0 has delays .*, but is given shape", ShapeError),
-    spoken(lambda: snnx.Recurrent(snnx.ALIF(), linear(BACK)), "Recurrent of ALIF; expected LIF or CubaLIF.*snnx.Graph"),
-    spoken(lambda: snnx.Recurrent(cuba(), jnp.tanh), "part feedback .* is not known to be linear"),
-    spoken(lambda: loop(snnx.Delay(1.0), snnx.Delay(1.0)), "feed each other without a neuron that fires between them"),
-    spoken(lambda: loop(cuba(), cuba(refractory=2)), "feed each other, but have refractory 0.0 and 2.0; expected the same"),
-    spoken(lambda: loop(cuba(), cuba(reset=snnx.ValueReset(0.0))), "have reset 'subtract' and 'value'"),
-    spoken(lambda: loop(cuba(), snnx.LIF()), "only one of them has a synapse that decays; expected both or none"),
-    spoken(lambda: cycle(), "events has 'in'; expected 'input', the graph's inputs", events={"in": EVENTS}),
-    spoken(
-        lambda: snnx.Sequential([linear(INTO, [1.0, 1.2, 1.4]), snnx.Delay(5.0), cuba()]),
-        "part 1 delays a constant current .*put the delay before the layer with the bias",
-    ),
-    spoken(
-        lambda: snnx.Sequential([linear(INTO), cuba(), linear(BETWEEN), snnx.LI(9.0)]),
-        "phantom=True needs neurons that fire at the end, but there is a readout", phantom=True,
-    ),
-    spoken(
-        lambda: snnx.Sequential([linear(INTO), cuba(), event.Delay(2.0)]),
-        "phantom=True needs LIF or CubaLIF at the end, with nothing behind", phantom=True,
-    ),
-]  # fmt: skip
+    refused(lambda: snnx.Sequential([event.ContinuousDelay(jnp.ones(2)), cuba()]), "part 0 has delays", ShapeError),
+    refused(lambda: snnx.Recurrent(cuba(), jnp.tanh), "part feedback"),
+    refused(lambda: loop(snnx.Delay(1.0), snnx.Delay(1.0)), "parts 'a', 'b'"),
+    refused(lambda: loop(cuba(), cuba(refractory=2)), "refractory"),
+    refused(lambda: loop(cuba(), cuba(reset=snnx.ValueReset(0.0))), "reset"),
+    refused(lambda: loop(cuba(), snnx.LIF()), "parts a and b.* synapse"),
+    refused(lambda: cycle(), "events has 'in'", events={"in": EVENTS}),
+    refused(lambda: snnx.Sequential([linear(INTO, [1.0, 1.2, 1.4]), snnx.Delay(5.0), cuba()]), "part 1.* constant"),
+    refused(lambda: snnx.Sequential([linear(INTO), snnx.LI(9.0)]), "phantom.* readout", phantom=True),
+    refused(lambda: snnx.Sequential([linear(INTO), cuba(), event.ContinuousDelay(2.0)]), "phantom", phantom=True),
+    refused(one_layer, r"part 0.* several", events={"input": EVENTS}),
+]
 
 
 @pytest.mark.parametrize(("model", "options", "error", "match"), REFUSED)
@@ -704,10 +673,10 @@ def test_what_cannot_be_solved_is_refused(model, options, error, match):
 
 
 def test_a_delay_in_continuous_time_is_refused_on_the_clock():
-    with pytest.raises(TypeError, match="event.Delay: runs in snnx.event.simulate alone; on the clock take snnx.Delay"):
-        snnx.simulate(snnx.Sequential([event.Delay(1.0)]), jnp.zeros((3, 2)))
+    with pytest.raises(TypeError, match=r"\bContinuousDelay\b"):
+        snnx.simulate(snnx.Sequential([event.ContinuousDelay(1.0)]), jnp.zeros((3, 2)))
     with pytest.raises(ValueError, match="delay"):
-        event.Delay(float("nan"))
+        event.ContinuousDelay(float("nan"))
 
 
 def test_frozen_weights_are_weights():
@@ -729,7 +698,7 @@ def test_recurrent_neurons_have_phantoms():
 @pytest.mark.parametrize("body", ["sequential", "recurrent"])
 def test_neurons_inside_a_part_of_a_cycle_are_refused_by_name(body):
     inner = snnx.Sequential([linear(BETWEEN), cuba()]) if body == "sequential" else snnx.Recurrent(cuba(), linear(BACK))
-    with pytest.raises(ValueError, match="event.simulate: part b"):
+    with pytest.raises(ValueError, match=r"\bpart b\b"):
         event.simulate(loop(cuba(), inner), EVENTS, duration=DURATION)
 
 
@@ -766,11 +735,6 @@ def test_a_graph_of_two_inputs_says_which_one_it_lacks():
     )
     with pytest.raises(ValueError, match=r"\bevents\b"):
         event.simulate(graph, {"a": EVENTS}, duration=DURATION)
-
-
-def test_several_inputs_are_refused_where_there_is_one():
-    with pytest.raises(ValueError, match=r"part 0 \(Linear\) is given several signals by name: input; expected one"):
-        event.simulate(one_layer(), {"input": EVENTS}, duration=DURATION)
 
 
 def test_a_shape_of_another_size_is_refused():
@@ -819,10 +783,10 @@ def test_a_weight_that_is_no_number_does_not_look_like_silence(wrong, readout):
 @pytest.mark.parametrize(
     ("times", "channels", "count", "match"),
     [
-        ([5.0, 1.5], [0, 1], 2, "events has count 2 and times .*; expected times >= 0, ascending.*make_events"),
-        ([-1.0, 1.5], [0, 1], 2, "expected times >= 0, ascending"),
-        ([1.0, 1.5], [0, 1], 3, "events has count 3 and times"),
-        ([1.0, 1.5], [0, 3], 2, "events has channels from 0 to 3, but size is 3"),
+        ([5.0, 1.5], [0, 1], 2, "times"),
+        ([-1.0, 1.5], [0, 1], 2, "times"),
+        ([1.0, 1.5], [0, 1], 3, "count"),
+        ([1.0, 1.5], [0, 3], 2, "channels"),
     ],
 )
 def test_lists_made_by_hand_are_looked_at(times, channels, count, match):
@@ -848,5 +812,5 @@ def test_second_derivatives_are_those_of_finite_differences_or_refused(recurrent
     expected = (slope(weights + step * along) - slope(weights - step * along)) / (2 * step)
     found = compiled(lambda w: jax.jvp(jax.grad(lambda w: loss(w, "autodiff")), (w,), (along,))[1])(weights)
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
-    with pytest.raises(TypeError, match="has first derivatives only"):
+    with pytest.raises(TypeError, match=r"\bgradient="):
         jax.make_jaxpr(jax.grad(lambda w: jnp.sum(jax.grad(lambda w: loss(w, "eventprop"))(w) ** 2)))(weights)

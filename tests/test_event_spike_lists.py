@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import snnx
 from snnx import event
 from snnx._errors import DtypeError, ShapeError
 
@@ -69,8 +68,6 @@ def test_what_does_not_fit_into_a_merged_list_is_told():
     assert small.overflow
     assert not event.merge(first, second, capacity=3).overflow
     assert event.merge(small, second).overflow  # once lost is lost
-    with pytest.raises(ShapeError, match="merge: lists of 4 and 2 channels; expected as many in each"):
-        event.merge(first, event.make_events([1.0], [0], size=2))
 
 
 @given(SPIKES, st.lists(st.sampled_from([0.0, 0.25, 3.0, 10.0]), min_size=4, max_size=4))
@@ -157,58 +154,42 @@ def test_inside_a_program_what_is_wrong_overflows():
 
 
 @pytest.mark.parametrize(
-    ("call", "error", "text"),
+    ("call", "error", "name"),
     [
-        (lambda: event.make_events([1.0], [0, 1], size=2), ShapeError, "make_events: times is .*; expected two lists"),
-        (lambda: event.make_events([[1.0]], [[0]], size=2), ShapeError, "expected two lists \\[events\\]"),
-        (lambda: event.make_events([1.0], [0.0], size=2), DtypeError, "expected floats and integers"),
-        (lambda: event.make_events([-1.0], [0], size=2), ValueError, r"times\[0\] is -1.0, expected times >= 0"),
-        (lambda: event.make_events([1.0, np.nan], [0, 0], size=2), ValueError, r"times\[1\] is nan"),
-        (
-            lambda: event.make_events([1.0, 2.0], [0, 2], size=2),
-            ValueError,
-            r"indices\[1\] is 2, but size is 2: 0 to 1",
-        ),
+        (lambda: event.make_events([1.0], [0, 1], size=2), ShapeError, "times"),
+        (lambda: event.make_events([[1.0]], [[0]], size=2), ShapeError, "times"),
+        (lambda: event.make_events([1.0], [0.0], size=2), DtypeError, "indices"),
+        (lambda: event.make_events([-1.0], [0], size=2), ValueError, r"times\[0\] is -1.0"),
+        (lambda: event.make_events([1.0, np.nan], [0, 0], size=2), ValueError, r"times\[1\]"),
+        (lambda: event.make_events([1.0, 2.0], [0, 2], size=2), ValueError, r"indices\[1\] is 2"),
         (lambda: event.make_events([1.0], [-1], size=2), ValueError, r"indices\[0\] is -1"),
+        (lambda: event.make_events(["x"], [0], size=2), DtypeError, "times"),
+        (lambda: event.make_events([1.0], [2**40], size=2), DtypeError, "indices"),
+        (lambda: event.make_events([1.0], np.array([2**40]), size=2), ValueError, r"indices\[0\] is 1099511627776"),
+        (lambda: event.make_events([1.0], [0], size=2, dtype=int), ValueError, "dtype"),
+        (lambda: event.make_events([1.0], [0], size=2, capacity="3"), TypeError, "capacity"),
+        (lambda: event.make_events([1.0, 2.0], [0, 0], size=2, capacity=1), ValueError, "capacity"),
+        (lambda: event.make_events([1.0], [0], size=0), ValueError, "size"),
+        (lambda: event.make_events([1.0], [0], size=1, capacity=0), ValueError, "capacity"),
+        (lambda: event.from_raster(np.ones(3), 1.0, capacity=3), ShapeError, "raster"),
+        (lambda: event.from_raster([[1.0]], 1.0, capacity=3), TypeError, "raster"),
+        (lambda: event.from_raster(np.ones((3, 1)), 0.0, capacity=3), ValueError, "dt"),
+        (lambda: event.from_raster(np.ones((3, 1)), 1.0, capacity=0), ValueError, "capacity"),
+        (lambda: event.to_raster(made([(1.0, 0)]), steps=0, dt=1.0), ValueError, "steps"),
+        (lambda: event.to_raster(jnp.ones(3), steps=3, dt=1.0), TypeError, "events"),
+        (lambda: event.merge(made([(1.0, 0)]), event.make_events([1.0], [0], size=2)), ShapeError, "2 channels"),
+        (lambda: event.delayed(made([(1.0, 0)]), jnp.ones(3)), ShapeError, "delays"),
+        (lambda: event.delayed(made([(1.0, 0)]), -1.0), ValueError, "delays"),
+        (lambda: event.ContinuousDelay(-1.0), ValueError, "delay"),
         (
-            lambda: event.make_events(["x"], [0], size=2),
-            DtypeError,
-            "make_events: times is list .'x'., expected a list of n",
+            lambda: event.Events(jnp.ones(3), jnp.zeros(2, int), jnp.array(1), jnp.array(False), 2),
+            ShapeError,
+            "indices",
         ),
-        (
-            lambda: event.make_events([1.0], [2**40], size=2),
-            DtypeError,
-            "indices is list .1099511627776., expected a list",
-        ),
-        (
-            lambda: event.make_events([1.0], np.array([2**40]), size=2),
-            ValueError,
-            r"indices\[0\] is 1099511627776, but size",
-        ),
-        (
-            lambda: event.make_events([1.0], [0], size=2, capacity="3"),
-            ValueError,
-            "capacity '3'; expected whole numbers",
-        ),
-        (lambda: event.make_events([1.0, 2.0], [0, 0], size=2, capacity=1), ValueError, "2 events, but capacity is 1"),
-        (
-            lambda: event.make_events([1.0], [0], size=0),
-            ValueError,
-            "size is 0 and capacity None; expected whole numbers >= 1",
-        ),
-        (
-            lambda: event.make_events([1.0], [0], size=1, capacity=0),
-            ValueError,
-            "capacity 0; expected whole numbers >= 1",
-        ),
-        (lambda: event.from_raster(np.ones(3), 1.0, capacity=3), ShapeError, r"raster is .*, expected \[time, size\]"),
-        (lambda: event.from_raster(np.ones((3, 1)), 0.0, capacity=3), ValueError, "dt is 0.0 and capacity 3"),
-        (lambda: event.from_raster(np.ones((3, 1)), 1.0, capacity=0), ValueError, "expected dt > 0 and capacity >= 1"),
-        (lambda: event.delayed(made([(1.0, 0)]), jnp.ones(3)), ShapeError, r"expected a number or \[4\]"),
     ],
 )
-def test_what_is_wrong_is_refused(call, error, text):
-    with pytest.raises(error, match=text):
+def test_what_is_wrong_is_refused(call, error, name):
+    with pytest.raises(error, match=rf"\b{name}(\W|$)"):
         call()
 
 
@@ -236,7 +217,7 @@ def test_whole_numbers_are_times():
     ],
 )
 def test_a_raster_that_is_none_is_refused(raster):
-    with pytest.raises(ValueError, match="from_raster"):
+    with pytest.raises(ValueError, match=r"\braster\b"):
         event.from_raster(raster, 1.0, capacity=3)
 
 
@@ -246,9 +227,3 @@ def test_a_raster_without_steps_has_no_events():
 
 def test_an_empty_list_has_no_first_event():
     np.testing.assert_array_equal(event.make_events([], [], size=3).first(), np.inf)
-
-
-@pytest.mark.parametrize("make", [lambda: snnx.event.Delay(-1.0), lambda: event.delayed(made([(0.5, 0)]), -1.0)])
-def test_a_delay_below_zero_is_refused(make):
-    with pytest.raises(ValueError, match="delay"):
-        make()

@@ -665,76 +665,52 @@ def turned(model, gradient=snnx.EventProp()):
 
 
 PLAIN_NEURON = snnx.CubaLIF(r=1.0, method="exact")
-REFUSED = {
-    "another kind of gradient": (lambda: exact(gradient="exact"), TypeError, "gradient is 'exact'; expected None"),
-    "exponential": (lambda: exact(method="exponential"), ValueError, "method='exact'.*method='exponential'"),
-    "euler": (lambda: exact(method="euler"), ValueError, "method='exact'.*method='euler'"),
-    "random spikes": (lambda: exact(surrogate=snnx.surrogates.StochasticEscape()), ValueError, "StochasticEscape"),
-    "count": (lambda: snnx.EventProp(count=-1.0), ValueError, "count is -1.0, expected a finite number >= 0"),
-    "count that is none": (lambda: snnx.EventProp(count=True), ValueError, "count is True"),
-    "smallest": (lambda: snnx.EventProp(smallest=0.0), ValueError, "smallest is 0.0, expected a finite number > 0"),
-    "smallest, infinite": (lambda: snnx.EventProp(smallest=math.inf), ValueError, "smallest is inf"),
-    "a state of the surrogate's": (
-        lambda: exact()(jnp.ones(4), PLAIN_NEURON.init_state((4,))),
-        ValueError,
-        "the state was made without gradient=EventProp",
-    ),
-    "a surrogate in the mix": (
-        lambda: run(snnx.Sequential([exact(), dense(), snnx.LIF()])),
-        ValueError,
-        "part 2 (LIF)",
-    ),
-    "a surrogate before": (
-        lambda: run(snnx.Sequential([PLAIN_NEURON, dense(), exact()])),
-        ValueError,
-        "part 0 (CubaLIF)",
-    ),
+REFUSED = {  # what is called, the error, and the part or argument that it names
+    "another kind of gradient": (lambda: exact(gradient="exact"), TypeError, "gradient"),
+    "exponential": (lambda: exact(method="exponential"), ValueError, "method='exponential'"),
+    "euler": (lambda: exact(method="euler"), ValueError, "method='euler'"),
+    "random spikes": (lambda: exact(surrogate=snnx.surrogates.StochasticEscape()), ValueError, "surrogate"),
+    "count": (lambda: snnx.EventProp(count=-1.0), ValueError, "count"),
+    "count that is none": (lambda: snnx.EventProp(count=True), TypeError, "count"),
+    "smallest": (lambda: snnx.EventProp(smallest=0.0), ValueError, "smallest"),
+    "smallest, infinite": (lambda: snnx.EventProp(smallest=math.inf), ValueError, "smallest"),
+    "a state of the surrogate's": (lambda: exact()(jnp.ones(4), PLAIN_NEURON.init_state((4,))), ValueError, "state"),
+    "a surrogate in the mix": (lambda: run(snnx.Sequential([exact(), dense(), snnx.LIF()])), ValueError, "part 2"),
+    "a surrogate before": (lambda: run(snnx.Sequential([PLAIN_NEURON, dense(), exact()])), ValueError, "part 0"),
     "a surrogate inside": (
         lambda: run(snnx.Sequential([exact(), snnx.Recurrent(PLAIN_NEURON, dense())])),
         ValueError,
-        "part 1.neuron (CubaLIF): its spikes have a surrogate's gradient",
+        "part 1.neuron",
     ),
     "maximum pooling": (
         lambda: run(snnx.Sequential([exact(), eqx.nn.MaxPool2d(2)]), (5, 1, 4, 4)),
         ValueError,
-        "part 1 (MaxPool2d) is given the spikes of part 0, but is not known to be linear",
+        "part 1 .*part 0",
     ),
-    "a function": (lambda: run(snnx.Sequential([exact(), lambda x: x**2])), ValueError, "is not known to be linear"),
-    "a function as feedback": (
-        lambda: run(snnx.Recurrent(exact(), lambda y: y**2)),
-        ValueError,
-        "part feedback .* is not known to be linear",
-    ),
-    "with_gradient: no cell": (lambda: turned(dense()), TypeError, "with_gradient: model is"),
-    "with_gradient: no gradient": (lambda: turned([PLAIN_NEURON], "exact"), TypeError, "with_gradient: gradient is"),
-    "with_gradient: exponential": (
-        lambda: turned([dense(), snnx.CubaLIF()]),
-        ValueError,
-        "part 1 (CubaLIF) has method='exponential'; make it with method='exact'",
-    ),
-    "with_gradient: another neuron": (lambda: turned([PLAIN_NEURON, dense(), snnx.LIF()]), ValueError, "part 2 (LIF)"),
-    "with_gradient: only others": (lambda: turned([dense(), snnx.ALIF()]), ValueError, "part 1 (ALIF)"),
-    "with_gradient: nothing fires": (lambda: turned([dense(), snnx.LI()]), ValueError, "no neuron that fires"),
-    "with_gradient: pooling": (lambda: turned([PLAIN_NEURON, eqx.nn.MaxPool1d(2)]), ValueError, "part 1 (MaxPool1d)"),
-    "with_gradient: a function": (
-        lambda: turned([PLAIN_NEURON, lambda x: x]),
-        ValueError,
-        "snnx.Flatten, snnx.layers.Scale",
-    ),
+    "a function": (lambda: run(snnx.Sequential([exact(), lambda x: x**2])), ValueError, "part 1"),
+    "a function as feedback": (lambda: run(snnx.Recurrent(exact(), lambda y: y**2)), ValueError, "part feedback"),
+    "with_gradient: no cell": (lambda: turned(dense()), TypeError, "model"),
+    "with_gradient: no gradient": (lambda: turned([PLAIN_NEURON], "exact"), TypeError, "gradient"),
+    "with_gradient: exponential": (lambda: turned([dense(), snnx.CubaLIF()]), ValueError, "part 1 .*method"),
+    "with_gradient: another neuron": (lambda: turned([PLAIN_NEURON, dense(), snnx.LIF()]), ValueError, "part 2"),
+    "with_gradient: only others": (lambda: turned([dense(), snnx.ALIF()]), ValueError, "part 1"),
+    "with_gradient: nothing fires": (lambda: turned([dense(), snnx.LI()]), ValueError, "model"),
+    "with_gradient: pooling": (lambda: turned([PLAIN_NEURON, eqx.nn.MaxPool1d(2)]), ValueError, "part 1"),
+    "with_gradient: a function": (lambda: turned([PLAIN_NEURON, lambda x: x]), ValueError, "part 1"),
 }
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_cannot_be_served_is_refused_in_a_sentence(name):
-    call, kind, words = REFUSED[name]
-    with pytest.raises(kind, match=words.replace("(", r"\(").replace(")", r"\)")):
+def test_what_cannot_be_served_is_refused_by_name(name):
+    call, kind, named = REFUSED[name]
+    with pytest.raises(kind, match=rf"\b{named}(\W|$)"):
         call()
 
 
 def test_what_is_linear_is_served():
     linear_parts = [
-        *(snnx.Flatten(), snnx.layers.Scale(jnp.full(16, 0.5)), snnx.Delay(1), dense(16, 4), eqx.nn.Dropout(0.5)),
-        *(snnx.CubaLI(r=1.0), jnp.tanh),  # behind a readout there are no spikes any more
+        *(snnx.Flatten(), snnx.layers.Scale(jnp.full(16, 0.5)), snnx.Delay(1), eqx.nn.Sequential([dense(16, 4)])),
+        *(eqx.nn.Dropout(0.5), snnx.CubaLI(r=1.0), jnp.tanh),  # behind a readout there are no spikes any more
     ]
     model = snnx.Sequential([exact(), eqx.nn.AvgPool2d(2, 2), snnx.layers.SumPool2d(1), *linear_parts])
     xs = jnp.full((5, 1, 8, 8), 3.0)

@@ -262,7 +262,7 @@ def test_an_integrator_without_leak_scales_its_resistance_by_the_time_step(x64):
 def test_another_time_step_is_checked_like_a_new_neuron():
     with pytest.raises(ValueError, match=r"\btau\b"):
         with_dt(LIF(tau=2.0, method="euler"), 5.0)
-    with pytest.raises(ValueError, match=r"AdLIF: a=20\.\.20 is unstable"):
+    with pytest.raises(ValueError, match=r"^AdLIF: a\b"):
         with_dt(snnx.Sequential([AdLIF(tau=20.0, tau_w=100.0, a=20.0)]), 50.0)
 
 
@@ -291,7 +291,7 @@ def test_adlif_refuses_exactly_the_unstable(coupling, method):
         unstable = np.abs(np.linalg.eigvals(step_matrix(lam, lam_w, a, coupling))).max() >= 1
         refused += unstable
         if unstable:
-            with pytest.raises(ValueError, match="is unstable below threshold"):
+            with pytest.raises(ValueError, match=r"^AdLIF: a\b"):
                 AdLIF(tau=tau, tau_w=tau_w, a=a, coupling=coupling, method=method)
         else:
             AdLIF(tau=tau, tau_w=tau_w, a=a, coupling=coupling, method=method)
@@ -299,10 +299,10 @@ def test_adlif_refuses_exactly_the_unstable(coupling, method):
 
 
 def test_adlif_names_the_bound_and_the_way_out():
-    with pytest.raises(ValueError, match=r"a=1..200 .*between -1 and 120 .*take coupling='symplectic'"):
+    with pytest.raises(ValueError, match=r"^AdLIF: a\b.* 120 .*\bsymplectic\b"):
         AdLIF(a=jnp.array([1.0, 200.0]))
     AdLIF(a=200.0, coupling="symplectic")
-    with pytest.raises(ValueError, match=r"a=-1.5..-1.5 .*\(exclusive\)\."):
+    with pytest.raises(ValueError, match=r"^AdLIF: a\b"):
         AdLIF(a=-1.5)
 
 
@@ -513,18 +513,13 @@ def test_escape_noise_is_the_same_for_every_chunk_and_fresh_at_every_step():
 
 def test_escape_noise_needs_a_key():
     cell = LIF(surrogate=StochasticEscape())
-    with pytest.raises(ValueError, match=r"LIF: its surrogate StochasticEscape is random and needs a key; pass key="):
+    with pytest.raises(ValueError, match=r"\bkey\b"):
         cell(jnp.zeros(2), cell.init_state((2,)))
-    with pytest.raises(ValueError, match="needs a key"):
+    with pytest.raises(ValueError, match=r"\bkey\b"):
         snnx.simulate(cell, jnp.zeros((3, 2)))
 
 
 # Errors.
-
-
-def check(name, **fields):
-    """The neuron's own check of its fields, past the suite's check of annotations, which would speak first."""
-    replace(getattr(neurons, name)(), **fields).__check_init__()
 
 
 TAUS = {
@@ -548,12 +543,12 @@ NUMBERS = {
 
 @pytest.mark.parametrize("name", list(TAUS))
 def test_time_constants_are_positive_numbers(name):
+    make = getattr(neurons, name)
     for tau in TAUS[name]:
-        make = getattr(neurons, name)
-        for bad, came in [(0.0, "0"), (-2.0, "-2"), (jnp.array([3.0, -1.5]), "-1.5"), (Frozen(-1.0), "-1")]:
-            with pytest.raises(ValueError, match=f"^{name}: {tau} must be positive, got {came}"):
+        for bad in (0.0, -2.0, jnp.array([3.0, -1.5]), Frozen(-1.0)):
+            with pytest.raises(ValueError, match=rf"^{name}: {tau}\b"):
                 make(**{tau: bad})
-        with pytest.raises(ValueError, match=f"^{name}: {tau} is 0.5 and dt is 1: forward Euler is unstable"):
+        with pytest.raises(ValueError, match=rf"^{name}: {tau}\b.* Euler"):
             make(**{tau: 0.5}, method="euler")
         make(**{tau: 0.5})
         make(**{tau: 0.51}, method="euler", **({"a": 0.0} if name == "AdLIF" else {}))
@@ -561,60 +556,60 @@ def test_time_constants_are_positive_numbers(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_parameters_are_finite_numbers_or_arrays_of_floats(name):
+    make = getattr(neurons, name)
     for parameter in NUMBERS[name] + TAUS.get(name, []):
-        for bad in (math.nan, jnp.array([1.0, jnp.inf]), Frozen(math.nan)):
-            with pytest.raises(ValueError, match=f"^{name}: {parameter} holds values that are not finite"):
-                getattr(neurons, name)(**{parameter: bad})
-        for bad, came in [
-            ("20", "is '20'"),
-            (True, "is True"),
-            (jnp.arange(1, 3), "has dtype int32, expected floats"),
-            (np.ones(3), "is a NumPy array; write jnp.asarray"),
-        ]:
-            with pytest.raises(TypeError, match=f"^{name}: {parameter} {came}"):
-                check(name, **{parameter: bad})
+        for bad in (math.nan, jnp.array([1.0, jnp.inf]), Frozen(jnp.array(math.nan))):
+            with pytest.raises(ValueError, match=rf"^{name}: {parameter}\b"):
+                make(**{parameter: bad})
+        for bad in ("20", True, jnp.arange(1, 3), np.ones(3)):
+            with pytest.raises(TypeError, match=rf"^{name}: {parameter}\b"):
+                make(**{parameter: bad})
+
+
+def test_numbers_and_arrays_of_numpy_are_taken():
+    cell = LIF(np.float64(20.0), np.full(3, 0.5, np.float32), refractory=np.int32(2), dt=np.float32(0.5))
+    assert [type(x) for x in (cell.tau, cell.refractory, cell.dt)] == [float, int, float]
+    assert isinstance(cell.threshold, jax.Array)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_choices_are_checked(name):
-    for bad in (0.0, -1.0, math.inf, "1"):
-        with pytest.raises(ValueError, match=f"^{name}: dt must be a positive number, got {bad!r}"):
-            check(name, dt=bad)
-    with pytest.raises(ValueError, match=f"^{name}: dtype is .*expected a float dtype"):
-        check(name, dtype=jnp.int32)
+    refused = [("dt", x, ValueError) for x in (0.0, -1.0, math.inf)]
+    refused += [("dt", "1", TypeError), ("dtype", jnp.int32, ValueError), ("dtype", "floaty", TypeError)]
     if name != "IF":
-        with pytest.raises(
-            ValueError, match=f"^{name}: method must be one of 'exponential', 'euler', 'exact', got 'rk'"
-        ):
-            check(name, method="rk")
+        refused += [("method", "rk", ValueError)]
     if name in SPIKING:
-        for bad in ("subtract", SubtractReset, None):
-            with pytest.raises(TypeError, match=f"^{name}: reset is .*expected an object such as snnx.SubtractReset"):
-                check(name, reset=bad)
-        for bad in ("atan", ATan, jnp.tanh):
-            with pytest.raises(
-                TypeError, match=f"^{name}: surrogate is .*expected an object such as snnx.surrogates.ATan"
-            ):
-                check(name, surrogate=bad)
-        for bad in (-1, 1.5, True):
-            with pytest.raises(ValueError, match=f"^{name}: refractory must be a whole number .*got {bad!r}"):
-                check(name, refractory=bad)
+        refused += [("reset", x, TypeError) for x in ("subtract", SubtractReset, None)]
+        refused += [("surrogate", x, TypeError) for x in ("atan", ATan, jnp.tanh)]
+        refused += [("refractory", -1, ValueError), ("refractory", 1.5, TypeError), ("refractory", True, TypeError)]
+    for field, bad, error in refused:
+        with pytest.raises(error, match=rf"^{name}: {field}\b"):
+            getattr(neurons, name)(**{field: bad})
 
 
-def test_what_single_neurons_refuse():
-    with pytest.raises(ValueError, match="AdLIF: method='exact' does not exist for this pair"):
-        AdLIF(method="exact")
-    with pytest.raises(ValueError, match=r"\bcoupling\b"):
-        check("AdLIF", coupling="both")
-    with pytest.raises(ValueError, match=r"\bstrength\b"):
-        ALIF(strength=-0.1)
-    with pytest.raises(ValueError, match=r"\bv_reset\b"):
-        ValueReset(math.inf)
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [
+        (lambda: AdLIF(method="exact"), "method"),
+        (lambda: AdLIF(coupling="both"), "coupling"),
+        (lambda: ALIF(strength=-0.1), "strength"),
+        (lambda: ValueReset(math.inf), "v_reset"),
+        (lambda: CubaLIF(gradient=snnx.EventProp()), "method"),
+        (lambda: CubaLIF(gradient=snnx.EventProp(), method="exact", surrogate=StochasticEscape()), "surrogate"),
+        (lambda: snnx.EventProp(count=-1.0), "count"),
+        (lambda: snnx.EventProp(smallest=0.0), "smallest"),
+        (lambda: neurons.Equation(tau_mem=0.0), "tau_mem"),
+        (lambda: neurons.Equation(20.0, tau_syn=-1.0), "tau_syn"),
+    ],
+)
+def test_what_single_classes_refuse(make, name):
+    with pytest.raises(ValueError, match=rf"\b{name}\b"):
+        make()
 
 
 @pytest.mark.parametrize("shape", [(2,), (4, 1), (1, 3, 1)])
 def test_parameters_that_do_not_fit_the_input_are_refused(shape):
-    with pytest.raises(snnx.ShapeError if hasattr(snnx, "ShapeError") else ValueError, match=r"\btau\b"):
+    with pytest.raises(snnx.ShapeError, match=r"\btau\b"):
         LIF(tau=jnp.full(shape, 5.0)).init_state((3,))
     with pytest.raises(ValueError, match=r"\bv_reset\b"):
         LIF(reset=ValueReset(jnp.zeros(shape))).init_state((3,))
@@ -625,17 +620,17 @@ def test_parameters_that_do_not_fit_the_input_are_refused(shape):
 def test_inputs_that_do_not_fit_are_refused():
     cell = LI()
     state = cell.init_state((3,))
-    with pytest.raises(ValueError, match=r"\bstate\b"):
+    with pytest.raises(ValueError, match=r"\bx\b"):
         cell(jnp.zeros(4), state)
-    with pytest.raises(ValueError, match=r"without batch axis"):
+    with pytest.raises(ValueError, match=r"\bx\b"):
         cell(jnp.zeros((8, 3)), state)
     with pytest.raises(ValueError, match=r"\bx\b"):  # no broadcasting to the layer's width
         cell(jnp.zeros(1), state)
-    with pytest.raises(TypeError, match=r"\bcell\b"):
+    with pytest.raises(TypeError, match=r"\bx\b"):
         cell(jnp.zeros(3, int), state)
-    with pytest.raises(TypeError, match=r"uint8\[3\].*snnx.inputs.Bits\(packed"):
+    with pytest.raises(TypeError, match=r"\bx\b.*\bBits\b"):
         cell(jnp.zeros(3, jnp.uint8), state)
-    with pytest.raises(TypeError, match=r"bfloat16\[3\], but this cell computes in float32"):
+    with pytest.raises(TypeError, match=r"\bx\b"):
         cell(jnp.zeros(3, jnp.bfloat16), state)
 
 

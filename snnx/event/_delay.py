@@ -1,11 +1,13 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Key
 
+from snnx._checks import checked
 from snnx.cells import AbstractCell, Shape, State
-from snnx.parameters import Parameter, check_not_negative, value
+from snnx.parameters import NotNegativeParameter, value
 
 
-class Delay(AbstractCell):
+@checked
+class ContinuousDelay(AbstractCell):
     r"""Hands spikes on later: a delay that is learned, in continuous time.
 
     $$ t \leftarrow t + d $$
@@ -19,10 +21,7 @@ class Delay(AbstractCell):
     **Raises:** `ValueError` for delays < 0; while training, from within the compiled program.
     """
 
-    delay: Parameter
-
-    def __check_init__(self):
-        check_not_negative("event.Delay", "delay", self.delay)
+    delay: NotNegativeParameter
 
     def times(self) -> Array:
         """The delays."""
@@ -30,7 +29,7 @@ class Delay(AbstractCell):
 
     def init_state(self, shape: Shape) -> State:
         raise TypeError(
-            "event.Delay: runs in snnx.event.simulate alone; on the clock take snnx.Delay, whose delays are whole steps."
+            "ContinuousDelay runs in snnx.event.simulate alone; on the clock take snnx.Delay, whose delays are whole steps."
         )
 
     def __call__(self, x: Array, state: State, *, key: Key[Array, ""] | None = None) -> tuple[Array, State]:

@@ -8,9 +8,13 @@ from jax.core import Tracer
 from jax.typing import DTypeLike
 from jaxtyping import Array, ArrayLike, Bool, Float, Int
 
+from snnx._checks import checked
 from snnx._errors import DtypeError, ShapeError, describe, sentence
+from snnx._typing import AboveZero, Count, Dtype
+from snnx.parameters import NotNegativeParameter, value
 
 
+@checked
 class Events(eqx.Module):
     """Spikes in continuous time: a list of fixed capacity, sorted by time.
 
@@ -50,13 +54,14 @@ class Events(eqx.Module):
         return jnp.zeros(self.size, jnp.int32).at[self.indices].add(self.there.astype(jnp.int32))
 
 
+@checked
 def make_events(
-    times: ArrayLike | Sequence[float],
-    indices: ArrayLike | Sequence[int],
+    times: "ArrayLike | Sequence[float]",  # read below: NumPy's float64 is rounded, long lists are read at once
+    indices: "ArrayLike | Sequence[int]",
     *,
-    size: int,
-    capacity: int | None = None,
-    dtype: DTypeLike | None = None,
+    size: Count,
+    capacity: Count | None = None,
+    dtype: Dtype | None = None,
 ) -> Events:
     """Events from lists in any order.
 
@@ -77,8 +82,6 @@ def make_events(
     **Raises:** `ShapeError`, `DtypeError`, and `ValueError` for times < 0 or NaN, for indices out of range, and for more events
     than `capacity`.
     """
-    if dtype is not None and not jnp.issubdtype(dtype, jnp.floating):
-        raise DtypeError(f"make_events: dtype is {dtype!r}, expected one of floats.")
     when, which = _as_array("times", times, dtype), _as_array("indices", indices)
     if jnp.issubdtype(when.dtype, jnp.integer):
         when = when.astype(jnp.zeros(()).dtype)
@@ -90,8 +93,6 @@ def make_events(
         raise DtypeError(
             f"make_events: times is {describe(when)}, indices {describe(which)}; expected floats and integers."
         )
-    if any(not isinstance(n, int) or n < 1 for n in (size, 1 if capacity is None else capacity)):
-        raise ValueError(f"make_events: size is {size!r} and capacity {capacity!r}; expected whole numbers >= 1.")
     _check_values(when, indices if isinstance(indices, np.ndarray) else which, size, capacity)  # before 64 bits get 32
     which = which.astype(jnp.int32)
     known = (when >= 0) & (which >= 0) & (which < size)
@@ -116,7 +117,10 @@ def ordered(times: Array, indices: Array, size: int, capacity: int) -> Events:
     return Events(times, indices, kept, count > capacity, size)
 
 
-def from_raster(raster: "Float[Array, 'time size'] | np.ndarray", dt: float, *, capacity: int) -> Events:
+@checked
+def from_raster(
+    raster: Float[Array, "time size"] | Int[Array, "time size"] | np.ndarray, dt: AboveZero, *, capacity: Count
+) -> Events:
     r"""The events of a raster: a spike of step $k$ at time $k \Delta t$, where the clock's neurons receive it.
 
     **Arguments:** `raster`: `[time, size]`, zeros and ones, or counts: as many events. `dt`: time per step. `capacity`: room
@@ -127,8 +131,6 @@ def from_raster(raster: "Float[Array, 'time size'] | np.ndarray", dt: float, *, 
     counts = jnp.asarray(raster)
     if counts.ndim != 2:
         raise ShapeError(f"from_raster: raster is {describe(counts)}, expected [time, size].")
-    if not dt > 0 or capacity < 1:
-        raise ValueError(f"from_raster: dt is {dt!r} and capacity {capacity!r}; expected dt > 0 and capacity >= 1.")
     size, values = counts.shape[1], counts.ravel()
     wrong = (values != jnp.floor(values)) | ~(values >= 0)
     if not isinstance(wrong, Tracer) and np.any(wrong):
@@ -148,7 +150,8 @@ def from_raster(raster: "Float[Array, 'time size'] | np.ndarray", dt: float, *, 
     return Events(times, indices, jnp.minimum(many, capacity), (many > capacity) | jnp.any(wrong), size)
 
 
-def to_raster(events: Events, *, steps: int, dt: float) -> Float[Array, "time size"]:
+@checked
+def to_raster(events: Events, *, steps: Count, dt: AboveZero) -> Float[Array, "time size"]:
     r"""How many events there are in each step: $x_{k,c}$ counts those of channel $c$ with $k \Delta t \le t < (k+1) \Delta t$.
 
     A time that lies below a border by rounding alone (some units in the last place) counts as on it, so that `from_raster` is
@@ -156,8 +159,6 @@ def to_raster(events: Events, *, steps: int, dt: float) -> Float[Array, "time si
 
     **Raises:** `ValueError` for `dt <= 0` or `steps < 1`.
     """
-    if not dt > 0 or steps < 1:
-        raise ValueError(f"to_raster: dt is {dt!r} and steps {steps!r}; expected dt > 0 and steps >= 1.")
     k = jnp.floor(events.times / dt * (1.0 + 4.0 * jnp.finfo(events.times.dtype).eps))
     late = jnp.any((k >= steps) & events.there)
     k = jnp.where(events.there, k, steps).astype(jnp.int32)
@@ -165,7 +166,8 @@ def to_raster(events: Events, *, steps: int, dt: float) -> Float[Array, "time si
     return jnp.where(late, jnp.nan, raster)
 
 
-def merge(first: Events, *others: Events, capacity: int | None = None) -> Events:
+@checked
+def merge(first: Events, *others: Events, capacity: Count | None = None) -> Events:
     """The events of several lists as one; of the same time, those of earlier lists first.
 
     **Arguments:** `capacity`: of the new list; by default the sum. **Raises:** `ShapeError` for lists of another `size`.
@@ -183,14 +185,13 @@ def merge(first: Events, *others: Events, capacity: int | None = None) -> Events
     return eqx.tree_at(lambda e: e.overflow, found, overflow)
 
 
-def delayed(events: Events, delays: "float | Float[Array, ''] | Float[Array, 'size']") -> Events:
-    """All events later: by one delay, or by that of their channel. Differentiable in the delays.
+@checked
+def delayed(events: Events, delays: NotNegativeParameter) -> Events:
+    """All events later: by one delay, or by that of their channel, `[size]`. Differentiable in the delays.
 
     **Raises:** `ShapeError`; `ValueError` for delays < 0, where they are known.
     """
-    by = jnp.asarray(delays, events.times.dtype)
-    if not isinstance(by, Tracer) and not np.all(np.asarray(by) >= 0):
-        raise ValueError(f"delayed: delays holds {np.min(np.asarray(by))}, expected delays >= 0.")
+    by = jnp.asarray(value(delays), events.times.dtype)
     if by.shape not in ((), (events.size,)):
         raise ShapeError(f"delayed: delays is {describe(by)}, expected a number or [{events.size}].")
     if by.ndim == 0:

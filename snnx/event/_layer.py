@@ -6,8 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from snnx._varying import varying_like
-from snnx.event._dynamics import Dynamics
-from snnx.event._trajectory import Trajectory, trajectory
+from snnx.event._dynamics import Dynamics, Trajectory, trajectory
 
 
 class Spikes(eqx.Module):

@@ -1,14 +1,17 @@
+from collections.abc import Sequence
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
+from numpy import ndarray
 
-from snnx._errors import describe
+from snnx._checks import checked
+from snnx._errors import ShapeError, describe
 from snnx._jitted import run_jitted
-from snnx.event._dynamics import Dynamics
+from snnx._typing import NotNegative
+from snnx.event._dynamics import Dynamics, trajectory
 from snnx.event._flow import time_of_extremum
-from snnx.event._trajectory import trajectory
 
 
 class Membrane(eqx.Module):
@@ -24,21 +27,23 @@ class Membrane(eqx.Module):
     jumps: Float[Array, "events size"]
     duration: float = eqx.field(static=True)
 
-    def at(self, times: Float[Array, "samples"]) -> Float[Array, "samples size"]:
+    @checked
+    def at(
+        self, times: Float[Array, "samples"] | Int[Array, "samples"] | ndarray | Sequence[float]
+    ) -> Float[Array, "samples size"]:
         """Values at these times, from 0 to `duration`, behind events of the same time. Other times give NaN."""
         when = jnp.asarray(times, self.dynamics.dtype)
         if when.ndim != 1:
-            raise ValueError(f"Membrane.at: times is {describe(when)}, expected a list [samples].")
+            raise ShapeError(f"Membrane.at: times is {describe(when)}, expected a list [samples].")
         return run_jitted(_at, self, when)
 
-    def integral(self, decay: float = 0.0) -> Float[Array, "size"]:
+    @checked
+    def integral(self, decay: NotNegative = 0.0) -> Float[Array, "size"]:
         r"""$\int_0^T e^{-\mu t}\, v\, dt$ with $\mu$ = `decay` >= 0: with $1/T$ the exponential loss shaping.
 
         From the equation itself, integrated once:
         $(1/\tau_m + \mu) \int e^{-\mu t} u = u(0) - e^{-\mu T} u(T) + \frac{R}{\tau_m} \int e^{-\mu t} j$, and alike for $j$.
         """
-        if not isinstance(decay, (int, float, np.floating)) or not decay >= 0.0:
-            raise ValueError(f"Membrane.integral: decay is {decay!r}, expected a number >= 0, known when compiling.")
         return run_jitted(_integral, self, decay)
 
     def mean(self) -> Float[Array, "size"]:

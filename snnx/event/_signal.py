@@ -1,8 +1,7 @@
 """What flows between the parts of a network: events, each with what it is worth there, and constant currents."""
 
 import math
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import equinox as eqx
 import jax
@@ -11,11 +10,11 @@ from jaxtyping import Array, PyTree
 
 from snnx._errors import ShapeError
 from snnx.event._events import Events, delayed, ordered
-from snnx.layers import apply_step, is_linear
+from snnx.layers import apply_step, may_have_offset
 from snnx.parameters import value
 
 
-class Own(eqx.Module):
+class PendingSpikes(eqx.Module):
     """The spikes of a population that are still to be found, later by `delay`: `[size]`, or None for no delay."""
 
     delay: Array | None
@@ -26,7 +25,7 @@ class Own(eqx.Module):
 class Source(eqx.Module):
     """Events, and what each of their channels adds: `weights: [size, *shape]`, or None for itself."""
 
-    events: Events | Own
+    events: Events | PendingSpikes
     weights: Array | None
 
     def matrix(self, shape: tuple[int, ...], dtype: jnp.dtype) -> Array:
@@ -72,7 +71,7 @@ class Signal(eqx.Module):
                 weights = jax.vmap(lambda w: apply(w) - base)(source.by_shape(self.shape, dtype))
             sources.append(Source(source.events, weights))
         constant = base if self.constant is None else apply(self.constant)
-        kept = self.constant is not None or getattr(layer, "bias", None) is not None
+        kept = self.constant is not None or may_have_offset(layer)
         return Signal(tuple(sources), constant if kept else None, tuple(base.shape))
 
     def delayed(self, path: str, delay: Array) -> "Signal":
@@ -90,9 +89,9 @@ class Signal(eqx.Module):
                     " weighted sums of events; put it before the weights, or take one delay for all."
                 )
             events, by = source.events, delay.reshape(-1) if delay.ndim else delay
-            if isinstance(events, Own):
+            if isinstance(events, PendingSpikes):
                 before = jnp.zeros(events.size, by.dtype) if events.delay is None else events.delay
-                events = Own(before + by, events.name, events.size)
+                events = PendingSpikes(before + by, events.name, events.size)
             else:
                 events = delayed(events, by)
             sources.append(Source(events, source.weights))
@@ -103,7 +102,7 @@ class Signal(eqx.Module):
         sources = []
         for source in self.sources:
             events = source.events
-            if isinstance(events, Own):
+            if isinstance(events, PendingSpikes):
                 found = spikes[events.name]
                 events = found if events.delay is None else delayed(found, events.delay)
             sources.append(Source(events, source.weights))
@@ -113,24 +112,18 @@ class Signal(eqx.Module):
         """All events as one list: times, indices, and `[channels, elements]` weights."""
         rows = [source.matrix(self.shape, dtype) for source in self.sources]
         lists = [source.events for source in self.sources if isinstance(source.events, Events)]
-        if len(lists) == 1:
-            return lists[0].times, lists[0].indices, rows[0]
-        if not lists:
-            return jnp.zeros(0, dtype), jnp.zeros(0, jnp.int32), jnp.zeros((1, math.prod(self.shape)), dtype)
-        first, times, indices = 0, [], []
-        for events in lists:
-            times.append(events.times)
-            indices.append(events.indices + first)
-            first += events.size
-        joined = jnp.concatenate(times)
-        found = ordered(joined, jnp.concatenate(indices), first, joined.shape[0])
-        return found.times, found.indices, jnp.concatenate(rows)
+        return *merged_lists(lists, dtype), jnp.concatenate(rows or [jnp.zeros((1, math.prod(self.shape)), dtype)])
 
 
-def check_is_linear(path: str, layer: Any) -> None:
-    """Refuse a function of events that would need to see them all at once."""
-    if not is_linear(layer):
-        raise ValueError(
-            f"event.simulate: part {path} ({type(layer).__name__}) is not known to be linear; between neurons events pass"
-            " linear layers (eqx.nn.Linear, convolutions, average and sum pooling, snnx.Flatten, snnx.layers.Scale) and delays."
-        )
+def merged_lists(lists: Sequence[Events], dtype: jnp.dtype) -> tuple[Array, Array]:
+    """Times and indices of several lists as one; each list's channels are counted on from those before it."""
+    if len(lists) == 1:
+        return lists[0].times, lists[0].indices
+    first, times, indices = 0, [jnp.zeros(0, dtype)], [jnp.zeros(0, jnp.int32)]
+    for events in lists:
+        times.append(events.times)
+        indices.append(events.indices + first)
+        first += events.size
+    joined = jnp.concatenate(times)
+    found = ordered(joined, jnp.concatenate(indices), first, joined.shape[0])
+    return found.times, found.indices

@@ -9,18 +9,17 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Bool, PyTree
 
-from snnx._errors import DtypeError, ShapeError, describe, unknown_name
+from snnx._checks import checked
+from snnx._errors import DtypeError, ShapeError, describe
 from snnx._jitted import as_jax, run_jitted
+from snnx._typing import AboveZero, Count, Shape
 from snnx.cells import AbstractCell, cell_dtype, walk
 from snnx.event._events import Events
 from snnx.event._signal import Signal, Source
-from snnx.event._walker import FIRING, Options, PerPart, Walker
-
-Gradient = Literal["eventprop", "autodiff"]
-Overflow = Literal["error", "report"]
+from snnx.event._walker import Options, Walker
 
 
-class Run(eqx.Module):
+class Solution(eqx.Module):
     """What `simulate` returns.
 
     **Fields:**
@@ -35,18 +34,19 @@ class Run(eqx.Module):
     overflow: Bool[Array, ""]
 
 
+@checked
 def simulate(
     model: AbstractCell,
-    events: "Events | Mapping[str, Events]",
+    events: Events | Mapping[str, Events],
     *,
-    duration: float,
-    most: PerPart = 8,
-    capacity: PerPart | None = None,
-    gradient: Gradient = "eventprop",
-    overflow: Overflow = "error",
+    duration: AboveZero,
+    most: Count | Mapping[str, Count] = 8,
+    capacity: Count | Mapping[str, Count] | None = None,
+    gradient: Literal["eventprop", "autodiff"] = "eventprop",
+    overflow: Literal["error", "report"] = "error",
     phantom: bool = False,
-    shape: tuple[int, ...] | None = None,
-) -> Run:
+    shape: Shape | None = None,
+) -> Solution:
     r"""Run a network in continuous time, from spike to spike, and differentiate it exactly.
 
     The same model as on the clock. Between events membranes follow their equation in closed form; an event adds what it adds at
@@ -65,11 +65,12 @@ def simulate(
     It is compiled by itself, once for arguments of a kind, as by `jax.jit` (docs/compilation.md).
 
     **Arguments:**
-    - `model`: `LIF` and `CubaLIF` with `SubtractReset` or `ValueReset`, of any `method`; `LI`, `CubaLI` at the end; in
-        `Sequential`, `Recurrent`, `Graph`, `Parallel` and `Residual` with `Add`; `Delay` (of either kind) and linear layers
-        between; outside of loops neurons given by an equation, `snnx.event.ode`. Spikes of a `LIF` coincide with spikes at
-        its input, unless its `v_leak` is above its threshold: such times have no gradient with respect to
-        weights, and training them warns.
+    - `model`: neurons that say their equation (`LIF`, `CubaLIF`, your own by a method `equation()`), with `SubtractReset` or
+        `ValueReset`; at the end also readouts (`LI`, `CubaLI`). In `Sequential`, `Recurrent`, `Graph`, `Parallel` and
+        `Residual` with `Add`; linear layers and delays between (`snnx.Delay`, `ContinuousDelay`); outside of loops also
+        neurons given by an ODE, `snnx.event.ode`. Spikes of a neuron without synapse (`LIF`) coincide with spikes at its
+        input, unless it rests above its threshold: such times have no gradient with respect to weights, and training them
+        warns.
     - `events`: one example's; of a graph with several inputs a dict by name.
     - `duration`: until when; events and spikes after it do not happen.
     - `most`: spikes of one neuron, at most; a number, or a dict by path (`""`: for the others).
@@ -77,13 +78,13 @@ def simulate(
         works through all of it.
     - `gradient`: `"eventprop"`: by the adjoint, which keeps the events alone. `"autodiff"`: by differentiating the
         solver, which also works forwards (`jax.jvp`) and twice (`jax.hessian`), and more slowly.
-    - `overflow`: `"error"` where there is no room for a spike, or `"report"` in `Run.overflow`.
+    - `overflow`: `"error"` where there is no room for a spike, or `"report"` in `Solution.overflow`.
     - `phantom`: whether neurons at the output that stay silent get a spike at `duration`, which comes earlier when the membrane
         then is higher: $dt = -\tau_m\, dv / \vartheta$. So that a loss of spike times can wake them. The output's list gets room
         for them.
     - `shape`: of one step of the input, where its channels are no list: `(2, 34, 34)`.
 
-    **Returns:** a `Run`; a parameter that is NaN or infinite makes all its times NaN.
+    **Returns:** a `Solution`; a parameter that is NaN or infinite makes all its times NaN.
 
     **Raises:** `ValueError`, naming the part, for parts without such a solution; `ShapeError`, `DtypeError`, `ValueError` for
     events that do not fit; when it runs, a `RuntimeError` that names the part where there is no room for a spike.
@@ -91,28 +92,26 @@ def simulate(
     Source: for the gradient Wunderlich & Pehle, Event-based backpropagation can compute exact gradients for spiking neural
     networks (2021).
     """
-    _check_options(model, duration, gradient, overflow, phantom, most=most, capacity=capacity)
+    _check_not_random(model)
     dtype = cell_dtype(model)
     options = Options(float(duration), most, capacity, gradient == "eventprop", phantom, dtype)
-    if shape is not None and not (isinstance(shape, tuple) and all(isinstance(n, int) for n in shape)):
-        raise TypeError(f"event.simulate: shape is {shape!r}, expected a tuple of whole numbers.")
-    inputs = events if isinstance(events, Mapping) else {"": events}
-    for given in inputs.values():
+    for given in events.values() if isinstance(events, Mapping) else (events,):
         _check_events(given, dtype, shape)
-    keyed = dict(inputs) if isinstance(events, Mapping) else events
+    keyed = dict(events) if isinstance(events, Mapping) else events
     return run_jitted(_simulate, model, as_jax(keyed), options, shape, overflow)
 
 
 def _simulate(
-    model: AbstractCell, events: "Events | dict[str, Events]", options: Options, shape: Any, overflow: Overflow
-) -> Run:
+    model: AbstractCell, events: Events | dict[str, Events], options: Options, shape: Shape | None, overflow: str
+) -> Solution:
     """`simulate` behind its checks."""
     inputs = events if isinstance(events, dict) else {"": events}
     signals = {name: Signal((Source(e, None),), None, shape or (e.size,)) for name, e in inputs.items()}
     walker = Walker(options, {}, {})
     out = walker.run("", model, signals if isinstance(events, dict) else signals[""])
+    walker.check_paths()
     output = {name: walker.result(x) for name, x in out.items()} if isinstance(out, dict) else walker.result(out)
-    output, spikes = _nan_where(_is_no_network(model), (output, walker.spikes))
+    output, spikes = _nan_where(_has_diverged(model), (output, walker.spikes))
     lists = {f"events {name!r}" if name else "events": e for name, e in inputs.items()}
     lists |= {f"part {path}": e for path, e in spikes.items()}
     full = jnp.stack([e.overflow for e in lists.values()])
@@ -120,38 +119,23 @@ def _simulate(
         output, spikes = eqx.branched_error_if(
             (output, spikes), jnp.any(full), jnp.argmax(full), [_too_many(name) for name in lists]
         )
-    return Run(output, spikes, jnp.any(full))
+    return Solution(output, spikes, jnp.any(full))
 
 
-def _check_options(
-    model: Any, duration: Any, gradient: Any, overflow: Any, phantom: Any, **per_part: PerPart | None
-) -> None:
-    if not isinstance(model, AbstractCell):
-        raise TypeError(f"event.simulate: model is {describe(model)}; expected a cell.")
-    if not (isinstance(duration, (int, float, np.floating)) and 0 < duration < float("inf")):
-        raise ValueError(
-            f"event.simulate: duration is {duration!r}, expected a number > 0 that is known when compiling."
-        )
-    for name, given, known in (("gradient", gradient, Gradient), ("overflow", overflow, Overflow)):
-        if given not in known.__args__:
-            raise ValueError(
-                f"event.simulate: {name} is {given!r}, expected one of {', '.join(map(repr, known.__args__))}."
-            )
-    if not isinstance(phantom, bool):
-        raise TypeError(f"event.simulate: phantom is {phantom!r}, expected True or False.")
-    for name, numbers in per_part.items():
-        _check_per_part(name, numbers, model)
+def _check_not_random(model: AbstractCell) -> None:
+    def is_dropout(part: PyTree) -> bool:
+        return isinstance(part, eqx.nn.Dropout)
+
     for path, part in walk(model):
-        if isinstance(part, eqx.nn.Dropout) and not part.inference and part.p:
+        parts = () if isinstance(part, AbstractCell) else jax.tree.leaves(part, is_leaf=is_dropout)
+        if any(is_dropout(inner) and not inner.inference and inner.p for inner in parts):
             raise ValueError(
                 f"event.simulate: part {path} (Dropout) is random, and there is no key here; expected a model without it, or"
                 " eqx.nn.inference_mode(model)."
             )
 
 
-def _check_events(given: Any, dtype: jnp.dtype, shape: tuple[int, ...] | None) -> None:
-    if not isinstance(given, Events):
-        raise TypeError(f"event.simulate: events is {describe(given)}; expected snnx.event.Events.")
+def _check_events(given: Events, dtype: jnp.dtype, shape: Shape | None) -> None:
     if given.times.dtype != dtype:
         raise DtypeError(f"event.simulate: events has times {describe(given.times)}, but the model is {dtype.name}.")
     if given.times.ndim != 1:
@@ -187,22 +171,12 @@ def _too_many(name: str) -> str:
     )
 
 
-def _is_no_network(model: AbstractCell) -> Bool[Array, ""]:
+def _has_diverged(model: AbstractCell) -> Bool[Array, ""]:
     """Whether a parameter is NaN or infinite, as where training diverged."""
     arrays = jax.tree.leaves(eqx.filter(model, eqx.is_inexact_array))
     return jnp.any(jnp.stack([jnp.any(~jnp.isfinite(x)) for x in arrays])) if arrays else jnp.zeros((), bool)
 
 
 def _nan_where(condition: Array, tree: PyTree) -> PyTree:
-    """All floats of a tree: NaN. A parameter that is none compares with nothing, and would look like a silent network."""
+    """All floats of a tree: NaN. A parameter that is NaN compares with nothing, and would look like a silent network."""
     return jax.tree.map(lambda x: jnp.where(condition, jnp.nan, x) if eqx.is_inexact_array(x) else x, tree)
-
-
-def _check_per_part(name: str, given: PerPart | None, model: AbstractCell) -> None:
-    numbers = given if isinstance(given, Mapping) else {"": given}
-    known = [path for path, part in walk(model) if isinstance(part, FIRING)]
-    for path, number in numbers.items():
-        if path and path not in known:
-            raise ValueError(unknown_name("event.simulate", f"part in {name}", path, known))
-        if number is not None and (isinstance(number, bool) or not isinstance(number, int) or number < 1):
-            raise ValueError(f"event.simulate: {name} is {number!r}, expected a whole number >= 1.")

@@ -9,6 +9,9 @@
 - `_summary`: a model as a table. `_with_gradient`: exact gradients for a whole model.
 """
 
+from snnx.layers._affine import is_linear as is_linear
+from snnx.layers._affine import may_have_offset as may_have_offset
+from snnx.layers._affine import register_linear as register_linear
 from snnx.layers._apply import apply_step as apply_step
 from snnx.layers._apply import has_weights as has_weights
 from snnx.layers._apply import register_weights as register_weights
@@ -40,7 +43,6 @@ from snnx.layers._summary import summary as summary
 from snnx.layers._wiring import CycleError as CycleError
 from snnx.layers._wiring import lagging_edges as lagging_edges
 from snnx.layers._with_gradient import check_gradients as check_gradients
-from snnx.layers._with_gradient import is_linear as is_linear
 from snnx.layers._with_gradient import with_gradient as with_gradient
 
 __all__ = [
@@ -65,6 +67,7 @@ __all__ = [
     "ThresholdNorm",
     "fluctuation_driven",
     "he",
+    "register_linear",
     "register_weights",
     "scaled_normal",
     "summary",

@@ -2,29 +2,14 @@
 
 from typing import TypeVar
 
-import equinox as eqx
 from jaxtyping import PyTree
 
 from snnx._checks import checked
 from snnx.cells import AbstractCell, exchange, walk
-from snnx.layers._elementwise import Scale
-from snnx.layers._feature_maps import Flatten, SumPool2d
-from snnx.layers._sequential import Add, Concat, Identity
+from snnx.layers._affine import is_linear
 from snnx.neurons import EventProp
 
 _Model = TypeVar("_Model", bound=AbstractCell)
-
-_LINEAR = (
-    *(eqx.nn.Linear, eqx.nn.Conv, eqx.nn.ConvTranspose, eqx.nn.Identity, eqx.nn.Dropout),
-    *(eqx.nn.AvgPool1d, eqx.nn.AvgPool2d, eqx.nn.AvgPool3d),
-    *(eqx.nn.AdaptiveAvgPool1d, eqx.nn.AdaptiveAvgPool2d, eqx.nn.AdaptiveAvgPool3d),
-    *(Add, Concat, Flatten, Identity, Scale, SumPool2d),
-)
-
-
-def is_linear(layer: PyTree) -> bool:
-    """Whether a plain callable is known to be linear, up to a constant."""
-    return isinstance(layer, _LINEAR)
 
 
 @checked
@@ -81,5 +66,5 @@ def check_gradients(where: str, model: PyTree, exact: bool = False) -> None:
             raise ValueError(
                 f"{where}: {name} is given the spikes of part {source}, but is not known to be linear; exact gradients"
                 " pass linear layers, delays and readouts. Take one (average or sum pooling, snnx.Flatten, snnx.layers.Scale), or"
-                " the gradient of surrogates."
+                " the gradient of surrogates. A layer of your own that is linear says so: linear = True in its class."
             )

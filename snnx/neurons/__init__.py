@@ -12,13 +12,14 @@ from snnx.neurons._discretise import METHODS as METHODS
 from snnx.neurons._discretise import Method as Method
 from snnx.neurons._discretise import gain as gain
 from snnx.neurons._discretise import relaxation as relaxation
+from snnx.neurons._equation import Equation as Equation
 from snnx.neurons._eventprop import EventProp as EventProp
 from snnx.neurons._fire import Clock as Clock
 from snnx.neurons._fire import Spiking as Spiking
 from snnx.neurons._fire import fire as fire
 from snnx.neurons._fire import init_clock as init_clock
-from snnx.neurons._integrator import Integrator as Integrator
 from snnx.neurons._li import LI as LI
+from snnx.neurons._li import Integrator as Integrator
 from snnx.neurons._li import LIState as LIState
 from snnx.neurons._lif import IF as IF
 from snnx.neurons._lif import LIF as LIF
@@ -39,6 +40,7 @@ __all__ = [
     "AdLIF",
     "CubaLI",
     "CubaLIF",
+    "Equation",
     "EventProp",
     "Integrator",
     "NoReset",

@@ -2,16 +2,16 @@ from typing import ClassVar, Literal
 
 import equinox as eqx
 import numpy as np
-from jax.core import Tracer
-from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Key
 
+from snnx._checks import checked
+from snnx._typing import AboveZero, Dtype, Natural
 from snnx.cells import Shape
-from snnx.neurons._discretise import Method, gain, relaxation
+from snnx.neurons._discretise import check_euler, gain, relaxation
 from snnx.neurons._fire import Clock, fire, init_clock
-from snnx.neurons._neuron import AbstractNeuron, check_common, check_euler, check_numbers
+from snnx.neurons._neuron import AbstractNeuron
 from snnx.neurons._reset import AbstractReset, SubtractReset
-from snnx.parameters import Parameter, value
+from snnx.parameters import Parameter, PositiveParameter, known
 from snnx.surrogates import AbstractSurrogate, ATan
 
 Coupling = Literal["explicit", "symplectic"]
@@ -25,6 +25,7 @@ class AdLIFState(eqx.Module):
     clock: Clock
 
 
+@checked
 class AdLIF(AbstractNeuron):
     r"""Adaptive leaky integrate-and-fire neuron: a second variable that follows the membrane and its spikes.
 
@@ -65,8 +66,8 @@ class AdLIF(AbstractNeuron):
 
     spikes: ClassVar[bool] = True
 
-    tau: Parameter = 20.0
-    tau_w: Parameter = 100.0
+    tau: PositiveParameter = 20.0
+    tau_w: PositiveParameter = 100.0
     a: Parameter = 1.0
     b: Parameter = 1.0
     threshold: Parameter = 1.0
@@ -75,27 +76,18 @@ class AdLIF(AbstractNeuron):
     reset: AbstractReset = SubtractReset()
     surrogate: AbstractSurrogate = ATan()
     coupling: Coupling = eqx.field(static=True, default="explicit", kw_only=True)
-    refractory: int = eqx.field(static=True, default=0, kw_only=True)
-    method: Method = eqx.field(static=True, default="exponential", kw_only=True)
-    dt: float = eqx.field(static=True, default=1.0, kw_only=True)
-    dtype: DTypeLike | None = eqx.field(static=True, default=None, kw_only=True)
+    refractory: Natural = eqx.field(static=True, default=0, kw_only=True)
+    method: Literal["exponential", "euler"] = eqx.field(static=True, default="exponential", kw_only=True)
+    dt: AboveZero = eqx.field(static=True, default=1.0, kw_only=True)
+    dtype: Dtype | None = eqx.field(static=True, default=None, kw_only=True)
 
     def __check_init__(self):
-        check_common(self)
-        check_euler(self, tau=self.tau, tau_w=self.tau_w)
-        check_numbers(self, a=self.a, b=self.b, v_leak=self.v_leak, r=self.r)
-        if self.method == "exact":
-            raise ValueError("AdLIF: method='exact' does not exist for this pair; take 'exponential' or 'euler'.")
-        if self.coupling not in ("explicit", "symplectic"):
-            raise ValueError(f"AdLIF: coupling must be 'explicit' or 'symplectic', got {self.coupling!r}.")
-        self._check_stable()
-
-    def _check_stable(self) -> None:
-        lam, lam_w = (relaxation(tau, self.dt, self.method) for tau in (self.tau, self.tau_w))
-        if any(isinstance(x, Tracer) for x in (lam, lam_w, value(self.a))):
+        check_euler("AdLIF", self.method, self.dt, tau=self.tau, tau_w=self.tau_w)
+        lam, lam_w = (known(relaxation(tau, self.dt, self.method)) for tau in (self.tau, self.tau_w))
+        a = known(self.a)
+        if lam is None or lam_w is None or a is None:
             return
-        low, high = stable_range(np.asarray(lam, np.float64), np.asarray(lam_w, np.float64), self.coupling)
-        a = np.asarray(value(self.a), np.float64)
+        low, high = stable_range(lam, lam_w, self.coupling)
         if np.any(a <= low) or np.any(a >= high):
             other = ", or take coupling='symplectic'" if self.coupling == "explicit" and np.all(a > low) else ""
             raise ValueError(
@@ -103,10 +95,6 @@ class AdLIF(AbstractNeuron):
                 f" coupling={self.coupling!r} it must lie between {np.max(low):.4g} and {np.min(high):.4g} (exclusive)"
                 f"{other}."
             )
-
-    def parameters(self) -> dict[str, Parameter]:
-        named = {"tau": self.tau, "tau_w": self.tau_w, "a": self.a, "b": self.b, "threshold": self.threshold}
-        return named | {"v_leak": self.v_leak} | ({} if self.r is None else {"r": self.r})
 
     def init_state(self, shape: Shape) -> AdLIFState:
         return AdLIFState(v=self.zeros(shape, self.v_leak), w=self.zeros(shape), clock=init_clock(self, shape))

@@ -1,15 +1,16 @@
 from typing import ClassVar
 
 import equinox as eqx
-from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Key
 
+from snnx._checks import checked
+from snnx._typing import AboveZero, Dtype, Natural
 from snnx.cells import Shape
-from snnx.neurons._discretise import Method, gain, relaxation
+from snnx.neurons._discretise import Method, check_euler, gain, relaxation
 from snnx.neurons._fire import Clock, fire, init_clock
-from snnx.neurons._neuron import AbstractNeuron, check_common, check_euler, check_numbers
+from snnx.neurons._neuron import AbstractNeuron
 from snnx.neurons._reset import AbstractReset, SubtractReset
-from snnx.parameters import Parameter
+from snnx.parameters import Parameter, PositiveParameter
 from snnx.surrogates import AbstractSurrogate, ATan
 
 
@@ -21,6 +22,7 @@ class ALIFState(eqx.Module):
     clock: Clock
 
 
+@checked
 class ALIF(AbstractNeuron):
     r"""Leaky integrate-and-fire neuron whose threshold rises with its own spikes.
 
@@ -48,29 +50,23 @@ class ALIF(AbstractNeuron):
 
     spikes: ClassVar[bool] = True
 
-    tau: Parameter = 20.0
-    tau_a: Parameter = 200.0
+    tau: PositiveParameter = 20.0
+    tau_a: PositiveParameter = 200.0
     strength: Parameter = 0.1
     threshold: Parameter = 1.0
     r: Parameter | None = None
     v_leak: Parameter = 0.0
     reset: AbstractReset = SubtractReset()
     surrogate: AbstractSurrogate = ATan()
-    refractory: int = eqx.field(static=True, default=0, kw_only=True)
+    refractory: Natural = eqx.field(static=True, default=0, kw_only=True)
     method: Method = eqx.field(static=True, default="exponential", kw_only=True)
-    dt: float = eqx.field(static=True, default=1.0, kw_only=True)
-    dtype: DTypeLike | None = eqx.field(static=True, default=None, kw_only=True)
+    dt: AboveZero = eqx.field(static=True, default=1.0, kw_only=True)
+    dtype: Dtype | None = eqx.field(static=True, default=None, kw_only=True)
 
     def __check_init__(self):
-        check_common(self)
-        check_euler(self, tau=self.tau, tau_a=self.tau_a)
-        check_numbers(self, v_leak=self.v_leak, r=self.r, strength=self.strength)
+        check_euler("ALIF", self.method, self.dt, tau=self.tau, tau_a=self.tau_a)
         if isinstance(self.strength, (int, float)) and self.strength < 0:
-            raise ValueError(f"ALIF: strength must be >= 0, got {self.strength}; spikes would lower the threshold.")
-
-    def parameters(self) -> dict[str, Parameter]:
-        named = {"tau": self.tau, "tau_a": self.tau_a, "strength": self.strength, "threshold": self.threshold}
-        return named | {"v_leak": self.v_leak} | ({} if self.r is None else {"r": self.r})
+            raise ValueError(f"ALIF: strength is {self.strength}, expected >= 0: spikes would lower the threshold.")
 
     def init_state(self, shape: Shape) -> ALIFState:
         return ALIFState(v=self.zeros(shape, self.v_leak), a=self.zeros(shape), clock=init_clock(self, shape))

@@ -1,17 +1,18 @@
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import equinox as eqx
-from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Key
 
+from snnx._checks import checked
+from snnx._typing import AboveZero, Dtype, Natural
 from snnx.cells import Shape
-from snnx.neurons._discretise import Method, exact_pair_gain, gain, relaxation
-from snnx.neurons._eventprop import EventProp, check_gradient
+from snnx.neurons._discretise import Method, check_euler, exact_pair_gain, gain, relaxation
+from snnx.neurons._equation import Equation
+from snnx.neurons._eventprop import EventProp, count_exactly, fire_exactly
 from snnx.neurons._fire import Clock, Moved, fire, init_clock
-from snnx.neurons._fire_exactly import count_exactly, fire_exactly
-from snnx.neurons._neuron import AbstractNeuron, check_common, check_euler, check_numbers
+from snnx.neurons._neuron import AbstractNeuron
 from snnx.neurons._reset import AbstractReset, SubtractReset
-from snnx.parameters import Parameter
+from snnx.parameters import Parameter, PositiveParameter, value
 from snnx.surrogates import AbstractSurrogate, ATan
 
 
@@ -41,12 +42,21 @@ def _pair_coefficients(neuron: "CubaLI | CubaLIF") -> tuple:
     return tuple(map(neuron.read, (lam_syn, gain(neuron.w_in, lam_syn), lam_mem, g_mem)))
 
 
-def _pair_parameters(neuron: "CubaLI | CubaLIF") -> dict[str, Parameter]:
-    named = {"tau_mem": neuron.tau_mem, "tau_syn": neuron.tau_syn, "v_leak": neuron.v_leak}
-    optional = {"r": neuron.r, "w_in": neuron.w_in}
-    return named | {name: p for name, p in optional.items() if p is not None}
+def _pair_equation(neuron: "CubaLI | CubaLIF", **spiking: Any) -> Equation:
+    lam_syn = relaxation(neuron.tau_syn, neuron.dt, neuron.method)
+    return Equation(
+        tau_mem=neuron.tau_mem,
+        tau_syn=neuron.tau_syn,
+        rest=neuron.v_leak,
+        resistance=1.0 / relaxation(neuron.tau_mem, neuron.dt, neuron.method) if neuron.r is None else neuron.r,
+        jump=gain(neuron.w_in, lam_syn),
+        # An exact step lets the current decay while it acts; the others hold it until the next.
+        decay=neuron.dt / value(neuron.tau_syn) if neuron.method == "exact" else lam_syn,
+        **spiking,
+    )
 
 
+@checked
 class CubaLIF(AbstractNeuron):
     r"""Leaky integrate-and-fire neuron with a synapse whose current decays exponentially.
 
@@ -76,8 +86,8 @@ class CubaLIF(AbstractNeuron):
 
     spikes: ClassVar[bool] = True
 
-    tau_mem: Parameter = 20.0
-    tau_syn: Parameter = 10.0
+    tau_mem: PositiveParameter = 20.0
+    tau_syn: PositiveParameter = 10.0
     threshold: Parameter = 1.0
     r: Parameter | None = None
     w_in: Parameter | None = None
@@ -85,19 +95,23 @@ class CubaLIF(AbstractNeuron):
     reset: AbstractReset = SubtractReset()
     surrogate: AbstractSurrogate = ATan()
     gradient: EventProp | None = eqx.field(default=None, kw_only=True)
-    refractory: int = eqx.field(static=True, default=0, kw_only=True)
+    refractory: Natural = eqx.field(static=True, default=0, kw_only=True)
     method: Method = eqx.field(static=True, default="exponential", kw_only=True)
-    dt: float = eqx.field(static=True, default=1.0, kw_only=True)
-    dtype: DTypeLike | None = eqx.field(static=True, default=None, kw_only=True)
+    dt: AboveZero = eqx.field(static=True, default=1.0, kw_only=True)
+    dtype: Dtype | None = eqx.field(static=True, default=None, kw_only=True)
 
     def __check_init__(self):
-        check_common(self)
-        check_euler(self, tau_mem=self.tau_mem, tau_syn=self.tau_syn)
-        check_numbers(self, v_leak=self.v_leak, r=self.r, w_in=self.w_in)
-        check_gradient(self, self.gradient)
-
-    def parameters(self) -> dict[str, Parameter]:
-        return _pair_parameters(self) | {"threshold": self.threshold}
+        check_euler("CubaLIF", self.method, self.dt, tau_mem=self.tau_mem, tau_syn=self.tau_syn)
+        if self.gradient is not None and self.method != "exact":
+            raise ValueError(
+                "CubaLIF: gradient=EventProp() is for method='exact', where the membrane follows its equation within a step;"
+                f" this one has method={self.method!r}."
+            )
+        if self.gradient is not None and self.surrogate.needs_key:
+            raise ValueError(
+                "CubaLIF: gradient=EventProp() needs spikes that follow from the membrane; those of surrogate,"
+                f" {type(self.surrogate).__name__}, are random."
+            )
 
     def init_state(self, shape: Shape) -> CubaLIFState:
         v, i = self.zeros(shape, self.v_leak), self.zeros(shape)
@@ -131,11 +145,16 @@ class CubaLIF(AbstractNeuron):
             return y
         return count_exactly(self, self.gradient, y, self._membrane(before.v, state.i, coefficients))
 
+    def equation(self) -> Equation:
+        refractory = self.refractory * self.dt
+        return _pair_equation(self, threshold=self.threshold, reset=self.reset, refractory=refractory)
+
     def _membrane(self, v: Array, i: Array, coefficients: tuple) -> Array:
         _, _, lam_mem, g_mem = coefficients
         return v + lam_mem * (self.read(self.v_leak) - v) + g_mem * i
 
 
+@checked
 class CubaLI(AbstractNeuron):
     r"""Leaky integrator behind a synapse whose current decays exponentially: a `CubaLIF` that never fires.
 
@@ -148,22 +167,17 @@ class CubaLI(AbstractNeuron):
     Source: NIR (Pedersen et al., Nature Communications 2024).
     """
 
-    tau_mem: Parameter = 20.0
-    tau_syn: Parameter = 10.0
+    tau_mem: PositiveParameter = 20.0
+    tau_syn: PositiveParameter = 10.0
     r: Parameter | None = None
     w_in: Parameter | None = None
     v_leak: Parameter = 0.0
     method: Method = eqx.field(static=True, default="exponential", kw_only=True)
-    dt: float = eqx.field(static=True, default=1.0, kw_only=True)
-    dtype: DTypeLike | None = eqx.field(static=True, default=None, kw_only=True)
+    dt: AboveZero = eqx.field(static=True, default=1.0, kw_only=True)
+    dtype: Dtype | None = eqx.field(static=True, default=None, kw_only=True)
 
     def __check_init__(self):
-        check_common(self)
-        check_euler(self, tau_mem=self.tau_mem, tau_syn=self.tau_syn)
-        check_numbers(self, v_leak=self.v_leak, r=self.r, w_in=self.w_in)
-
-    def parameters(self) -> dict[str, Parameter]:
-        return _pair_parameters(self)
+        check_euler("CubaLI", self.method, self.dt, tau_mem=self.tau_mem, tau_syn=self.tau_syn)
 
     def init_state(self, shape: Shape) -> CubaLIState:
         return CubaLIState(v=self.zeros(shape, self.v_leak), i=self.zeros(shape))
@@ -178,3 +192,6 @@ class CubaLI(AbstractNeuron):
         i = state.i - lam_syn * state.i + g_syn * x
         v = state.v + lam_mem * (self.read(self.v_leak) - state.v) + g_mem * i
         return v, CubaLIState(v, i)
+
+    def equation(self) -> Equation:
+        return _pair_equation(self)

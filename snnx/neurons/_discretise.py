@@ -1,15 +1,15 @@
 """From a differential equation to a step: one vocabulary, `"exponential" | "euler" | "exact"`."""
 
 import math
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from snnx.parameters import Parameter, at_least_float32, value
+from snnx.parameters import Parameter, at_least_float32, known, value
 
 Method: TypeAlias = Literal["exponential", "euler", "exact"]
-METHODS = ("exponential", "euler", "exact")
+METHODS: tuple[Method, ...] = get_args(Method)
 
 
 def relaxation(tau: Parameter, dt: float, method: Method) -> "float | Array":
@@ -50,3 +50,14 @@ def exact_pair_gain(tau_mem: Parameter, tau_syn: Parameter, r: Parameter | None,
     phi = jnp.where(small, 1.0 - z / 2.0 + z * z / 6.0, -jnp.expm1(-safe) / safe)
     resistance = -1.0 / jnp.expm1(-a) if r is None else value(r)
     return resistance * a * jnp.exp(-slower) * phi
+
+
+def check_euler(where: str, method: Method, dt: float, **taus: Parameter) -> None:
+    """Refuse forward Euler with a time constant of half a step or less, where each step overshoots by more than the last."""
+    for name, tau in taus.items() if method == "euler" else ():
+        numbers = known(tau)
+        if numbers is not None and numbers.size and numbers.min() <= dt / 2:
+            raise ValueError(
+                f"{where}: {name} is {numbers.min():g} and dt is {dt:g}: forward Euler is unstable where tau <= dt/2; take"
+                " method='exponential' or a smaller dt."
+            )

@@ -1,19 +1,22 @@
 import equinox as eqx
-from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Key
 
+from snnx._checks import checked
+from snnx._typing import AboveZero, Dtype
 from snnx.cells import Shape
-from snnx.neurons._discretise import Method, gain, relaxation
-from snnx.neurons._neuron import AbstractNeuron, check_common, check_euler, check_numbers
-from snnx.parameters import Parameter
+from snnx.neurons._discretise import Method, check_euler, gain, relaxation
+from snnx.neurons._equation import Equation
+from snnx.neurons._neuron import AbstractNeuron
+from snnx.parameters import Parameter, PositiveParameter
 
 
 class LIState(eqx.Module):
-    """The state of a `LI`: membrane `v`."""
+    """The state of a `LI` or `Integrator`: membrane `v`."""
 
     v: Float[Array, "*shape"]
 
 
+@checked
 class LI(AbstractNeuron):
     r"""Leaky integrator: a membrane that never fires. The usual readout.
 
@@ -28,21 +31,15 @@ class LI(AbstractNeuron):
     Source: Gerstner & Kistler, Spiking Neuron Models (2002), ch. 4.
     """
 
-    tau: Parameter = 20.0
+    tau: PositiveParameter = 20.0
     r: Parameter | None = None
     v_leak: Parameter = 0.0
     method: Method = eqx.field(static=True, default="exponential", kw_only=True)
-    dt: float = eqx.field(static=True, default=1.0, kw_only=True)
-    dtype: DTypeLike | None = eqx.field(static=True, default=None, kw_only=True)
+    dt: AboveZero = eqx.field(static=True, default=1.0, kw_only=True)
+    dtype: Dtype | None = eqx.field(static=True, default=None, kw_only=True)
 
     def __check_init__(self):
-        check_common(self)
-        check_euler(self, tau=self.tau)
-        check_numbers(self, v_leak=self.v_leak, r=self.r)
-
-    def parameters(self) -> dict[str, Parameter]:
-        named = {"tau": self.tau, "v_leak": self.v_leak}
-        return named if self.r is None else named | {"r": self.r}
+        check_euler("LI", self.method, self.dt, tau=self.tau)
 
     def init_state(self, shape: Shape) -> LIState:
         return LIState(v=self.zeros(shape, self.v_leak))
@@ -54,4 +51,40 @@ class LI(AbstractNeuron):
     def step(self, x: Array, state: LIState, coefficients: tuple, key: Key[Array, ""] | None) -> tuple[Array, LIState]:
         lam, g = coefficients
         v = state.v + lam * (self.read(self.v_leak) - state.v) + g * x
+        return v, LIState(v)
+
+    def equation(self) -> Equation:
+        lam = relaxation(self.tau, self.dt, self.method)
+        return Equation(tau_mem=self.tau, rest=self.v_leak, jump=gain(self.r, lam), decay=lam)
+
+
+@checked
+class Integrator(AbstractNeuron):
+    r"""Integrator: a membrane without leak that never fires.
+
+    $$ \frac{dv}{dt} = r x; \qquad v \leftarrow v + g x $$
+
+    with $g = 1$ when `r` is None, else $\Delta t\, r$. The membrane starts at 0.
+
+    **Arguments:** `r`, `dt`, `dtype`, as for `IF`.
+    **Returns** (`__call__`): the membrane, `*shape`, and the new `LIState`.
+    **Raises:** `ValueError` for `dt <= 0`.
+
+    Source: NIR's `I` (Pedersen et al., Nature Communications, 2024).
+    """
+
+    r: Parameter | None = None
+    dt: AboveZero = eqx.field(static=True, default=1.0, kw_only=True)
+    dtype: Dtype | None = eqx.field(static=True, default=None, kw_only=True)
+
+    def init_state(self, shape: Shape) -> LIState:
+        return LIState(v=self.zeros(shape))
+
+    def coefficients(self) -> "float | Array":
+        return self.read(gain(self.r, self.dt))
+
+    def step(
+        self, x: Array, state: LIState, coefficients: "float | Array", key: Key[Array, ""] | None
+    ) -> tuple[Array, LIState]:
+        v = state.v + coefficients * x
         return v, LIState(v)

@@ -1,15 +1,17 @@
 from typing import ClassVar
 
 import equinox as eqx
-from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Key
 
+from snnx._checks import checked
+from snnx._typing import AboveZero, Dtype, Natural
 from snnx.cells import Shape
-from snnx.neurons._discretise import Method, gain, relaxation
+from snnx.neurons._discretise import Method, check_euler, gain, relaxation
+from snnx.neurons._equation import Equation
 from snnx.neurons._fire import Clock, fire, init_clock
-from snnx.neurons._neuron import AbstractNeuron, check_common, check_euler, check_numbers
+from snnx.neurons._neuron import AbstractNeuron
 from snnx.neurons._reset import AbstractReset, SubtractReset
-from snnx.parameters import Parameter
+from snnx.parameters import Parameter, PositiveParameter
 from snnx.surrogates import AbstractSurrogate, ATan
 
 
@@ -20,6 +22,7 @@ class LIFState(eqx.Module):
     clock: Clock
 
 
+@checked
 class LIF(AbstractNeuron):
     r"""Leaky integrate-and-fire neuron.
 
@@ -46,7 +49,7 @@ class LIF(AbstractNeuron):
 
     **Returns** (`__call__`): spikes in {0, 1}, `*shape`, and the new `LIFState`.
 
-    **Raises:** `ValueError` at construction for `tau <= 0`, `dt <= 0`, an unknown `method` and, with Euler steps,
+    **Raises:** `ValueError` at construction for `tau <= 0`, `dt <= 0`, an unknown `method`, and Euler steps with
     `tau <= dt/2`; `ShapeError`, `DtypeError` at the first step for an input that does not fit.
 
     Source: Gerstner & Kistler, Spiking Neuron Models (2002), ch. 4.
@@ -54,25 +57,19 @@ class LIF(AbstractNeuron):
 
     spikes: ClassVar[bool] = True
 
-    tau: Parameter = 20.0
+    tau: PositiveParameter = 20.0
     threshold: Parameter = 1.0
     r: Parameter | None = None
     v_leak: Parameter = 0.0
     reset: AbstractReset = SubtractReset()
     surrogate: AbstractSurrogate = ATan()
-    refractory: int = eqx.field(static=True, default=0, kw_only=True)
+    refractory: Natural = eqx.field(static=True, default=0, kw_only=True)
     method: Method = eqx.field(static=True, default="exponential", kw_only=True)
-    dt: float = eqx.field(static=True, default=1.0, kw_only=True)
-    dtype: DTypeLike | None = eqx.field(static=True, default=None, kw_only=True)
+    dt: AboveZero = eqx.field(static=True, default=1.0, kw_only=True)
+    dtype: Dtype | None = eqx.field(static=True, default=None, kw_only=True)
 
     def __check_init__(self):
-        check_common(self)
-        check_euler(self, tau=self.tau)
-        check_numbers(self, v_leak=self.v_leak, r=self.r)
-
-    def parameters(self) -> dict[str, Parameter]:
-        named = {"tau": self.tau, "threshold": self.threshold, "v_leak": self.v_leak}
-        return named if self.r is None else named | {"r": self.r}
+        check_euler("LIF", self.method, self.dt, tau=self.tau)
 
     def init_state(self, shape: Shape) -> LIFState:
         return LIFState(v=self.zeros(shape, self.v_leak), clock=init_clock(self, shape))
@@ -89,7 +86,20 @@ class LIF(AbstractNeuron):
         spikes, v, clock = fire(self, v, state.v, state.clock, key)
         return spikes, LIFState(v, clock)
 
+    def equation(self) -> Equation:
+        lam = relaxation(self.tau, self.dt, self.method)
+        return Equation(
+            tau_mem=self.tau,
+            rest=self.v_leak,
+            threshold=self.threshold,
+            reset=self.reset,
+            refractory=self.refractory * self.dt,
+            jump=gain(self.r, lam),
+            decay=lam,
+        )
 
+
+@checked
 class IF(AbstractNeuron):
     r"""Integrate-and-fire neuron, without leak.
 
@@ -111,16 +121,9 @@ class IF(AbstractNeuron):
     r: Parameter | None = None
     reset: AbstractReset = SubtractReset()
     surrogate: AbstractSurrogate = ATan()
-    refractory: int = eqx.field(static=True, default=0, kw_only=True)
-    dt: float = eqx.field(static=True, default=1.0, kw_only=True)
-    dtype: DTypeLike | None = eqx.field(static=True, default=None, kw_only=True)
-
-    def __check_init__(self):
-        check_common(self)
-        check_numbers(self, r=self.r)
-
-    def parameters(self) -> dict[str, Parameter]:
-        return {"threshold": self.threshold} | ({} if self.r is None else {"r": self.r})
+    refractory: Natural = eqx.field(static=True, default=0, kw_only=True)
+    dt: AboveZero = eqx.field(static=True, default=1.0, kw_only=True)
+    dtype: Dtype | None = eqx.field(static=True, default=None, kw_only=True)
 
     def init_state(self, shape: Shape) -> LIFState:
         return LIFState(v=self.zeros(shape), clock=init_clock(self, shape))

@@ -6,12 +6,13 @@ import equinox as eqx
 import jax
 from jaxtyping import Array
 
+from snnx._checks import checked
 from snnx._typing import default
-from snnx.parameters import Parameter, check_number, value
+from snnx.parameters import Parameter, value
 
 
 class AbstractReset(eqx.Module):
-    """What becomes of the membrane after a spike."""
+    """What a spike does to the membrane."""
 
     stop_gradient: eqx.AbstractVar[bool]
 
@@ -29,6 +30,7 @@ def _seen(reset: AbstractReset, spikes: Array) -> Array:
     return jax.lax.stop_gradient(spikes) if reset.stop_gradient else spikes
 
 
+@checked
 class SubtractReset(AbstractReset):
     r"""Subtract the threshold: $v \leftarrow v - s\,\vartheta$. What exceeds the threshold is kept.
 
@@ -42,6 +44,7 @@ class SubtractReset(AbstractReset):
         return v - _seen(self, spikes) * threshold
 
 
+@checked
 class ValueReset(AbstractReset):
     r"""Set to a value: $v \leftarrow (1 - s)\, v + s\, v_\text{reset}$.
 
@@ -53,9 +56,6 @@ class ValueReset(AbstractReset):
     v_reset: Parameter = 0.0
     stop_gradient: bool = eqx.field(static=True, default=False)
 
-    def __check_init__(self):
-        check_number("ValueReset", "v_reset", self.v_reset)
-
     def parameters(self) -> dict[str, Parameter]:
         return {"v_reset": self.v_reset}
 
@@ -66,6 +66,7 @@ class ValueReset(AbstractReset):
         return (1.0 - spikes) * v + spikes * v_reset
 
 
+@checked
 class NoReset(AbstractReset):
     r"""Leave the membrane alone: $v \leftarrow v$."""
 

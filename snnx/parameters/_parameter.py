@@ -41,7 +41,7 @@ class ParameterIn(NamedTuple):
         if not isinstance(value, AbstractParameter):
             number = None if isinstance(value, np.ndarray | jax.Array) else real(value)
             value = as_jax_array(value) if number is None else number
-            if not isinstance(value, int | float) and not hasattr(value, "dtype"):
+            if number is None and not hasattr(value, "dtype"):
                 raise TypeError(f"{where}: {name} is {describe(value)}, expected {self}.")
             if hasattr(value, "dtype") and not (
                 isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jnp.floating)

@@ -1,15 +1,15 @@
 import abc
-import math
 from typing import ClassVar
 
 import equinox as eqx
-import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
+from snnx._checks import checked
+from snnx._typing import AboveZero, Count
 from snnx.cells import AbstractCell, Shape, State
-from snnx.parameters import Parameter, check_number, check_positive, value
 
 
+@checked
 class Solver(eqx.Module):
     """How an equation is solved between events: by a Runge-Kutta method of order 5 (Tsitouras) with steps of its own choice.
 
@@ -23,17 +23,9 @@ class Solver(eqx.Module):
     **Raises:** `ValueError` for numbers <= 0, and a `max_steps` that is not whole.
     """
 
-    tolerance: float | None = eqx.field(default=None, static=True)
-    max_step: float | None = eqx.field(default=None, static=True)
-    max_steps: int = eqx.field(default=4096, static=True)
-
-    def __check_init__(self):
-        for name in ("tolerance", "max_step"):
-            given = getattr(self, name)
-            if given is not None and not (isinstance(given, (int, float)) and 0 < given < math.inf):
-                raise ValueError(f"ode.Solver: {name} is {given!r}, expected a finite number > 0.")
-        if not isinstance(self.max_steps, int) or self.max_steps < 1:
-            raise ValueError(f"ode.Solver: max_steps is {self.max_steps!r}, expected a whole number >= 1.")
+    tolerance: AboveZero | None = eqx.field(default=None, static=True)
+    max_step: AboveZero | None = eqx.field(default=None, static=True)
+    max_steps: Count = eqx.field(default=4096, static=True)
 
 
 class MembraneState(eqx.Module):
@@ -105,15 +97,3 @@ class AbstractODENeuron(AbstractCell):
 
     def __call__(self, x: Array, state: State, *, key: Key[Array, ""] | None = None) -> tuple[Array, State]:
         raise TypeError(f"ode.{type(self).__name__}: has no step of a clock; run it in snnx.event.simulate.")
-
-
-def check_parameters(neuron: AbstractODENeuron, *positive: str, **parameters: Parameter) -> None:
-    """Refuse parameters that are no finite numbers, and those of these names that are not positive."""
-    for name, parameter in parameters.items():
-        check = check_positive if name in positive else check_number
-        check(f"ode.{type(neuron).__name__}", name, parameter)
-
-
-def filled(shape: Shape, parameter: Parameter) -> Float[Array, "*shape"]:
-    """A parameter of every neuron."""
-    return jnp.broadcast_to(jnp.asarray(value(parameter), float), shape)

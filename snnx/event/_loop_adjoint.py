@@ -1,4 +1,9 @@
-"""EventProp for neurons that are connected to each other: the equations of `_adjoint.py`, event after event backwards."""
+r"""EventProp for neurons that feed each other: the equations of `_layer_adjoint.py`, step after step of the loop backwards.
+
+$p$ and $q$ are those of all neurons at one time, which goes from each step of the record to the one before it. A spike's
+$\sigma$ is the loss's derivative by its time, and grows by that of the times of its arrivals, which come behind it and so are
+passed first: $\sum w\,(q/\tau_s - p R/\tau_m)$ for each.
+"""
 
 import equinox as eqx
 import jax
@@ -6,11 +11,23 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from snnx._varying import varying_like
-from snnx.event._anywhere import anywhere
 from snnx.event._dynamics import Dynamics
 from snnx.event._flow import response
-from snnx.event._once import once
-from snnx.event._recurrent import BACK, INPUT, NOTHING, SPIKE, Inputs, Neurons, Record, arrive, at_start, rests, run
+from snnx.event._layer_adjoint import of_parameters, once
+from snnx.event._loop import (
+    BACK,
+    INPUT,
+    NOTHING,
+    SPIKE,
+    Inputs,
+    Neurons,
+    Record,
+    anywhere,
+    arrive,
+    at_start,
+    rests,
+    run,
+)
 
 
 @eqx.filter_custom_vjp
@@ -89,7 +106,8 @@ def _backward(
         time = jnp.where(kind != NOTHING, time, a.time)
         p, q = _flow_back(dynamics, a, time)
         fired, from_outside, returned = kind == SPIKE, kind == INPUT, kind == BACK
-        # An arrival: what it adds, and when.
+        # An arrival: its weight gets q (without a synapse p), its time what the jump moved is worth. A membrane that stands
+        # still does not feel it yet, but starts again with another slope than the record of its spike has (`extra`).
         jumps = jnp.where(from_outside, inputs.weights[channel], inputs.back[loop, n])
         resting = rests(dynamics, a.since, time)
         felt = jnp.where(resting, 0.0, p)
@@ -102,7 +120,8 @@ def _backward(
             late = jnp.where(resting, rate * jumps * jnp.exp(-until / dynamics.tau_syn), 0.0)
         of_time = jnp.sum(of_time) + a.lift
         arrived = from_outside | returned
-        # A spike.
+        # A spike: p = (p_after slope_after - sigma) / slope before it, unless an event lifted the membrane over the threshold;
+        # the spike then moves with that event, which is the next one backwards (`lift`).
         after, slope = p[n], record.slope[spike]
         slope_after = record.slope_after[spike] + a.extra[n]
         crossing = (after * slope_after - a.sigma[spike]) / slope
@@ -138,15 +157,13 @@ def _backward(
         step,
         varying_like((happened, at_end), dynamics, inputs, record, cotangent.times),
     )
-    d_dynamics = jax.tree.map(jnp.zeros_like, dynamics)
-    others = eqx.tree_at(lambda d: (d.threshold, d.after), perturbed[0], (False, False))
-    if any(jax.tree.leaves(others)):
-        _, pull = jax.vjp(lambda d: _before_spikes(d, record, inputs, capacity), dynamics)
-        (d_dynamics,) = pull(found.before)
-    d_dynamics = eqx.tree_at(
-        lambda d: (d.threshold, d.after),
-        d_dynamics,
-        (d_dynamics.threshold + found.threshold, d_dynamics.after + found.after),
+    d_dynamics = of_parameters(
+        dynamics,
+        perturbed[0],
+        lambda d: _before_spikes(d, record, inputs, capacity),
+        found.before,
+        threshold=found.threshold,
+        after=found.after,
     )
     d_inputs = (found.times, None, found.weights, found.back, found.delays)
     return once(

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import snnx
-from snnx.neurons import _dynamics
+from snnx.neurons import _over_time
 
 pytestmark = pytest.mark.slow  # nearly all of it is compiling
 
@@ -76,7 +76,7 @@ def test_the_kernel_is_the_scan(name, shape, monkeypatch):
     neuron = neurons(shape)[name]
     xs, state = inputs(neuron, shape)
     expected, gradients = loss_and_gradients(neuron, xs, state, chunk=4)
-    monkeypatch.setattr(_dynamics, "KIND", "kernel")
+    monkeypatch.setattr(_over_time, "WAY", "pallas")
     for settings in ({"chunk": 4},) if name != "LIF" else ({"chunk": TIME}, {"chunk": 4, "keep": "membranes"}):
         ys, grads = loss_and_gradients(neuron, xs, state, **settings)
         np.testing.assert_allclose(ys, expected, atol=1e-5)
@@ -92,7 +92,7 @@ def test_the_unrolled_loop_is_the_scan(name, monkeypatch):
     neuron = neurons((5,))[name]
     xs, state = inputs(neuron, (5,))
     expected, gradients = loss_and_gradients(neuron, xs, state, chunk=4)
-    monkeypatch.setattr(_dynamics, "KIND", "unrolled")
+    monkeypatch.setattr(_over_time, "WAY", "unrolled")
     ys, grads = loss_and_gradients(neuron, xs, state, chunk=4)
     np.testing.assert_allclose(ys, expected, atol=1e-6)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), grads, gradients)
@@ -105,11 +105,11 @@ def test_what_is_chosen_is_what_runs(monkeypatch):
         return str(jax.make_jaxpr(lambda xs: snnx.simulate(neuron, xs, chunk=TIME, **settings)[0])(xs))
 
     assert "scan" in traced()
-    monkeypatch.setattr(_dynamics, "KIND", "kernel")
+    monkeypatch.setattr(_over_time, "WAY", "pallas")
     assert "pallas_call" in traced()
     assert "pallas_call" not in traced(mask=jnp.arange(TIME) < 9)
     assert "pallas_call" not in traced(record=["v"])
-    monkeypatch.setattr(_dynamics, "KIND", "unrolled")
+    monkeypatch.setattr(_over_time, "WAY", "unrolled")
     assert "unroll=13" in traced() or "unroll=True" in traced()
 
 
@@ -121,7 +121,7 @@ def test_what_is_chosen_is_what_runs(monkeypatch):
 def test_counters_and_randomness_are_left_to_the_scan(neuron, monkeypatch):
     xs, key = jax.random.normal(K[1], (TIME, 6)), jax.random.key(3)
     expected, _ = snnx.simulate(neuron, xs, key=key)
-    monkeypatch.setattr(_dynamics, "KIND", "kernel")
+    monkeypatch.setattr(_over_time, "WAY", "pallas")
     np.testing.assert_array_equal(snnx.simulate(neuron, xs, key=key)[0], expected)
 
 
@@ -142,7 +142,7 @@ def test_a_whole_network_trains_alike(monkeypatch):
         return jnp.sum(means[0] ** 2) + jnp.sum(means[2]["1"])
 
     value, gradients = loss(model)
-    monkeypatch.setattr(_dynamics, "KIND", "kernel")
+    monkeypatch.setattr(_over_time, "WAY", "pallas")
     ours, grads = loss(model)
     assert ours == pytest.approx(float(value), rel=1e-5)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), grads, gradients)
@@ -153,7 +153,7 @@ def test_a_whole_network_trains_alike(monkeypatch):
 @pytest.mark.parametrize("kind", [snnx.LIF, snnx.CubaLIF, snnx.AdLIF])
 def test_the_kernel_can_be_lowered_for_a_gpu(kind, monkeypatch):
     """What only runs there may at least be translated here."""
-    monkeypatch.setattr(_dynamics, "KIND", "kernel")
+    monkeypatch.setattr(_over_time, "WAY", "pallas")
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     card = jax.sharding.AbstractDevice(device_kind="NVIDIA H100 80GB HBM3", num_cores=132, platform="gpu")
     xs = jax.ShapeDtypeStruct((3, 16, 130), jnp.float32)
@@ -166,12 +166,12 @@ def test_the_kernel_can_be_lowered_for_a_gpu(kind, monkeypatch):
 
 
 def test_the_environment_chooses():
-    program = "import snnx.neurons._dynamics as d; print(d.KIND)"
+    program = "import snnx.neurons._over_time as o; print(o.WAY)"
 
     def run(kind):
         return subprocess.run(
-            [sys.executable, "-c", program], env=os.environ | {"SNNX_DYNAMICS": kind}, capture_output=True, text=True
+            [sys.executable, "-c", program], env=os.environ | {"SNNX_OVER_TIME": kind}, capture_output=True, text=True
         )
 
-    assert run("kernel").stdout.strip() == "kernel"
-    assert "SNNX_DYNAMICS is 'fast', expected one of scan, unrolled, kernel" in run("fast").stderr
+    assert run("pallas").stdout.strip() == "pallas"
+    assert "SNNX_OVER_TIME is 'fast', expected one of scan, unrolled, pallas" in run("fast").stderr

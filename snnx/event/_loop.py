@@ -1,13 +1,23 @@
-"""Neurons that are connected to each other: one event after the other, spikes and what arrives."""
+"""Neurons that feed each other, of one part or of several: one event after the other, a spike or an arrival.
+
+All populations of a loop are solved as one (`solve`). Until something arrives, every neuron follows its closed form; so the
+next thing to happen is the earliest of the neurons' next spikes, or the next arrival if that is sooner (`run`). What happened,
+in order, is the record that the adjoint goes through backwards.
+"""
+
+from collections.abc import Callable
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.custom_batching import custom_vmap
 from jaxtyping import Array, Bool, Float, Int
 
 from snnx._varying import varying_like
-from snnx.event._anywhere import anywhere
+from snnx.cells import replace
 from snnx.event._dynamics import Dynamics
+from snnx.event._events import Events, ordered
+from snnx.event._signal import Signal, merged_lists
 
 NOTHING, INPUT, BACK, SPIKE = range(4)  # what a step of the loop was
 
@@ -147,20 +157,25 @@ def _empty(dynamics: Dynamics, steps: int, capacity: int) -> Record:
 
 
 def run(dynamics: Dynamics, inputs: Inputs, duration: float, capacity: int, *, differentiable: bool) -> Record:
-    """Everything up to `duration`, at most `capacity` spikes. Differentiable in `times`, or faster."""
+    """Everything up to `duration`, at most `capacity` spikes. Differentiable in `times`, or faster.
+
+    A step is a spike or an arrival. Without delay a spike's arrival is a step of its own, at the same time.
+    """
     events, loops = inputs.times.shape[0], inputs.delays.shape[0]
     steps = events + capacity * (1 + loops)
     times = jnp.append(inputs.times, jnp.asarray(jnp.inf, dynamics.dtype))
 
     def step(number: Array, carry: tuple) -> tuple:
         neurons, record, seen, waiting = carry
-        # What arrives next: from outside, or one of the spikes that are on their way back.
+        # What arrives next: from outside, or one of the spikes that are on their way back (`waiting`, by loop and spike).
         due = jnp.where(waiting, record.times + inputs.delays[:, record.neurons], jnp.inf)
         soonest = jnp.argmin(due.ravel())
         outside, own = times[seen], due.ravel()[soonest]
         arrival = jnp.minimum(outside, own)
         until = jax.lax.stop_gradient(jnp.minimum(arrival, duration))
         found = _next_spike(dynamics, neurons, until, differentiable=differentiable)
+        # A spike before the arrival happens first, and all others have to be looked for again: it may set them off, or hold
+        # them back. One for which there is no room ends the loop.
         full = record.count >= capacity
         spike = found.fires & ~full
         place = jnp.minimum(record.count, capacity - 1)
@@ -222,3 +237,95 @@ def run(dynamics: Dynamics, inputs: Inputs, duration: float, capacity: int, *, d
         return anywhere((number < steps) & ((number == 0) | (last != NOTHING)) & ~carry[1].more)
 
     return jax.lax.while_loop(go, lambda s: (s[0] + 1, step(*s)), (jnp.zeros((), jnp.int32), carry))[1][1]
+
+
+@custom_vmap
+def anywhere(flag: Bool[Array, ""]) -> Bool[Array, ""]:
+    """Whether it is so for any example of a batch: under `jax.vmap` one answer for all.
+
+    A `while_loop` with this as its condition runs until the last example is done. With a condition for each, JAX would
+    choose between the old and the new of the whole state, of each example, at every step.
+    """
+    return flag
+
+
+@anywhere.def_vmap
+def _of_batch(axis_size: int, in_batched: list[bool], flags: Bool[Array, "batch"]) -> tuple[Array, bool]:
+    return (anywhere(jnp.any(flags)) if in_batched[0] else anywhere(flags)), False
+
+
+def joined(dynamics: list[Dynamics], names: list[str]) -> Dynamics:
+    """Several populations as one."""
+    first = dynamics[0]
+    for name, other in zip(names, dynamics, strict=True):
+        for field in ("reset", "refractory"):
+            if getattr(other, field) != getattr(first, field):
+                raise ValueError(
+                    f"event.simulate: parts {names[0]} and {name} feed each other, but have {field} {getattr(first, field)!r}"
+                    f" and {getattr(other, field)!r}; expected the same."
+                )
+        if (other.tau_syn is None) != (first.tau_syn is None):
+            raise ValueError(
+                f"event.simulate: parts {names[0]} and {name} feed each other, but only one of them has a synapse that decays;"
+                " expected both or none."
+            )
+
+    twice = all(d.twice for d in dynamics)
+    return jax.tree.map(lambda *each: jnp.concatenate(each), *(replace(d, twice=twice) for d in dynamics))
+
+
+def solve(
+    names: list[str],
+    dynamics: list[Dynamics],
+    gains: list[Array],
+    signals: list[Signal],
+    run: Callable[[Dynamics, Inputs], Record],
+) -> dict[str, Events]:
+    """The spikes of populations that feed each other, by name.
+
+    **Arguments:** `gains`: what an event of weight 1 adds to each neuron; `signals`: what goes into each population, with
+    `PendingSpikes` for the spikes of each other; `run`: `run` below, or with its adjoint.
+    """
+    whole = joined(dynamics, names)
+    dtype, total = whole.dtype, whole.size
+    places, first = {}, 0
+    for name, population in zip(names, dynamics, strict=True):
+        places[name] = slice(first, first + population.size)
+        first += population.size
+    # Of each source a block of rows, its channels, and a block of columns, the neurons that it reaches.
+    outside, rows_of_outside = [], []
+    zero_delay, loops, delays = jnp.zeros((total, total), dtype), [], []
+    for name, gain, signal in zip(names, gains, signals, strict=True):
+        columns = places[name]
+        for source in signal.sources:
+            events, block = source.events, source.matrix(signal.shape, dtype) * gain
+            if isinstance(events, Events):
+                outside.append(events)
+                rows_of_outside.append(jnp.zeros((block.shape[0], total), dtype).at[:, columns].set(block))
+            elif events.delay is None:
+                zero_delay = zero_delay.at[places[events.name], columns].add(block)
+            else:
+                loops.append(jnp.zeros((total, total), dtype).at[places[events.name], columns].set(block))
+                delays.append(jnp.zeros(total, dtype).at[places[events.name]].set(events.delay))
+    times, indices = merged_lists(outside, dtype)
+    if not times.shape[0]:  # the loop needs one entry to look at
+        times, indices = jnp.full(1, jnp.inf, dtype), jnp.zeros(1, jnp.int32)
+    record = run(
+        whole,
+        Inputs(
+            times,
+            indices,
+            jnp.concatenate(rows_of_outside or [jnp.zeros((1, total), dtype)]),
+            jnp.stack([zero_delay, *loops]),
+            jnp.stack([jnp.zeros(total, dtype), *delays]),
+        ),
+    )
+    return {name: _of_population(record, place) for name, place in places.items()}
+
+
+def _of_population(record: Record, place: slice) -> Events:
+    own = (record.neurons >= place.start) & (record.neurons < place.stop)
+    times = jnp.where(own, record.times, jnp.inf)
+    size = place.stop - place.start
+    found = ordered(times, jnp.where(own, record.neurons - place.start, 0), size, times.shape[0])
+    return eqx.tree_at(lambda e: e.overflow, found, record.more)

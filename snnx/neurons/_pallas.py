@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PyTree
@@ -19,24 +20,24 @@ from snnx.cells import nothing_saveable, saveable
 
 BLOCK = 128  # neurons of a program
 
-Step = Callable[[Array, PyTree, PyTree], tuple[Array, PyTree]]
+Step = Callable[[Array, list[Array], list[Array]], tuple[Array, list[Array]]]
 
 
-def run_kernel(step: Step, xs: Array, state: PyTree, params: PyTree) -> tuple[Array, PyTree]:
-    """`y_t, state_t = step(x_t, state_{t-1}, params)` over `xs: [time, *shape]`, with states and parameters of shape
-    `shape`, or parameters that broadcast to it."""
-    shape = xs.shape[1:]
+def over_time_in_one_kernel(neuron: PyTree, xs: Array, state: PyTree, coefficients: PyTree) -> tuple[Array, PyTree]:
+    """A neuron's outputs `[time, *shape]` and its state at the end; parameters have `shape`, or broadcast to it."""
+    shape, (params, static) = xs.shape[1:], eqx.partition((neuron, coefficients), eqx.is_inexact_array)
     count = math.prod(shape)
     flat = [jnp.broadcast_to(p, shape).reshape(count) for p in jax.tree.leaves(params)]
     leaves, treedef = jax.tree.flatten(state)
     states: list[Array] = [s.reshape(count) for s in leaves]
     structure = jax.tree.structure(params)
 
-    def flat_step(x: Array, states: list[Array], params: list[Array]) -> tuple[Array, list[Array]]:
-        y, new = step(x, jax.tree.unflatten(treedef, states), jax.tree.unflatten(structure, params))
+    def step(x: Array, states: list[Array], params: list[Array]) -> tuple[Array, list[Array]]:
+        neuron, coefficients = eqx.combine(jax.tree.unflatten(structure, params), static)
+        y, new = neuron.step(x, jax.tree.unflatten(treedef, states), coefficients, None)
         return y, jax.tree.leaves(new)
 
-    ys, ends = cast(tuple, _run(flat_step, xs.reshape(len(xs), count), states, flat))
+    ys, ends = cast(tuple, _run(step, xs.reshape(len(xs), count), states, flat))
     return ys.reshape(xs.shape), jax.tree.unflatten(treedef, [e.reshape(shape) for e in ends])
 
 
