@@ -1,6 +1,9 @@
 """Floor 0: the errors that snnx raises, and the few sentences that they share. Imports no JAX: the command line answers first."""
 
 import difflib
+import os
+import sys
+import warnings
 from collections.abc import Iterable
 from typing import Any, NoReturn
 
@@ -74,3 +77,11 @@ def sentence(error: Exception) -> str:
     """What an error says; some libraries raise with a sentence in pieces."""
     pieces = error.args if all(isinstance(arg, str) for arg in error.args) else (str(error),)
     return " ".join(" ".join(pieces).split())
+
+
+def warn_caller(message: str, kind: type[Warning] = UserWarning) -> None:
+    """Warn at the line outside of snnx that the call came from."""
+    here, level, frame = os.path.dirname(__file__) + os.sep, 2, sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(here):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, kind, stacklevel=level)

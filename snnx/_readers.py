@@ -7,11 +7,12 @@ import collections.abc
 import difflib
 import functools
 import inspect
+import os
 import re
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Annotated, Any, Literal, TypeAlias, TypeVar, get_args, get_origin, no_type_check
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar, Unpack, get_args, get_origin, no_type_check
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +20,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import AbstractArray, PyTree
 
-from snnx._errors import DtypeError, ShapeError, describe
+from snnx._errors import DtypeError, ShapeError, describe, unknown_name
 from snnx._typing import Real, Whole
 
 Reader: TypeAlias = Callable[[str, str, Any], Any]  # where, the argument's name, its value -> the value, settled
@@ -93,6 +94,8 @@ def reader(hint: Any) -> "Reader | None":
         return Real(infinite=True).read
     if origin is Literal:
         return functools.partial(_literal, args)
+    if origin is Unpack:
+        return functools.partial(_option, inspect.get_annotations(args[0]))
     if origin is collections.abc.Callable or hint is Callable:
         return _read_callable
     if origin is tuple and args and args[-1] is Ellipsis:
@@ -129,6 +132,14 @@ def _literal(known: tuple, where: str, name: str, value: Any) -> Any:
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise ValueError(f"{where}: {name} is {value!r}, expected {' or '.join(map(repr, known))}.{hint}")
     return value
+
+
+def _option(hints: Mapping[str, Any], where: str, name: str, value: Any) -> Any:
+    """One of the keywords that a `TypedDict` names."""
+    if name not in hints:
+        raise TypeError(unknown_name(where, "option", name, hints))
+    read = reader(hints[name])
+    return value if read is None else read(where, name, value)
 
 
 def _sequence(each: "Reader | None", kind: "type | None", where: str, name: str, value: Any) -> Any:
@@ -252,6 +263,7 @@ def _word(hint: Any) -> str:
     if is_array_hint(hint):
         return f"{hint.dtype.__name__}[{', '.join(hint.dim_str.split())}]"
     plain = {type(None): "None", int: "a whole number", float: "a number", bool: "True or False", str: "a text"}
+    plain |= {np.ndarray: "a NumPy array", jax.Array: "a JAX array", os.PathLike: "a path"}
     if hint in plain:
         return plain[hint]
     if origin in (typing.Union, types.UnionType):
@@ -259,7 +271,8 @@ def _word(hint: Any) -> str:
     if origin is collections.abc.Callable or hint is Callable:
         return "a function"
     if origin in (tuple, list, collections.abc.Sequence):
-        return f"{'a tuple' if origin is tuple else 'a list'} of {_word(args[0])}" if args else origin.__name__
+        each = f" of {_word(args[0])}" if args and args[0] is not Any else ""
+        return ("a tuple" if origin is tuple else "a list") + each
     if origin is Literal:
         return " or ".join(map(repr, args))
     if isinstance(hint, type):

@@ -500,7 +500,7 @@ def test_hardly_any_events_are_not_laid_out_step_by_step(monkeypatch):
     given = [np.array([0, 30_000])], [np.array([0, 699])], [0]
     settings = {"sample_shape": (700,), "dt": 1.0, "num_steps": 30_001}
     assert type(from_events(*given, **settings).inputs).__name__ == "ActiveChannels"  # 60 kB
-    monkeypatch.setattr("snnx.inputs._layout.MUCH", 50_000)
+    monkeypatch.setattr("snnx.inputs._layout.LARGE_LAYOUT", 50_000)
     data = from_events(*given, **settings)
     assert type(data.inputs).__name__ == "EventTable"
     assert data.nbytes < 100

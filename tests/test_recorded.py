@@ -424,7 +424,7 @@ def test_it_is_made_anew_for_other_files_arguments_and_versions(tmp_path, monkey
     assert load()[1] == 1
     (tmp_path / "NMNIST/Train/9/00003.bin").unlink()
     assert len(load()[0]) == 3
-    monkeypatch.setattr("snnx.data.recorded._cache.VERSION", "another")
+    monkeypatch.setattr("snnx.data.recorded._files.CACHE_VERSION", "another")
     assert load()[1] == 1
     assert load()[1] == 0
 

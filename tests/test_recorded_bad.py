@@ -14,7 +14,7 @@ import recordings as files
 
 import snnx
 from snnx._errors import DataError, MissingExtraError
-from snnx.data.recorded import _cache
+from snnx.data.recorded._files import read_cached
 
 QUIET = {"progress": False, "download": False}
 PLAIN = {**QUIET, "cache": False}
@@ -396,7 +396,7 @@ def test_a_changed_byte_anywhere_is_seen_or_changes_nothing(tmp_path):
     counts_of(tmp_path)
     path = kept(tmp_path)
     content = path.read_bytes()
-    header, arrays = _cache._read(path)
+    header, arrays = read_cached(path)
     rng = np.random.default_rng(0)
     seen = 0
     for at in range(len(content)):
@@ -404,7 +404,7 @@ def test_a_changed_byte_anywhere_is_seen_or_changes_nothing(tmp_path):
         damaged[at] ^= 1 << int(rng.integers(8))
         path.write_bytes(damaged)
         try:
-            other_header, others = _cache._read(path)
+            other_header, others = read_cached(path)
         except Exception:
             seen += 1
             continue
