@@ -46,14 +46,15 @@ def as_jax_array(value: Any) -> Any:
     if not isinstance(value, np.ndarray | np.generic) or isinstance(value, np.ma.MaskedArray):
         return value
     array = np.asarray(value)
-    native = array.astype(array.dtype.newbyteorder("="), copy=False)
-    if native.dtype.kind not in "biufV":
+    if array.dtype.kind not in "biufV":
         return value
+    # NumPy copies: JAX, jnp.array too, may still be reading a large array when its owner writes to it again.
+    native = array.astype(array.dtype.newbyteorder("="))
     kept = jax.dtypes.canonicalize_dtype(native.dtype)
     if kept == native.dtype:
-        return jnp.array(native)  # a copy: its owner may write to it later
+        return jnp.asarray(native)
     if native.dtype.kind in "iu" and (native.size == 0 or _holds(kept, native)):
-        return jnp.array(native.astype(kept))
+        return jnp.asarray(native.astype(kept))
     return value
 
 

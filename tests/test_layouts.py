@@ -286,18 +286,15 @@ def test_currents_stay_floats(value, dtype):
         name = type(inputs).__name__
         assert data.as_layout("auto") is data
         for layout in ("bits", "lists", "counts", "events"):
-            with pytest.raises(
-                ValueError, match=f"as_layout: {name} holds {value:g}, which is no number of events; it"
-            ):
+            with pytest.raises(ValueError, match=f"as_layout: {name} holds {value:g}\\b"):
                 data.as_layout(layout)
         np.testing.assert_array_equal(np.float32(data.as_layout("floats").example(1)[2, 3]), np.float32(value))
 
 
 def test_there_are_no_other_layouts():
-    with pytest.raises(
-        (ValueError, UnknownNameError), match=r"as_layout: there is no layout 'bit'\. Did you mean 'bits'"
-    ):
-        as_data(make_counts(2, 3, (4,))).as_layout("bit")
+    for layout in ("bit", None, 3):
+        with pytest.raises(ValueError, match=r"\blayout\b"):
+            as_data(make_counts(2, 3, (4,))).as_layout(layout)
 
 
 # Counts
@@ -322,14 +319,12 @@ def test_counts_as_a_data_set(dtype):
 def test_what_is_no_count_is_refused(value):
     counts = np.zeros((2, 3, 4))
     counts[1, 0, 2] = value
-    with pytest.raises(ValueError, match=rf"from_counts: counts holds {value} at \(1, 0, 2\), expected whole numbers"):
+    with pytest.raises(ValueError, match=r"\bcounts\b.*\(1, 0, 2\)"):
         from_counts(counts, [0, 1], sample_shape=(4,))
 
 
 def test_counts_of_another_kind_are_refused():
-    with pytest.raises(
-        DtypeError, match="Counts: values is float32.*expected uint8; counts above 255 go into snnx.inputs.Floats"
-    ):
+    with pytest.raises(DtypeError, match=r"Counts: values\b"):
         Counts(jnp.zeros((3, 4)), (4,))
     with pytest.raises(ShapeError, match=r"\bstep\b"):
         Counts(jnp.zeros((3, 4), jnp.uint8), (3,))
