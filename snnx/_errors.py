@@ -1,7 +1,6 @@
 """Floor 0: the errors that snnx raises, and the few sentences that they share. Imports no JAX: the command line answers first."""
 
 import difflib
-import os
 import sys
 import warnings
 from collections.abc import Iterable
@@ -80,8 +79,11 @@ def sentence(error: Exception) -> str:
 
 
 def warn_caller(message: str, kind: type[Warning] = UserWarning) -> None:
-    """Warn at the line outside of snnx that the call came from."""
-    here, level, frame = os.path.dirname(__file__) + os.sep, 2, sys._getframe(1)
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(here):
-        frame, level = frame.f_back, level + 1
+    """Warn at the line that called snnx: the first one outside of it, and of what wraps its functions."""
+    level, frame = 2, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _NOT_THE_CALLER:
+        level, frame = level + 1, frame.f_back
     warnings.warn(message, kind, stacklevel=level)
+
+
+_NOT_THE_CALLER = {"snnx", "equinox", "jaxtyping", "jax"}

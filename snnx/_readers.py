@@ -68,7 +68,8 @@ def is_array_hint(hint: Any) -> bool:
     return isinstance(hint, type) and issubclass(hint, AbstractArray)
 
 
-@no_type_check  # so that the tests' checker gives it no context of its own for the names of axes
+# Not type-checked: the tests' checker would give each of these a context of its own for the names of axes.
+@no_type_check
 def _is(value: Any, hint: type) -> bool:
     return isinstance(value, hint)
 
@@ -135,6 +136,7 @@ def _literal(known: tuple, where: str, name: str, value: Any) -> Any:
     return value
 
 
+@no_type_check
 def _option(hints: Mapping[str, Any], where: str, name: str, value: Any) -> Any:
     """One of the keywords that a `TypedDict` names."""
     if name not in hints:
@@ -143,6 +145,7 @@ def _option(hints: Mapping[str, Any], where: str, name: str, value: Any) -> Any:
     return value if read is None else read(where, name, value)
 
 
+@no_type_check
 def _sequence(each: "Reader | None", kind: "type | None", where: str, name: str, value: Any) -> Any:
     if isinstance(value, np.ndarray | jax.Array) and value.ndim == 1 and not isinstance(value, Tracer):
         value = value.tolist()
@@ -170,6 +173,7 @@ def _short(value: Any) -> str:
     return text if len(text) < 30 else f"{type(value).__name__}(...)"
 
 
+@no_type_check
 def _mapping(each: "Reader | None", where: str, name: str, value: Any) -> Any:
     if not isinstance(value, Mapping):
         raise TypeError(f"{where}: {name} is {describe(value)}, expected a dict.")
@@ -201,6 +205,7 @@ def _union(members: tuple) -> Reader:
     several = [member for member in members if member not in (None, type(None))]
     optional, readers = len(several) < len(members), [reader(member) for member in several]
 
+    @no_type_check
     def read(where: str, name: str, value: Any) -> Any:
         if value is None and optional:
             return None
