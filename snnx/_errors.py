@@ -1,6 +1,8 @@
 """Floor 0: the errors that snnx raises, and the few sentences that they share. Imports no JAX: the command line answers first."""
 
 import difflib
+import sys
+import warnings
 from collections.abc import Iterable
 from typing import Any, NoReturn
 
@@ -74,3 +76,14 @@ def sentence(error: Exception) -> str:
     """What an error says; some libraries raise with a sentence in pieces."""
     pieces = error.args if all(isinstance(arg, str) for arg in error.args) else (str(error),)
     return " ".join(" ".join(pieces).split())
+
+
+def warn_caller(message: str, kind: type[Warning] = UserWarning) -> None:
+    """Warn at the line that called snnx: the first one outside of it, and of what wraps its functions."""
+    level, frame = 2, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _NOT_THE_CALLER:
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, kind, stacklevel=level)
+
+
+_NOT_THE_CALLER = {"snnx", "equinox", "jaxtyping", "jax"}

@@ -7,11 +7,12 @@ import collections.abc
 import difflib
 import functools
 import inspect
+import os
 import re
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Annotated, Any, Literal, TypeAlias, TypeVar, get_args, get_origin, no_type_check
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar, Unpack, get_args, get_origin, no_type_check
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +20,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import AbstractArray, PyTree
 
-from snnx._errors import DtypeError, ShapeError, describe
+from snnx._errors import DtypeError, ShapeError, describe, unknown_name
 from snnx._typing import Real, Whole
 
 Reader: TypeAlias = Callable[[str, str, Any], Any]  # where, the argument's name, its value -> the value, settled
@@ -55,14 +56,15 @@ def as_jax_array(value: Any) -> Any:
     if not isinstance(value, np.ndarray | np.generic) or isinstance(value, np.ma.MaskedArray):
         return value
     array = np.asarray(value)
-    native = array.astype(array.dtype.newbyteorder("="), copy=False)
-    if native.dtype.kind not in "biufV":
+    if array.dtype.kind not in "biufV":
         return value
+    # NumPy copies: JAX, jnp.array too, may still be reading a large array when its owner writes to it again.
+    native = array.astype(array.dtype.newbyteorder("="))
     kept = jax.dtypes.canonicalize_dtype(native.dtype)
     if kept == native.dtype:
-        return jnp.array(native)  # a copy: its owner may write to it later
+        return jnp.asarray(native)
     if native.dtype.kind in "iu" and (native.size == 0 or _holds(kept, native)):
-        return jnp.array(native.astype(kept))
+        return jnp.asarray(native.astype(kept))
     return value
 
 
@@ -76,7 +78,8 @@ def is_array_hint(hint: Any) -> bool:
     return isinstance(hint, type) and issubclass(hint, AbstractArray)
 
 
-@no_type_check  # so that the tests' checker gives it no context of its own for the names of axes
+# Not type-checked: the tests' checker would give each of these a context of its own for the names of axes.
+@no_type_check
 def _is(value: Any, hint: type) -> bool:
     return isinstance(value, hint)
 
@@ -108,6 +111,8 @@ def reader(hint: Any) -> "Reader | None":
         return Real(infinite=True).read
     if origin is Literal:
         return functools.partial(_literal, args)
+    if origin is Unpack:
+        return functools.partial(_option, inspect.get_annotations(args[0]))
     if origin is collections.abc.Callable or hint is Callable:
         return _read_callable
     if origin is tuple and args and args[-1] is Ellipsis:
@@ -148,6 +153,16 @@ def _literal(known: tuple, where: str, name: str, value: Any) -> Any:
     return value
 
 
+@no_type_check
+def _option(hints: Mapping[str, Any], where: str, name: str, value: Any) -> Any:
+    """One of the keywords that a `TypedDict` names."""
+    if name not in hints:
+        raise TypeError(unknown_name(where, "option", name, hints))
+    read = reader(hints[name])
+    return value if read is None else read(where, name, value)
+
+
+@no_type_check
 def _sequence(each: "Reader | None", kind: "type | None", where: str, name: str, value: Any) -> Any:
     if isinstance(value, np.ndarray | jax.Array) and value.ndim == 1 and not isinstance(value, Tracer):
         value = value.tolist()
@@ -183,6 +198,7 @@ def _short(value: Any) -> str:
     return text if len(text) < 30 else f"{type(value).__name__}(...)"
 
 
+@no_type_check
 def _mapping(key: "Reader | None", each: "Reader | None", where: str, name: str, value: Any) -> Any:
     if not isinstance(value, Mapping):
         raise TypeError(f"{where}: {name} is {describe(value)}, expected a dict.")
@@ -218,6 +234,7 @@ def _union(members: tuple) -> "Reader | None":
     if any(each is None for each in readers):
         return None
 
+    @no_type_check
     def read(where: str, name: str, value: Any) -> Any:
         if value is None and optional:
             return None
@@ -281,6 +298,7 @@ def _word(hint: Any) -> str:
     if is_array_hint(hint):
         return f"{hint.dtype.__name__}[{', '.join(hint.dim_str.split())}]"
     plain = {type(None): "None", int: "a whole number", float: "a number", bool: "True or False", str: "a text"}
+    plain |= {np.ndarray: "a NumPy array", jax.Array: "a JAX array", os.PathLike: "a path"}
     if hint in plain:
         return plain[hint]
     if origin in (typing.Union, types.UnionType):
@@ -288,7 +306,8 @@ def _word(hint: Any) -> str:
     if origin is collections.abc.Callable or hint is Callable:
         return "a function"
     if origin in (tuple, list, collections.abc.Sequence, collections.abc.Iterable):
-        return f"{'a tuple' if origin is tuple else 'a list'} of {_plural(_word(args[0]))}" if args else origin.__name__
+        each = f" of {_plural(_word(args[0]))}" if args and args[0] is not Any else ""
+        return ("a tuple" if origin is tuple else "a list") + each
     if origin is collections.abc.Mapping:
         return "a dict"
     if origin is Literal:

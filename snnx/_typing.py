@@ -17,7 +17,7 @@ The kinds of numbers, which `@checked` reads (`_readers.py`); one with other bou
 
 import math
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, NamedTuple, TypeAlias, TypeVar
 
 import jax
@@ -105,6 +105,30 @@ class FloatDtype(NamedTuple):
         return value
 
 
+class OnHost(NamedTuple):
+    """In `HostArray`: numbers that NumPy works on, outside of `jit`. An array is left as it is, not copied; lists become one."""
+
+    def read(self, where: str, name: str, value: Any) -> "np.ndarray | jax.Array":
+        if isinstance(value, Tracer):
+            raise TypeError(
+                f"{where}: {name} is traced by JAX (jit, vmap or grad), but NumPy works on it; call {where} outside."
+            )
+        if isinstance(value, np.ma.MaskedArray):
+            raise TypeError(f"{where}: {name} is a masked array, expected {self}; {name}.filled(0) makes it one.")
+        if isinstance(value, np.ndarray | jax.Array):
+            return value
+        try:
+            array = np.asarray(value)
+        except (TypeError, ValueError):  # lists of different lengths
+            array = np.empty((), object)
+        if array.dtype == object:
+            raise TypeError(f"{where}: {name} is {describe(value)}, expected {self}.")
+        return array
+
+    def __str__(self) -> str:
+        return "an array of NumPy or JAX"
+
+
 def real(value: Any) -> "int | float | None":
     """A Python number as it is, and a number of NumPy or a JAX scalar as Python has it; None for what is no real number."""
     if isinstance(value, bool | np.bool_):
@@ -135,6 +159,7 @@ NotNegative: TypeAlias = Annotated[float, Real(0.0)]
 Fraction: TypeAlias = Annotated[float, Real(0.0, 1.0)]  # a share or a probability; 0 and 1 are included
 
 Dtype: TypeAlias = Annotated[DTypeLike, FloatDtype()]  # a dtype of floats
+HostArray: TypeAlias = Annotated[np.ndarray | jax.Array | Sequence[Any], OnHost()]  # worked on by NumPy
 
 
 def default(method: _Method) -> _Method:

@@ -191,7 +191,7 @@ def test_lists_of_another_kind_are_refused():
 def test_nothing_is_left_out_of_a_list():
     spikes = raster((5, 20), rate=0.5)
     longest = int(spikes.sum(-1).max())
-    with pytest.raises(ValueError, match=rf"pack_active: capacity is {longest - 1}, but a step has {longest} active"):
+    with pytest.raises(ValueError, match=rf"pack_active: capacity\b.*\b{longest}\b"):
         pack_active(spikes, capacity=longest - 1)
     with pytest.raises(ValueError, match=r"\bspikes\b"):
         pack_active(np.array([[0, 2]]))
@@ -227,8 +227,13 @@ def test_a_data_set_of_sparse_spikes_is_kept_as_lists(channels, longest, shape, 
         assert type(told.inputs) is other
         for i in range(len(spikes)):
             np.testing.assert_array_equal(told.example(i), spikes[i])
-    with pytest.raises(ValueError, match=r"from_spikes: there is no layout 'list'\. Did you mean 'lists'\?"):
-        snnx.data.from_spikes(spikes, labels, sample_shape=shape, layout="list")
+
+
+def test_spikes_have_no_other_layouts():
+    spikes, labels = sparse()
+    for layout in ("list", "counts", None):
+        with pytest.raises(ValueError, match=r"from_spikes: layout\b"):
+            snnx.data.from_spikes(spikes, labels, sample_shape=(60,), layout=layout)
 
 
 def test_a_gpu_gets_bits(monkeypatch):

@@ -12,11 +12,18 @@ from scipy.integrate import solve_ivp
 from scipy.linalg import solve_banded
 
 from snnx._errors import DtypeError, ShapeError
-from snnx.audio import _membrane, cochlea, events
-from snnx.audio._bushy_cell import bushy_cell, bushy_cell_at_rest
-from snnx.audio._cochlea import fibres_that_fire
-from snnx.audio._hair_cell import HairCell, hair_cell, hair_cell_at_rest
-from snnx.audio._membrane import transfer, velocity
+from snnx.audio import _cochlea as stages
+from snnx.audio import cochlea, events
+from snnx.audio._cochlea import (
+    HairCell,
+    bushy_cell,
+    bushy_cell_at_rest,
+    fibres_that_fire,
+    hair_cell,
+    hair_cell_at_rest,
+    transfer,
+    velocity,
+)
 
 pytestmark = pytest.mark.slow  # nearly all of it is compiling
 
@@ -73,11 +80,11 @@ def test_transfer_solves_the_line(channels):
 def test_transfer_converges_to_the_line(x64, monkeypatch):
     x, expected = _solve_line(1000.0)
     found = []
-    for pieces in (300, 900, 2700):  # three times as many each time; an odd number for each of 100 channels
-        monkeypatch.setattr(_membrane, "_PIECES", pieces)
+    for sections in (300, 900, 2700):  # three times as many each time; an odd number for each of 100 channels
+        monkeypatch.setattr(stages, "_SECTIONS", sections)
         found.append(np.asarray(transfer(jnp.array([1000.0]), 100))[:, 0])
     change = [np.abs(b - a).max() / np.abs(expected).max() for a, b in zip(found[:-1], found[1:], strict=True)]
-    assert change[0] > 7 * change[1]  # second order in the width of a piece
+    assert change[0] > 7 * change[1]  # second order in the width of a section
     # What is left is the series for g, 1 % in phase, 0.2 % in size.
     at = np.interp(_places(100), x, expected.real) + 1j * np.interp(_places(100), x, expected.imag)
     assert np.abs(found[-1] - at).max() < 0.011 * np.abs(expected).max()
@@ -100,10 +107,10 @@ def test_the_best_place_moves_from_base_to_apex():
 def test_best_places_are_about_equally_sensitive():
     frequencies = np.geomspace(100, 10_000, 15)
     response = np.abs(np.asarray(transfer(jnp.asarray(frequencies, jnp.float32), 700))).max(axis=0)
-    level = 20 * np.log10(np.sqrt(frequencies / 1000) * response / _membrane.PEAK_AT_1_KHZ)
+    level = 20 * np.log10(np.sqrt(frequencies / 1000) * response / stages.PEAK_AT_1_KHZ)
     assert np.abs(level).max() < 4
     one_kilohertz = np.abs(np.asarray(transfer(jnp.float32([1000.0]), 700))).max()
-    np.testing.assert_allclose(one_kilohertz, _membrane.PEAK_AT_1_KHZ, rtol=0.01)
+    np.testing.assert_allclose(one_kilohertz, stages.PEAK_AT_1_KHZ, rtol=0.01)
 
 
 def test_velocity_of_a_tone_is_what_transfer_says(x64):

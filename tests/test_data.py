@@ -15,7 +15,7 @@ from small import CLASSES, FEATURES, STEPS, make_arrays, make_data, make_mask
 
 import snnx
 from snnx._errors import DtypeError, ShapeError
-from snnx.data import digits, fingerprint, from_constant, from_currents, from_spikes
+from snnx.data import digits, fingerprint, from_constant, from_counts, from_currents, from_spikes
 from snnx.inputs import Bits, Constant, Floats
 
 pytestmark = pytest.mark.slow  # left to the older Python, that the newer one's tests stay short
@@ -95,15 +95,12 @@ def test_digits_as_rates_fire_as_often_as_pixels_are_bright():
 
 
 def test_digits_refuse_what_they_cannot_do():
-    with pytest.raises(
-        ValueError, match=r"no encoding 'latncy'. Did you mean 'latency'\? Known: current, latency, rate"
-    ):
+    with pytest.raises(ValueError, match=r"\bencoding\b.*\blatency\b"):
         digits(encoding="latncy")
-    with pytest.raises(ValueError, match=r"encoding='rate' draws random spikes and needs a key"):
+    with pytest.raises(ValueError, match=r"\bkey\b"):
         digits(encoding="rate")
-    for encoding in ("current", "latency", "rate"):
-        with pytest.raises(ValueError, match=r"is 0, expected"):
-            digits(steps=0, encoding=encoding, key=jax.random.key(0))
+    with pytest.raises(ValueError, match=r"\bsteps\b"):
+        digits(steps=0)
 
 
 # From arrays, and back
@@ -191,11 +188,9 @@ def test_classes_default_to_the_numbers_up_to_the_largest_label():
 def test_a_class_without_an_example_has_to_be_named():
     spikes, _ = make_arrays(n=3)
     for labels, missing in ([1, 2, 3], 0), ([0, 4, 1], 2), ([0, 1, 2**40], 2):
-        with pytest.raises(
-            ValueError, match=rf"targets goes up to {max(labels)}, but no example has label {missing}. "
-        ):
+        with pytest.raises(ValueError, match=rf"\btargets\b.*\b{missing}\b"):
             from_spikes(spikes, labels, sample_shape=(FEATURES,))
-    assert from_spikes(spikes, [0, 4, 1], sample_shape=(FEATURES,), classes="abcde").num_classes == 5
+    assert from_spikes(spikes, [0, 4, 1], sample_shape=(FEATURES,), classes=list("abcde")).num_classes == 5
 
 
 def test_floats_are_regression_targets():
@@ -204,6 +199,63 @@ def test_floats_are_regression_targets():
     data = from_spikes(spikes, wanted, sample_shape=(FEATURES,))
     assert (data.classes, data.num_classes) == (None, None)
     np.testing.assert_array_equal(data.targets, wanted.astype(np.float32))
+
+
+def test_numbers_and_arrays_of_numpy_are_taken():
+    spikes, labels = make_arrays(n=6)
+    plain = from_spikes(spikes, labels.tolist(), sample_shape=(FEATURES,), dt=0.5)
+    other = from_spikes(
+        spikes.tolist(), labels.astype(np.int64), sample_shape=(np.int64(FEATURES),), dt=np.float32(0.5)
+    )
+    assert fingerprint(plain) == fingerprint(other) == fingerprint(plain.with_dt(np.float64(0.5)))
+    shown = from_constant(CURRENTS[:, 0], LABELS, steps=np.int64(3))
+    assert (shown.num_steps, type(shown.num_steps)) == (3, int)
+    np.testing.assert_array_equal(shown.example(np.int64(2)), np.stack([CURRENTS[2, 0]] * 3))
+    halves = plain.split(np.array([0.5, 0.5], np.float32), key=jax.random.key(0))
+    assert [len(half) for half in halves] == [3, 3]
+    made = snnx.SpikeDataset(plain.inputs, labels, classes=list(plain.classes), dt=0.5)  # labels of int64
+    assert fingerprint(made) == fingerprint(plain)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_bytes_may_be_in_another_order(order):
+    values = np.arange(24).reshape(2, 3, 4)
+    currents = from_currents(values.astype(f"{order}f4"), np.array([1, 0], f"{order}i4"), sample_shape=(4,))
+    np.testing.assert_array_equal(currents.inputs.values, values)
+    np.testing.assert_array_equal(currents.targets, [1, 0])
+    counts = from_counts(values.astype(f"{order}u2"), np.array([[0.5], [1.0]], f"{order}f8"), sample_shape=(4,))
+    np.testing.assert_array_equal(counts.inputs.values, values)
+    np.testing.assert_array_equal(counts.targets, [[0.5], [1.0]])
+
+
+@pytest.mark.parametrize("name", ["currents", "still", "layout", "spikes", "counts"])
+def test_a_buffer_that_is_written_to_later_changes_nothing(name):
+    # Large: JAX still reads some of it after it has returned.
+    n = 20_000
+    values, labels, wanted = np.ones((n, 8, 16), np.float32), np.zeros(n, np.int32), np.full((n, 2), 0.5, np.float32)
+    mask, who = np.ones((n, 8), bool), np.full(n, 7, np.int32)
+    data = {
+        "currents": lambda: from_currents(values, wanted, sample_shape=(16,), mask=mask, meta={"who": who}),
+        "still": lambda: from_constant(values, labels, steps=2),
+        "layout": lambda: snnx.SpikeDataset(Floats(values, (16,)), labels, mask, meta={"who": who}),
+        "spikes": lambda: from_spikes(values, wanted, sample_shape=(16,), mask=mask),
+        "counts": lambda: from_counts(values, labels, sample_shape=(16,), mask=mask),
+    }[name]()
+    for array in (values, labels, wanted, who):
+        array[:] = 3
+    mask[:] = False
+    assert (np.asarray(data.targets) == (0.5 if name in ("currents", "spikes") else 0)).all()
+    assert all((np.asarray(array) == (255 if name == "spikes" else 1)).all() for array in jax.tree.leaves(data.inputs))
+    assert data.mask is None or np.asarray(data.mask).all()
+    assert all((np.asarray(numbers) == 7).all() for numbers in data.meta.values())
+
+
+def test_masked_and_traced_arrays_are_refused():
+    hidden = np.ma.masked_less(CURRENTS, 0.5)
+    with pytest.raises(TypeError, match=r"\bvalues\b"):
+        from_currents(hidden, LABELS, sample_shape=(FEATURES,))
+    with pytest.raises(TypeError, match=r"\bspikes\b.*\bfrom_spikes\b"):
+        jax.jit(lambda x: from_spikes(x, LABELS, sample_shape=(FEATURES,)))(jnp.asarray(SPIKES))
 
 
 # Parts
@@ -228,11 +280,8 @@ def test_subset_takes_a_mask():
 
 def test_subset_refuses_indices_that_are_none():
     data = make_data(n=6)
-    for indices, message in [
-        ([0, 6], r"indices go from 0 to 6, but there are 6"),
-        ([-1, 2], r"indices go from -1 to 2, but there are 6"),
-    ]:
-        with pytest.raises(IndexError, match=message):
+    for indices in ([0, 6], [-1, 2]):
+        with pytest.raises(IndexError, match=r"\bindices\b"):
             data.subset(indices)
     for indices in ([], [0.0, 1.0], np.ones(5, bool), np.zeros(6, bool), [[0, 1]], 3):
         with pytest.raises(ValueError, match=r"\bindices\b"):
@@ -305,6 +354,12 @@ def test_a_split_refuses_fractions_that_are_none():
     for fractions in [(0.5, 0.6), (0.5, 0.4), (1.2, -0.2), (1.0, 0.0), (), (float("nan"), 0.5), (0.5, float("inf"))]:
         with pytest.raises(ValueError, match=r"\bfractions\b"):
             data.split(fractions, key=jax.random.key(0))
+    for fractions in (0.8, "0.8", ("0.8", "0.2"), None, {0.8, 0.2}):
+        with pytest.raises(TypeError, match=r"\bfractions\b"):
+            data.split(fractions, key=jax.random.key(0))
+    for key in (0, None, jax.random.PRNGKey(0), jax.random.split(jax.random.key(0))):
+        with pytest.raises(TypeError, match=r"\bkey\b"):
+            data.split((0.5, 0.5), key=key)
     with pytest.raises(ValueError, match=r"\bpart\b"):
         data.split((0.99, 0.01), key=jax.random.key(0))
 
@@ -313,6 +368,7 @@ def test_a_split_refuses_fractions_that_are_none():
 
 
 SPIKES, LABELS = make_arrays(n=4)
+CLASS_NAMES = ["a", "b", "c"]
 CURRENTS = SPIKES.astype(np.float32)
 
 
@@ -323,99 +379,102 @@ def spoilt(values, bad):
 
 
 @pytest.mark.parametrize(
-    ("targets", "error", "message"),
+    ("targets", "error"),
     [
-        ([0, 1, 2, 3], ValueError, r"the label at 3 is 3, but labels go from 0 to 2, the number of classes less one"),
-        ([0, -1, 2, 1], ValueError, r"the label at 1 is -1, but labels go from 0 to 2"),
-        ([0.0, 1.0, 2.0, 1.0], DtypeError, r"targets is float64\[4\], but labels of classes are whole numbers"),
-        ([True, False, True, True], DtypeError, r"targets is bool\[4\]; expected whole numbers"),
-        (["a", "b", "c", "a"], DtypeError, r"expected whole numbers \(labels\) or floats"),
-        ([0j, 1j, 2, 1], DtypeError, r"targets is complex128\[4\]"),
-        ([[0], [1], [2], [1]], ShapeError, r"targets is int64\[4, 1\]; expected one label an example"),
-        ([0, 1, 2], ShapeError, r"targets is int32\[3\], but there are 4 examples"),
-        (1, ShapeError, r"targets is int64\[\]; expected one label an example"),
+        ([0, 1, 2, 3], ValueError),
+        ([0, -1, 2, 1], ValueError),
+        ([0.0, 1.0, 2.0, 1.0], DtypeError),
+        ([True, False, True, True], DtypeError),
+        (["a", "b", "c", "a"], DtypeError),
+        ([0j, 1j, 2, 1], DtypeError),
+        ([[0], [1], [2], [1]], ShapeError),
+        ([0, 1, 2], ShapeError),
+        (np.asarray(1), ShapeError),
+        (np.ma.masked_less([0, 1, 2, 1], 1), TypeError),
+        ([[0], [1, 2]], TypeError),
+        ({0: 1}, TypeError),
     ],
 )
-def test_labels_that_are_none_are_refused(targets, error, message):
-    targets = np.asarray(targets)
+def test_labels_that_are_none_are_refused(targets, error):
     for make in (
-        lambda: from_spikes(SPIKES, targets, sample_shape=(FEATURES,), classes="abc"),
-        lambda: from_currents(CURRENTS, targets, sample_shape=(FEATURES,), classes="abc"),
-        lambda: from_constant(CURRENTS[:, 0], targets, steps=2, classes="abc"),
+        lambda: from_spikes(SPIKES, targets, sample_shape=(FEATURES,), classes=CLASS_NAMES),
+        lambda: from_currents(CURRENTS, targets, sample_shape=(FEATURES,), classes=CLASS_NAMES),
+        lambda: from_constant(CURRENTS[:, 0], targets, steps=2, classes=CLASS_NAMES),
     ):
-        with pytest.raises(error, match=message):
+        with pytest.raises(error, match=r"\btargets\b"):
             make()
 
 
 @pytest.mark.parametrize(
-    ("targets", "error", "message"),
+    ("targets", "error", "where"),
     [
-        ([0.0, 1.0, 2.0, 1.0], DtypeError, r"holds whole numbers only. Labels .*astype\(int\).* targets\[:, None\]"),
-        ([0.0, np.nan, 1.0, 2.0], ValueError, r"targets holds values that are not finite, first at \(1,\)"),
-        ([[0.0], [1.0], [np.inf], [2.0]], ValueError, r"targets holds values that are not finite, first at \(2, 0\)"),
-        ([0.0, 1e300, 0.0, 0.0], ValueError, r"targets holds values that are not finite, first at \(1,\)"),
-        ([0.0, 1.5], ShapeError, r"targets is float32\[2\], but there are 4 examples"),
-        (0.5, ShapeError, r"targets is float32\[\], but there are 4 examples"),
+        ([0.0, 1.0, 2.0, 1.0], DtypeError, "targets"),
+        ([0.0, np.nan, 1.0, 2.0], ValueError, r"targets.*\(1,\)"),
+        ([[0.0], [1.0], [np.inf], [2.0]], ValueError, r"targets.*\(2, 0\)"),
+        ([0.0, 1e300, 0.0, 0.0], ValueError, r"targets.*\(1,\)"),
+        ([0.0, 1.5], ShapeError, "targets"),
+        (np.asarray(0.5), ShapeError, "targets"),
     ],
 )
-def test_regression_targets_that_are_none_are_refused(targets, error, message):
-    with pytest.raises(error, match=message):
-        from_spikes(SPIKES, np.asarray(targets), sample_shape=(FEATURES,))
+def test_regression_targets_that_are_none_are_refused(targets, error, where):
+    with pytest.raises(error, match=where):
+        from_spikes(SPIKES, targets, sample_shape=(FEATURES,))
 
 
-def test_axes_in_another_order_are_refused():
-    for make, values in ((from_spikes, SPIKES), (from_currents, CURRENTS)):
-        where = make.__name__
-        swapped = np.swapaxes(values, 1, 2)
-        with pytest.raises(ShapeError, match=rf"{where}: .*\[4, {FEATURES}, {STEPS}\], expected \[n, time, \*\(5,\)\]"):
-            make(swapped, LABELS, sample_shape=(FEATURES,))
-        for wrong in (values[0], values[..., None], values[:, 0]):
-            with pytest.raises(ShapeError, match=r"examples first, then time, then the features of one step"):
-                make(wrong, LABELS, sample_shape=(FEATURES,))
-        with pytest.raises(ShapeError, match=r"expected \[n, time, \*\(\)\]|expected the shape of one step"):
-            make(values, LABELS, sample_shape=())
-    with pytest.raises(ShapeError, match=r"from_constant: values is float32\[4\]; expected \[n, \*sample_shape\]"):
+@pytest.mark.parametrize(("make", "name"), [(from_spikes, "spikes"), (from_currents, "values")])
+def test_axes_in_another_order_are_refused(make, name):
+    values = SPIKES if make is from_spikes else CURRENTS
+    for wrong in (np.swapaxes(values, 1, 2), values[0], values[..., None], values[:, 0]):
+        with pytest.raises(ShapeError, match=rf"{make.__name__}: {name}\b"):
+            make(wrong, LABELS, sample_shape=(FEATURES,))
+    for error, shape in [(ShapeError, ()), (ShapeError, (0,)), (TypeError, FEATURES), (TypeError, (5.0,))]:
+        with pytest.raises(error, match=r"\bsample_shape\b"):
+            make(values, LABELS, sample_shape=shape)
+
+
+def test_still_examples_have_a_shape():
+    with pytest.raises(ShapeError, match=r"from_constant: values\b"):
         from_constant(CURRENTS[:, 0, 0], LABELS, steps=2)
 
 
 def test_counts_are_no_spikes():
     for wrong in (2, -1, 0.5, np.nan):
-        with pytest.raises(ValueError, match=r"values other than 0 and 1; binarise them yourself"):
+        with pytest.raises(ValueError, match=r"\bspikes\b"):
             from_spikes(spoilt(SPIKES, wrong), LABELS, sample_shape=(FEATURES,))
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 1e300])  # the last one is beyond float32
 def test_currents_that_are_not_finite_are_refused(bad):
-    with pytest.raises(
-        ValueError, match=r"from_currents: values holds values that are not finite, first at \(1, 2, 3\)"
+    values = spoilt(CURRENTS, bad)
+    for make in (
+        lambda: from_currents(values, LABELS, sample_shape=(FEATURES,)),
+        lambda: from_constant(values, LABELS, steps=2),
     ):
-        from_currents(spoilt(CURRENTS, bad), LABELS, sample_shape=(FEATURES,))
-    with pytest.raises(
-        ValueError, match=r"from_constant: values holds values that are not finite, first at \(1, 2, 3\)"
-    ):
-        from_constant(spoilt(CURRENTS, bad), LABELS, steps=2)
+        with pytest.raises(ValueError, match=r"\bvalues\b.*\(1, 2, 3\)"):
+            make()
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int64, bool])
 def test_currents_are_floats(dtype):
-    with pytest.raises(DtypeError, match=r"expected floats; use .astype\(np.float32\)"):
+    with pytest.raises(DtypeError, match=r"from_currents: values\b"):
         from_currents(SPIKES.astype(dtype), LABELS, sample_shape=(FEATURES,))
-    with pytest.raises(DtypeError, match=r"expected floats"):
+    with pytest.raises(DtypeError, match=r"from_constant: values\b"):
         from_constant(SPIKES[:, 0].astype(dtype), LABELS, steps=2)
 
 
 def test_an_empty_data_set_is_refused():
-    with pytest.raises(ValueError, match=r"empty; expected at least one example and one step"):
-        from_spikes(SPIKES[:0], LABELS[:0], sample_shape=(FEATURES,))
-    with pytest.raises(ValueError, match=r"empty; expected at least one example and one step"):
-        from_currents(CURRENTS[:, :0], LABELS, sample_shape=(FEATURES,))
-    with pytest.raises(ValueError, match=r"SpikeDataset: there is no example in it"):
-        from_constant(CURRENTS[:0, 0], LABELS[:0], steps=2)
+    for make in (
+        lambda: from_spikes(SPIKES[:0], LABELS[:0], sample_shape=(FEATURES,)),
+        lambda: from_currents(CURRENTS[:, :0], LABELS, sample_shape=(FEATURES,)),
+        lambda: from_constant(CURRENTS[:0, 0], LABELS[:0], steps=2),
+    ):
+        with pytest.raises(ValueError, match=r"\bexample\b"):
+            make()
 
 
 @pytest.mark.parametrize("steps", [0, -1, True, 2.0])
 def test_constants_need_a_number_of_steps(steps):
-    with pytest.raises((ValueError, TypeError), match=rf"steps is .*{steps}.*expected"):
+    with pytest.raises((ValueError, TypeError), match=r"\bsteps\b"):
         from_constant(CURRENTS[:, 0], LABELS, steps=steps)
 
 
@@ -424,7 +483,7 @@ def test_constants_need_a_number_of_steps(steps):
 )
 def test_a_mask_is_one_bool_an_example_and_step(mask):
     for make, values in ((from_spikes, SPIKES), (from_currents, CURRENTS)):
-        with pytest.raises(ShapeError, match=rf"mask is .*, expected bool\[4, {STEPS}\]: examples, time"):
+        with pytest.raises(ShapeError, match=r"\bmask\b"):
             make(values, LABELS, sample_shape=(FEATURES,), mask=mask)
 
 
@@ -432,8 +491,8 @@ def test_a_data_set_is_made_of_a_layout_and_a_time_step():
     data = make_data()
     with pytest.raises(TypeError, match=r"\binputs\b"):
         snnx.SpikeDataset(jnp.ones((4, STEPS, FEATURES)), jnp.zeros(4, int))
-    for dt in (0, -1.0, float("nan"), float("inf"), "1"):
-        with pytest.raises(ValueError, match=r"\bdt\b"):
+    for dt in (0, -1.0, float("nan"), float("inf"), "1", True):
+        with pytest.raises(TypeError if isinstance(dt, str | bool) else ValueError, match=r"\bdt\b"):
             data.with_dt(dt)
     fine = data.with_dt(1e-3)
     assert (fine.dt, fine.classes) == (1e-3, data.classes)
@@ -444,8 +503,20 @@ def test_a_mask_leaves_a_step_of_every_example():
     mask = make_mask(4)
     mask[2] = False
     for make, values in ((from_spikes, SPIKES), (from_currents, CURRENTS)):
-        with pytest.raises(ValueError, match=r"mask leaves no step of example 2; take the example out"):
+        with pytest.raises(ValueError, match=r"\bmask\b.*\bexample 2\b"):
             make(values, LABELS, sample_shape=(FEATURES,), mask=mask)
+
+
+def test_a_mask_that_is_upside_down_is_refused():
+    values = np.array(CURRENTS)
+    values[:, 4:] = 0.0
+    live = np.arange(STEPS)[None].repeat(4, axis=0) < 4
+    for make in (from_spikes, from_currents, from_counts):
+        assert make(values, LABELS, sample_shape=(FEATURES,), mask=live).mask is not None
+        with pytest.raises(ValueError, match=r"\bmask\b"):
+            make(values, LABELS, sample_shape=(FEATURES,), mask=~live)
+        silent = make(0.0 * values, LABELS, sample_shape=(FEATURES,), mask=~live)  # which nothing contradicts
+        assert not silent.example(0).any()
 
 
 def test_taking_is_compiled_and_stays_inside():

@@ -63,9 +63,9 @@ def test_there_are_as_many_steps_as_the_longest_recording_lasts_not_its_last_eve
 
 
 def test_events_behind_the_window_are_refused_or_counted(folder):
-    with pytest.raises(DataError, match="from_audio: .* lie behind the last of 12 steps of 0.01; the longest .* needs"):
+    with pytest.raises(DataError, match=r"from_audio: .*\b12 steps\b.*\bnum_steps="):
         quiet(folder, num_steps=12)
-    with pytest.warns(snnx.DataLossWarning, match="behind the last of 12 steps"):
+    with pytest.warns(snnx.DataLossWarning, match=r"\b12 steps\b"):
         assert quiet(folder, num_steps=12, drop_late=True).num_steps == 12
 
 
@@ -89,35 +89,33 @@ def test_labels_and_more_come_from_names(tmp_path):
     assert (data.classes, np.asarray(data.targets).tolist()) == (("3", "7"), [0, 1, 1])
     assert dict(data.meta_names)["speaker"] == ("anna", "ben")
     assert np.asarray(data.meta["speaker"]).tolist() == [1, 0, 1]
-    with pytest.raises(ValueError, match="label gave '' for .*3_ben_0.wav"):
+    with pytest.raises(ValueError, match=r"\blabel\b.*3_ben_0.wav"):
         quiet(tmp_path, label=lambda path: "")
 
 
 def test_steady_sounds_have_no_events_and_that_is_said(tmp_path):
     for i, frequency in enumerate((300, 3000)):
         write(tmp_path / str(i) / "tone.wav", burst(0, 1, 0.5, frequency))
-    with pytest.raises(
-        DataError, match="from_audio: 2 of 2 recordings have no event. MelDelta tells changes; take a lower"
-    ):
+    with pytest.raises(DataError, match=r"from_audio: 2 of 2 recordings\b.*\bMelDelta\b"):
         quiet(tmp_path)
     write(tmp_path / "1" / "burst.wav", burst(0.1, 0.3, 0.5))
-    with pytest.warns(UserWarning, match="2 of 3 recordings have no event.*They are kept, as silence"):
+    with pytest.warns(UserWarning, match=r"\b2 of 3 recordings\b"):
         assert len(quiet(tmp_path)) == 3
     for _ in range(2):  # the second time from the cache, which says it too
-        with pytest.warns(UserWarning, match="2 of 3 recordings have no event"):
+        with pytest.warns(UserWarning, match=r"\b2 of 3 recordings\b"):
             from_audio(tmp_path, progress=False)
 
 
 def test_other_rates_and_channels_are_refused_or_said(tmp_path):
     write(tmp_path / "a" / "0.wav", burst(0.1, 0.2, 0.3))
     write(tmp_path / "a" / "1.wav", burst(0.1, 0.2, 0.3, rate=16000), rate=16000)
-    with pytest.warns(UserWarning, match="from_audio: 1 of 16000 Hz among 2 recordings were resampled to 8000 Hz"):
+    with pytest.warns(UserWarning, match=r"from_audio: 1 of 16000 Hz\b.*\b8000 Hz\b"):
         data = quiet(tmp_path)
     assert data.num_steps == 1 + -(-(2400 - 256) // 80)
     write(tmp_path / "a" / "1.wav", [burst(0.1, 0.2, 0.3), burst(0.1, 0.2, 0.3)])
-    with pytest.raises(DataError, match="1.wav has 2 channels"):
+    with pytest.raises(DataError, match=r"1.wav\b.*\b2 channels\b"):
         quiet(tmp_path)
-    with pytest.warns(snnx.DataLossWarning, match="mean of its 2 channels"):
+    with pytest.warns(snnx.DataLossWarning, match=r"\b2 channels\b"):
         quiet(tmp_path, mono=True)
 
 
@@ -140,7 +138,7 @@ def test_the_cochlea_needs_a_key_and_hears_where_a_tone_is(tmp_path):
     write(tmp_path / "low" / "a.wav", burst(0.0, 0.05, 0.05, 500, rate=20000), rate=20000)
     write(tmp_path / "high" / "b.wav", burst(0.0, 0.05, 0.05, 4000, rate=20000), rate=20000)
     code = snnx.audio.Cochlea(channels=40)
-    with pytest.raises(ValueError, match="Cochlea: its fibres fire at random and need a key"):
+    with pytest.raises(ValueError, match=r"Cochlea: .*\bkey\b"):
         quiet(tmp_path, code=code)
     data = quiet(tmp_path, code=code, key=jax.random.key(0))
     high, low = (np.asarray(data.example(i)).sum(axis=0) for i in (0, 1))
@@ -161,5 +159,5 @@ def test_spoken_digits_have_official_splits_and_speakers(tmp_path):
     with pytest.raises(FileNotFoundError, match="git clone"):
         fsdd(tmp_path / "elsewhere")
     write(tmp_path / "fsdd" / "recordings" / "nine.wav", burst(0.1, 0.2, 0.3))
-    with pytest.raises(DataError, match="nine.wav is not called as <digit>_<speaker>_<number>.wav"):
+    with pytest.raises(DataError, match=r"nine.wav\b.*<digit>_<speaker>_<number>.wav"):
         fsdd(tmp_path)

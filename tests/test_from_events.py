@@ -158,7 +158,7 @@ def test_every_event_is_in_its_bin(n, shape, per_axis, layout, seed):
     micro = [1000 * t + 10 * np.arange(len(t)) for t in times]
     twice = int(np.maximum(counts - 1, 0).sum())
     if layout == "bits" and twice:
-        with pytest.raises(ValueError, match=f"from_events: {twice} of {counts.sum()} events .* share their step"):
+        with pytest.raises(ValueError, match=rf"\b{twice} of {counts.sum()} events\b"):
             from_events(micro, given_as, np.arange(n), **settings)
         return
     data = from_events(micro, given_as, np.arange(n), **settings)
@@ -239,21 +239,16 @@ def late(**settings):
 
 
 def test_late_events_are_refused():
-    with pytest.raises(
-        DataError,
-        match=r"from_events: 4 of 6 events \(66\.67%\), of 2 of 3 recordings, lie behind the last of 5 steps of 0\.1; the"
-        r" longest recording needs 13 steps\. Take num_steps=13 or None, a larger dt, or leave them out with",
-    ):
+    with pytest.raises(DataError, match=r"\b4 of 6 events \(66\.67%\), of 2 of 3 recordings\b.*\bnum_steps=13\b"):
         late()
 
 
 def test_late_events_are_left_out_where_that_is_asked_for():
     with pytest.warns(DataLossWarning) as caught:
         data = late(drop_late=True)
-    assert [str(warning.message) for warning in caught] == [
-        "from_events: 4 of 6 events (66.67%), of 2 of 3 recordings, lie behind the last of 5 steps of 0.1, and were left"
-        " out, as drop_late=True asks."
-    ]
+    (said,) = (str(warning.message) for warning in caught)
+    assert said.startswith("from_events: 4 of 6 events (66.67%), of 2 of 3 recordings")
+    assert caught[0].filename == __file__  # the line that called
     counts = np.zeros((3, 5, 2))
     counts[0, 0, 0] = counts[1, 0, 1] = 1
     np.testing.assert_array_equal(counted(data), counts)
@@ -285,7 +280,7 @@ def test_events_become_one_where_that_is_asked_for():
     times, channels = [np.array([0, 0, 1, 1, 1])], [np.array([0, 0, 0, 1, 1])]
     with pytest.warns(
         DataLossWarning,
-        match=r"from_events: 2 of 5 events \(40\.00%\) share their step and channel with an earlier one",
+        match=r"\b2 of 5 events \(40\.00%\)",
     ):
         data = from_events(times, channels, [0], sample_shape=(2,), dt=1, layout="bits", binarize=True)
     np.testing.assert_array_equal(data.example(0), [[1, 0], [1, 1]])
@@ -316,9 +311,7 @@ def test_a_reader_that_sorts_by_itself_says_so():
     read = Recordings("reader", (2,), name=lambda i: f"file {i}", **settings)
     for _ in range(2):
         read.add(4, lambda: (np.array([2, 0, 3, 2]), np.array([0, 1, 0, 3, 1, 5, 6]), np.zeros(7, int)))
-    with pytest.warns(
-        UserWarning, match="reader: times go back in 2 of 8 recordings, first in file 2; their events are"
-    ):
+    with pytest.warns(UserWarning, match=r"reader: .*\b2 of 8 recordings\b.*\bfile 2\b"):
         binned = read.finish()
     assert (binned.num_steps, binned.examples, binned.events) == (7, (4, 4), 14)
     read = Recordings("reader", (2,), **settings)
@@ -349,105 +342,87 @@ def with_bad(times, channels, before=3, **settings):
 
 @pytest.mark.parametrize("before", [0, 255, 300])
 @pytest.mark.parametrize(
-    ("times", "channels", "message"),
+    ("times", "channels", "named"),
     [
-        ([0.0, -0.1], [0, 1], r"event 1: time is -0\.1, expected times from 0 on"),
-        ([-5, 1], [0, 1], r"event 0: time is -5.*, expected times from 0 on"),
-        ([0.0, np.nan], [0, 1], "event 1: time is nan, expected times from 0 on"),
-        ([np.inf, 2.0], [0, 1], "event 0: time is inf, expected times from 0 on"),
-        (np.float16([0, np.nan]), [0, 1], "event 1: time is nan, expected times from 0 on"),
-        (np.float16([0, -np.inf]), [0, 1], "event 1: time is -inf, expected times from 0 on"),
-        (np.float16([2, -1]), [0, 1], r"event 1: time is -1\.0, expected times from 0 on"),
-        ([0.0, 2.0, 1.5], [0, 1, 1], r"event 2: time is 1\.5, which is before that of the event before"),
-        (np.float16([2, 1]), [0, 1], r"event 1: time is 1\.0, which is before that of the event before"),
-        ([0.0, 1.0], [0, 6], r"event 1: channel is 6, expected 0 to 5, for a step has shape \(2, 3\)"),
-        ([0.0, 1.0], [-1, 0], "event 0: channel is -1, expected 0 to 5"),
-        ([0.0, 1.0], [[0, 0], [0, 3]], r"event 1: channel is \(0, 3\), outside \(2, 3\)"),
-        ([0.0, 1.0], [[-1, 0], [0, 2]], r"event 0: channel is \(-1, 0\), outside \(2, 3\)"),
-        (
-            [0.0, 3e9, 9e9],
-            [0, 0, 0],
-            "event 1: time is 3000000000.0, which is step 6000000000 of dt=0.5, but steps go up to",
-        ),
+        ([0.0, -0.1], [0, 1], r"event 1: time is -0\.1"),
+        ([-5, 1], [0, 1], "event 0: time is -5"),
+        ([0.0, np.nan], [0, 1], "event 1: time is nan"),
+        ([np.inf, 2.0], [0, 1], "event 0: time is inf"),
+        (np.float16([0, np.nan]), [0, 1], "event 1: time is nan"),
+        (np.float16([0, -np.inf]), [0, 1], "event 1: time is -inf"),
+        (np.float16([2, -1]), [0, 1], r"event 1: time is -1\.0"),
+        ([0.0, 2.0, 1.5], [0, 1, 1], r"event 2: time is 1\.5"),
+        (np.float16([2, 1]), [0, 1], r"event 1: time is 1\.0"),
+        ([0.0, 1.0], [0, 6], "event 1: channel is 6"),
+        ([0.0, 1.0], [-1, 0], "event 0: channel is -1"),
+        ([0.0, 1.0], [[0, 0], [0, 3]], r"event 1: channel is \(0, 3\)"),
+        ([0.0, 1.0], [[-1, 0], [0, 2]], r"event 0: channel is \(-1, 0\)"),
+        ([0.0, 3e9, 9e9], [0, 0, 0], r"event 1: time is 3000000000.0\b.*\bdt\b"),
     ],
 )
-def test_what_is_wrong_is_named_by_recording_and_event(times, channels, message, before):
-    with pytest.raises(DataError, match=rf"from_events: recording {before + 1}, {message}"):
+def test_what_is_wrong_is_named_by_recording_and_event(times, channels, named, before):
+    with pytest.raises(DataError, match=rf"from_events: recording {before + 1}, {named}"):
         with_bad(times, channels, before)
 
 
 @pytest.mark.parametrize(
-    ("times", "channels", "error", "message"),
+    ("times", "channels", "error", "named"),
     [
-        (["a"], [0], DtypeError, r"times\[4\] is <U1\[1\], expected numbers \[events\]"),
-        ([True], [0], DtypeError, r"times\[4\] is bool\[1\], expected numbers"),
-        ([[0.0]], [0], ShapeError, r"times\[4\] is float64\[1, 1\], expected \[events\]"),
-        ([0.0], [0.5], DtypeError, r"channels\[4\] is float64\[1\], expected whole numbers"),
-        (
-            [0.0],
-            [0, 1],
-            ShapeError,
-            r"channels\[4\] is int64\[2\], but times\[4\] is float64\[1\]; expected \[events\], or",
-        ),
-        (
-            [0.0, 1.0],
-            [[0, 1, 2]] * 2,
-            ShapeError,
-            r"channels\[4\] is int64\[2, 3\], .* or \[events, 2\]: a number for each",
-        ),
-        ([], [0], ShapeError, r"channels\[4\] is int64\[1\], but times\[4\] is float64\[0\]"),
+        (["a"], [0], DtypeError, "times"),
+        ([True], [0], DtypeError, "times"),
+        ([[0.0]], [0], ShapeError, "times"),
+        ([0.0], [0.5], DtypeError, "channels"),
+        ([0.0], [0, 1], ShapeError, "channels"),
+        ([0.0, 1.0], [[0, 1, 2]] * 2, ShapeError, "channels"),
+        ([], [0], ShapeError, "channels"),
     ],
 )
-def test_arrays_of_another_kind_are_refused(times, channels, error, message):
-    with pytest.raises(error, match=f"from_events: {message}"):
+def test_arrays_of_another_kind_are_refused(times, channels, error, named):
+    with pytest.raises(error, match=rf"from_events: {named}\[4\]"):
         with_bad(times, channels)
 
 
 @pytest.mark.parametrize(
-    ("settings", "error", "message"),
+    ("settings", "error"),
     [
-        ({"dt": 0.0}, ValueError, "from_events: dt must be a positive number, got 0.0"),
-        ({"dt": float("nan")}, ValueError, "from_events: dt must be a positive number"),
-        ({"num_steps": 0}, ValueError, "from_events: num_steps is 0, expected a whole number >= 1, or None"),
-        ({"num_steps": True}, ValueError, "from_events: num_steps is True, expected a whole number"),
-        ({"layout": "event"}, ValueError, r"from_events: there is no layout 'event'\. Did you mean 'events'"),
-        ({"classes": ["a"]}, ValueError, "from_events: the label at 1 is 1, but labels go from 0 to 0"),
-        (
-            {"meta": {"who": [1]}},
-            ShapeError,
-            r"from_events: meta\['who'\] is int64\[1\]; expected one entry for each of 5",
-        ),
-        (
-            {"meta": {"who": [0.5] * 5}},
-            DtypeError,
-            r"from_events: meta\['who'\] is float64\[5\]; expected whole numbers or",
-        ),
-        (
-            {"meta": {"who": [1, 2, 3, 2**31, 5]}},
-            ValueError,
-            r"from_events: meta\['who'\] is 2147483648 at 3, expected",
-        ),
-        (
-            {"meta": {"who": [-(2**31) - 1] * 5}},
-            ValueError,
-            r"from_events: meta\['who'\] is -2147483649 at 0, expected",
-        ),
+        ({"dt": 0.0}, ValueError),
+        ({"dt": float("nan")}, ValueError),
+        ({"dt": "1"}, TypeError),
+        ({"num_steps": 0}, ValueError),
+        ({"num_steps": True}, TypeError),
+        ({"layout": "event"}, ValueError),
+        ({"sample_shape": 6}, TypeError),
+        ({"sample_shape": (2, 0)}, ShapeError),
+        ({"drop_late": 1}, TypeError),
+        ({"binarize": "no"}, TypeError),
+        ({"classes": "ab"}, TypeError),
+        ({"classes": ["a", "a"]}, ValueError),
+        ({"meta": ["who"]}, TypeError),
+        ({"meta": {"who": [1]}}, ShapeError),
+        ({"meta": {"who": [0.5] * 5}}, DtypeError),
+        ({"meta": {"who": [1, 2, 3, 2**31, 5]}}, ValueError),
+        ({"meta": {"who": [-(2**31) - 1] * 5}}, ValueError),
     ],
 )
-def test_other_arguments_are_checked(settings, error, message):
-    with pytest.raises(error, match=message):
+def test_other_arguments_are_checked(settings, error):
+    with pytest.raises(error, match=rf"from_events: {next(iter(settings))}\b"):
         with_bad(*GOOD, **settings)
+
+
+def test_labels_have_a_class():
+    with pytest.raises(ValueError, match=r"from_events: .*\btargets\b"):
+        with_bad(*GOOD, classes=["a"])
 
 
 def test_there_are_as_many_of_each_as_of_the_others():
     times, channels = [GOOD[0]] * 3, [GOOD[1]] * 3
     settings = {"sample_shape": (2,), "dt": 1}
-    with pytest.raises(ShapeError, match="from_events: there are times of 3 recordings, but channels of 2"):
+    with pytest.raises(ShapeError, match=r"\btimes\b.*\bchannels\b"):
         from_events(times, channels[:2], [0, 1, 1], **settings)
     for labels in ([0, 1], [0, 1, 1, 0]):
-        with pytest.raises(ShapeError, match=rf"targets is int32\[{len(labels)}\], but there are 3 examples"):
+        with pytest.raises(ShapeError, match=r"\btargets\b"):
             from_events(times, channels, labels, **settings)
-    with pytest.raises(DataError, match="from_events: there is no recording; expected at least one"):
+    with pytest.raises(DataError, match=r"from_events: .*\brecording\b"):
         from_events([], [], [], **settings)
 
 
@@ -475,7 +450,7 @@ def test_meta_are_numbers_or_texts():
 
 def test_meta_have_an_entry_for_each_example():
     data = from_counts(np.ones((3, 2, 2)), [0, 1, 1], sample_shape=(2,))
-    with pytest.raises(ShapeError, match=r"SpikeDataset: meta\['who'\] is int32\[2\], but there are 3 examples"):
+    with pytest.raises(ShapeError, match=r"SpikeDataset: meta\['who'\]"):
         SpikeDataset(data.inputs, data.targets, meta={"who": jnp.zeros(2, jnp.int32)})
 
 
@@ -489,10 +464,10 @@ def test_regression():
 def test_times_in_another_unit_than_dt_are_doubted():
     micro = [np.arange(0, 300_000, 1000)]
     channels = [np.zeros(300, int)]
-    with pytest.warns(UserWarning, match="the last event needs 29900001 steps of dt=0.01; are times in the unit of dt"):
+    with pytest.warns(UserWarning, match=r"\b29900001 steps\b.*\bdt\b"):
         from_events(micro, channels, [0], sample_shape=(2,), dt=0.01, layout="events")
     assert from_events(micro, channels, [0], sample_shape=(2,), dt=10_000.0).num_steps == 30
-    with pytest.warns(UserWarning, match="all events fall into the first step, of dt=1000"):
+    with pytest.warns(UserWarning, match=r"\bfirst step\b.*\bdt\b"):
         from_events([micro[0] * 1e-6], channels, [0], sample_shape=(2,), dt=1000.0)
 
 
@@ -500,7 +475,7 @@ def test_hardly_any_events_are_not_laid_out_step_by_step(monkeypatch):
     given = [np.array([0, 30_000])], [np.array([0, 699])], [0]
     settings = {"sample_shape": (700,), "dt": 1.0, "num_steps": 30_001}
     assert type(from_events(*given, **settings).inputs).__name__ == "ActiveChannels"  # 60 kB
-    monkeypatch.setattr("snnx.inputs._layout.MUCH", 50_000)
+    monkeypatch.setattr("snnx.inputs._layout.LARGE_LAYOUT", 50_000)
     data = from_events(*given, **settings)
     assert type(data.inputs).__name__ == "EventTable"
     assert data.nbytes < 100

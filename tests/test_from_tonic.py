@@ -113,7 +113,7 @@ def test_targets_as_texts_are_found_among_the_classes():
         data = from_tonic(Listed(some, (6, 4, 2), classes), dt=0.01, **QUIET)
         assert data.classes == ("dog", "cat", "ant")
         np.testing.assert_array_equal(data.targets, [0, 2, 0])
-    with pytest.raises(ValueError, match=r"from_tonic: there is no class 'ant'.* Known: dog, rat"):
+    with pytest.raises(ValueError, match=r"from_tonic: .*\bclass 'ant'.*\bdog, rat\b"):
         from_tonic(Listed(some, (6, 4, 2)), dt=0.01, classes=["dog", "rat"], **QUIET)
 
 
@@ -129,13 +129,13 @@ def test_late_and_doubled_events_are_counted():
     one = rows((0, 0, 0, 0), (0, 0, 5, 0), (1, 1, 9_000, 1), (1, 1, 50_000, 1), (1, 1, 99_000, 1))
     listed = Listed([(one, 0), (one[:3], 0)], (6, 4, 2))
     with pytest.raises(
-        DataError, match=r"from_tonic: 2 of 8 events \(25.00%\), of 1 of 2 recordings, .* needs 10 steps"
+        DataError, match=r"from_tonic: 2 of 8 events \(25.00%\), of 1 of 2 recordings\b.*\bnum_steps=10\b"
     ):
         from_tonic(listed, dt=0.01, num_steps=5, **QUIET)
     with pytest.warns(DataLossWarning, match=r"from_tonic: 2 of 8 events"):
         data = from_tonic(listed, dt=0.01, num_steps=5, drop_late=True, layout="counts", **QUIET)
     np.testing.assert_array_equal(data.inputs.values, counted([one[:3], one[:3]], 10_000, 5, (2, 4, 6)))
-    with pytest.warns(DataLossWarning, match=r"from_tonic: 2 of 8 events .* share"):
+    with pytest.warns(DataLossWarning, match=r"from_tonic: 2 of 8 events\b.*\bbinarize\b"):
         ones = from_tonic(listed, dt=0.01, binarize=True, layout="bits", **QUIET)
     assert isinstance(ones.inputs, Bits)
     np.testing.assert_array_equal(values(ones), np.minimum(counted([one, one[:3]], 10_000, 10, (2, 4, 6)), 1))
@@ -143,7 +143,7 @@ def test_late_and_doubled_events_are_counted():
 
 def test_times_that_go_back_are_told():
     one = rows((0, 0, 50, 0), (1, 0, 20, 0))
-    with pytest.warns(UserWarning, match=r"from_tonic: times go back in 1 of 2 recordings, first in example 1"):
+    with pytest.warns(UserWarning, match=r"from_tonic: .*\b1 of 2 recordings\b.*\bexample 1\b"):
         from_tonic(Listed([(one[:1], 0), (one, 0)], (6, 4, 2)), dt=0.01, **QUIET)
 
 
@@ -152,54 +152,73 @@ GOOD = rows((0, 0, 0, 0))
 
 
 @pytest.mark.parametrize(
-    ("second", "settings", "error", "message"),
+    ("second", "error", "named"),
     [
-        (
-            rows((6, 0, 0, 0)),
-            {},
-            DataError,
-            r"from_tonic: example 1, event 0: x is 6, expected a whole number from 0 to 5",
-        ),
-        (
-            rows((0, 0, 0, 0), (0, 4, 0, 0)),
-            {},
-            DataError,
-            r"example 1, event 1: y is 4, expected a whole number from 0 to 3",
-        ),
-        (rows((0, 0, 0, -1)), {}, DataError, r"example 1, event 0: p is -1, expected a whole number from 0 to 1"),
-        (rows((0.5, 0, 0, 0), dtype=FLOATS), {}, DataError, r"event 0: x is 0.5, expected a whole number"),
-        (rows((0, np.nan, 0, 0), dtype=FLOATS), {}, DataError, r"event 0: y is nan, expected a whole number"),
-        (
-            rows((0, 0, np.nan, 0), dtype=FLOATS),
-            {},
-            DataError,
-            r"example 1, event 0: time is nan, expected times from 0 on",
-        ),
-        (rows((0, 0, -1, 0)), {}, DataError, r"example 1, event 0: time is -1, expected times from 0 on"),
-        (rows((0, 0, 10**15, 0)), {}, DataError, r"time is 1000000000000000, which is step 100000000000 of dt=0.01"),
-        (
-            GOOD[["x", "t"]],
-            {},
-            ShapeError,
-            r"example 1 is .*; expected events with fields t, p, y, x, for a step of shape",
-        ),
-        (np.ones((3, 2, 4, 6)), {}, ShapeError, r"example 1 is float64\[3, 2, 4, 6\]; expected events"),
-        (
-            GOOD,
-            {"sample_shape": (4, 6)},
-            ShapeError,
-            r"expected events with fields t, p, y, x, for a step of shape \(4, 6\)",
-        ),
-        (GOOD, {"layout": "bit"}, ValueError, r"from_tonic: there is no layout 'bit'. Did you mean 'bits'"),
-        (GOOD, {"layout": None}, ValueError, r"from_tonic: there is no layout 'None'"),
-        (GOOD, {"num_steps": 0}, ValueError, r"from_tonic: num_steps is 0, expected a whole number >= 1"),
-        (GOOD, {"dt": 0.0}, ValueError, r"from_tonic: dt must be a positive number"),
-        (GOOD, {"meta": {"who": [1]}}, ShapeError, r"from_tonic: meta\['who'\] is int64\[1\]; .* each of 2"),
+        (rows((6, 0, 0, 0)), DataError, "event 0: x is 6"),
+        (rows((0, 0, 0, 0), (0, 4, 0, 0)), DataError, "event 1: y is 4"),
+        (rows((0, 0, 0, -1)), DataError, "event 0: p is -1"),
+        (rows((0.5, 0, 0, 0), dtype=FLOATS), DataError, "event 0: x is 0.5"),
+        (rows((0, np.nan, 0, 0), dtype=FLOATS), DataError, "event 0: y is nan"),
+        (rows((0, 0, np.nan, 0), dtype=FLOATS), DataError, "event 0: time is nan"),
+        (rows((0, 0, -1, 0)), DataError, "event 0: time is -1"),
+        (rows((0, 0, 10**15, 0)), DataError, r"event 0: time is 1000000000000000\b.*\bdt\b"),
+        (GOOD[["x", "t"]], ShapeError, "t, p, y, x"),
+        (np.ones((3, 2, 4, 6)), ShapeError, "t, p, y, x"),
     ],
 )
-def test_events_that_cannot_be(second, settings, error, message):
-    with pytest.raises(error, match=message):
-        from_tonic(Listed([(GOOD, 0), (second, 0)], (6, 4, 2)), **({"dt": 0.01} | settings), **QUIET)
+def test_events_that_cannot_be(second, error, named):
+    with pytest.raises(error, match=rf"from_tonic: example 1\b.*{named}"):
+        from_tonic(Listed([(GOOD, 0), (second, 0)], (6, 4, 2)), dt=0.01, **QUIET)
+
+
+@pytest.mark.parametrize(
+    ("settings", "error"),
+    [
+        ({"sample_shape": 6}, TypeError),
+        ({"layout": "bit"}, ValueError),
+        ({"layout": None}, ValueError),
+        ({"num_steps": 0}, ValueError),
+        ({"num_steps": True}, TypeError),
+        ({"dt": 0.0}, ValueError),
+        ({"progress": 1}, TypeError),
+        ({"meta": {"who": [1]}}, ShapeError),
+    ],
+)
+@pytest.mark.parametrize("example", [GOOD, np.ones((3, 2, 4, 6), int)], ids=["events", "frames"])
+def test_other_arguments_are_checked(settings, error, example):
+    with pytest.raises(error, match=rf": {next(iter(settings))}\b"):
+        from_tonic(Listed([(example, 0)] * 2, (6, 4, 2)), **({"dt": 0.01} | QUIET | settings))
+
+
+def test_a_shape_has_an_axis_for_each_field():
+    with pytest.raises(ShapeError, match=r"\bexample 0\b.*\(4, 6\)"):
+        from_tonic(Listed([(GOOD, 0)], (6, 4, 2)), dt=0.01, sample_shape=(4, 6), **QUIET)
+
+
+class Refilled:
+    """A data set that fills one buffer again and again."""
+
+    sensor_size = (8, 6, 2)
+
+    def __init__(self, buffer, field=None):
+        self.buffer, self.target = buffer, np.zeros(2)
+        self.filled = buffer if field is None else buffer[field]
+
+    def __len__(self):
+        return 200
+
+    def __getitem__(self, i):
+        self.filled[:] = (i % 5) if self.filled is self.buffer else 1000 * i
+        self.target[:] = i + 0.5
+        return self.buffer, self.target
+
+
+def test_a_buffer_that_is_filled_again_is_read_before_that():
+    data = from_tonic(Refilled(np.zeros((3, 2, 6, 8), np.int16)), dt=0.01, layout="counts", **QUIET)
+    np.testing.assert_array_equal(np.asarray(data.inputs.values).max(axis=(1, 2, 3, 4)), np.arange(200) % 5)
+    np.testing.assert_array_equal(data.targets, np.stack([np.arange(200) + 0.5] * 2, axis=1))
+    data = from_tonic(Refilled(np.zeros(50, ROWS), "t"), dt=0.001, layout="events", **QUIET)
+    np.testing.assert_array_equal(data.inputs.steps, np.arange(200).repeat(50))
 
 
 def test_no_examples_and_no_size():
@@ -239,7 +258,7 @@ def test_frames_of_floats_stay_floats():
     data = from_tonic(Listed([(one, 0) for one in some]), dt=0.02, **QUIET)
     assert isinstance(data.inputs, Floats)
     np.testing.assert_array_equal(data.inputs.values, some)
-    with pytest.raises(ValueError, match=r"holds 0.\d+, which is no number of events"):
+    with pytest.raises(ValueError, match=r"\bholds 0.\d+\b"):
         from_tonic(Listed([(one, 0) for one in some]), dt=0.02, layout="counts", **QUIET)
     whole = from_tonic(Listed([(np.floor(one), 0) for one in some]), dt=0.02, layout="counts", **QUIET)
     np.testing.assert_array_equal(whole.inputs.values, np.floor(some))
@@ -249,31 +268,24 @@ def test_late_frames_are_refused_or_counted():
     listed = Listed([(frames(i, steps), 0) for i, steps in enumerate((3, 5, 4))])
     with pytest.raises(DataError, match=r"\bexample\b"):
         from_tonic(listed, dt=0.02, num_steps=3, **QUIET)
-    with pytest.warns(DataLossWarning, match=r"from_tonic: 3 of 12 frames lie behind the last of 3 steps"):
+    with pytest.warns(DataLossWarning, match=r"from_tonic: 3 of 12 frames\b"):
         data = from_tonic(listed, dt=0.02, num_steps=3, drop_late=True, layout="counts", **QUIET)
     np.testing.assert_array_equal(data.inputs.values, [one[:3] for one, _ in listed.examples])
 
 
 @pytest.mark.parametrize(
-    ("second", "settings", "error", "message"),
+    ("second", "error", "named"),
     [
-        (
-            np.ones((3, 2, 4, 5)),
-            {},
-            ShapeError,
-            r"from_tonic: example 1 is float64\[3, 2, 4, 5\], another int16\[3, 2, 4, 6\]",
-        ),
-        (np.ones(3), {}, ShapeError, r"example 1 is float64\[3\]"),
-        (GOOD, {}, ShapeError, r"example 1 is .*, another int16\[3, 2, 4, 6\]; expected \[time, \*sample_shape\]"),
-        (-frames(1, 3), {}, ValueError, r"from_counts: counts holds -\d at .*, expected whole numbers from 0 to 255"),
-        (frames(1, 3) + 300, {}, ValueError, r"counts holds 30\d at .*from_currents"),
-        (frames(1, 3), {"num_steps": -1, "drop_late": True}, ValueError, r"from_tonic: num_steps is -1, expected"),
-        (frames(1, 3), {"num_steps": True}, ValueError, r"from_tonic: num_steps is True, expected"),
+        (np.ones((3, 2, 4, 5)), ShapeError, "example 1"),
+        (np.ones(3), ShapeError, "example 1"),
+        (GOOD, ShapeError, "example 1"),
+        (-frames(1, 3), ValueError, "counts"),
+        (frames(1, 3) + 300, ValueError, "counts"),
     ],
 )
-def test_frames_that_cannot_be(second, settings, error, message):
-    with pytest.raises(error, match=message):
-        from_tonic(Listed([(frames(0, 3), 0), (second, 0)]), dt=0.01, **settings, **QUIET)
+def test_frames_that_cannot_be(second, error, named):
+    with pytest.raises(error, match=rf"\b{named}\b"):
+        from_tonic(Listed([(frames(0, 3), 0), (second, 0)]), dt=0.01, **QUIET)
 
 
 # With tonic itself
@@ -405,7 +417,7 @@ def test_a_picture_without_time_is_refused():
         def __getitem__(self, i):
             return np.ones((2, 4, 5), np.uint8), i
 
-    with pytest.raises(ShapeError, match="the size of the sensor: a picture without time"):
+    with pytest.raises(ShapeError, match=r"\bsensor\b.*\btime\b"):
         from_tonic(Pictures(), dt=0.1, progress=False)
     Pictures.sensor_size = (9, 9, 2)  # then they are two frames
     assert from_tonic(Pictures(), dt=0.1, progress=False).sample_shape == (4, 5)

@@ -11,7 +11,7 @@ import pytest
 
 import snnx
 from snnx.data import generated as tasks
-from snnx.data.generated._randman import frequencies, manifold
+from snnx.data.generated._patterns import frequencies, manifold
 
 pytestmark = pytest.mark.slow  # nearly all of it is compiling
 

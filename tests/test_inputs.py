@@ -103,23 +103,36 @@ def test_a_batch_of_bits_is_a_vmap_away():
 
 
 @pytest.mark.parametrize(
-    ("packed", "shape", "error", "words"),
+    ("packed", "shape", "error", "named"),
     [
-        (np.zeros((5, 2), np.int32), (16,), DtypeError, r"Bits: packed is int32\[5, 2\], expected uint8; pack spikes"),
-        (np.zeros((5, 2), bool), (16,), DtypeError, "expected uint8"),
-        ([[1, 2]], (16,), DtypeError, r"Bits: packed is list \[\[1, 2\]\], expected uint8"),
-        (np.zeros((5, 2), np.uint8), (17,), ShapeError, r"uint8\[5, 2\], but 3 bytes hold one step of shape \(17,\)"),
-        (np.zeros((5, 2), np.uint8), (8,), ShapeError, "but 1 bytes hold one step"),
-        (np.zeros((2, 16), np.uint8), (16,), ShapeError, "pack along the channels, not along time"),
-        (np.zeros(2, np.uint8), (16,), ShapeError, r"Bits: packed is uint8\[2\]; expected \[time, bytes\]"),
-        (np.zeros((5, 2), np.uint8), (), ShapeError, "Bits: sample_shape is .*expected the shape of one step"),
-        (np.zeros((5, 2), np.uint8), (0, 4), ShapeError, "Bits: sample_shape is"),
+        (np.zeros((5, 2), np.int32), (16,), DtypeError, "packed"),
+        (np.zeros((5, 2), bool), (16,), DtypeError, "packed"),
+        ([[1, 2]], (16,), TypeError, "packed"),
+        (np.zeros((5, 2), np.uint8), (17,), ShapeError, "packed"),
+        (np.zeros((5, 2), np.uint8), (8,), ShapeError, "packed"),
+        (np.zeros((2, 16), np.uint8), (16,), ShapeError, "packed"),  # packed along time
+        (np.zeros(2, np.uint8), (16,), ShapeError, "packed"),
+        (np.zeros((5, 2), np.uint8), (), ShapeError, "sample_shape"),
+        (np.zeros((5, 2), np.uint8), (0, 4), ShapeError, "sample_shape"),
+        (np.zeros((5, 2), np.uint8), 16, TypeError, "sample_shape"),
+        (np.zeros((5, 2), np.uint8), (16.0,), TypeError, "sample_shape"),
     ],
 )
-def test_what_bits_refuse(packed, shape, error, words):
-    packed = jnp.asarray(packed) if isinstance(packed, np.ndarray) else packed
-    with pytest.raises(error, match=words):
+def test_what_bits_refuse(packed, shape, error, named):
+    with pytest.raises(error, match=rf"Bits: {named}\b"):
         Bits(packed, shape)
+
+
+def test_arrays_and_shapes_of_numpy_are_taken():
+    spikes = raster((5, 2, 9))
+    for shape in ((np.int64(2), np.int32(9)), [2, 9], np.array([2, 9])):
+        bits = Bits(np.asarray(pack_bits(spikes.reshape(5, -1).tolist())), shape)
+        assert bits.sample_shape == (2, 9)
+        assert isinstance(bits.packed, jax.Array)
+        np.testing.assert_array_equal(bits.dense(), spikes)
+    values = np.random.default_rng(0).normal(size=(5, 3)).astype(">f4")
+    np.testing.assert_array_equal(Floats(values, (3,)).dense(), values)
+    np.testing.assert_array_equal(Constant(values[0], np.int64(2)).dense(), values[[0, 0]])
 
 
 # Constant, Floats.
@@ -135,9 +148,9 @@ def test_a_constant_is_the_same_at_every_step():
 
 def test_what_a_constant_refuses():
     for bad in (0, -1, 2.0, True, "4"):
-        with pytest.raises(ValueError, match=f"Constant: num_steps is {bad!r}, expected a whole number >= 1"):
+        with pytest.raises(ValueError if type(bad) is int else TypeError, match=r"Constant: num_steps\b"):
             Constant(jnp.ones(3), bad)
-    with pytest.raises(DtypeError, match=r"Constant: values is uint8\[3\]"):
+    with pytest.raises(DtypeError, match=r"Constant: values\b"):
         Constant(jnp.ones(3, jnp.uint8), 4)
     with pytest.raises(ShapeError, match=r"\bstep\b"):
         Constant(jnp.ones(1), 4, (4,))  # would spread over the width
@@ -151,9 +164,9 @@ def test_dense_inputs_are_themselves():
     assert dense.dense("bfloat16").dtype == jnp.bfloat16
     with pytest.raises(ShapeError, match=r"\bstep\b"):
         Floats(values, (3, 2))
-    with pytest.raises(ShapeError, match=r"Floats: values is float32\[2, 3\]"):
+    with pytest.raises(ShapeError, match=r"Floats: values\b"):
         Floats(values[0], (2, 3))
-    with pytest.raises(DtypeError, match=r"Floats: values is int32"):
+    with pytest.raises(DtypeError, match=r"Floats: values\b"):
         Floats(jnp.zeros((5, 3), jnp.int32), (3,))
 
 

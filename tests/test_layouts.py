@@ -11,11 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import snnx
-from snnx._errors import DataLossWarning, DtypeError, ShapeError, UnknownNameError
+from snnx import _memory as memory_module
+from snnx._errors import DataLossWarning, DtypeError, ShapeError
+from snnx._text import amount
 from snnx.data import SpikeDataset, from_counts, from_currents
 from snnx.inputs import ActiveChannels, Bits, Constant, Counts, EventTable, Floats
 from snnx.inputs import _binned as binned_module
-from snnx.inputs import _memory as memory_module
 
 pytestmark = pytest.mark.slow  # nearly all of it is compiling
 
@@ -82,7 +83,7 @@ def test_events_come_through_any_row_of_layouts(order, n, steps, shape, most, se
     counts = make_counts(n, steps, shape, most, seed)
     data = as_data(counts)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(binned_module, "CELLS", cells)  # parts of few examples, and many blocks
+        patch.setattr(binned_module, "BINS_AT_ONCE", cells)  # parts of few examples, and many blocks
         patch.setattr(binned_module, "key_dtype", lambda bins: kind)
         for layout in order:
             if most > 1 and layout == "bits":
@@ -118,7 +119,7 @@ def test_blocks_of_recordings_and_parts_of_them_need_not_agree(monkeypatch):
     for steps, channels in order:
         shuffled = rng.permutation(len(steps))
         steps[:], channels[:] = steps[shuffled], channels[shuffled]
-    monkeypatch.setattr(binned_module, "CELLS", 100 * 12)  # 256 recordings a block, 100 examples a part
+    monkeypatch.setattr(binned_module, "BINS_AT_ONCE", 100 * 12)  # 256 recordings a block, 100 examples a part
     for layout in ("lists", "counts", "events", "floats"):
         data = snnx.data.from_events(
             [steps for steps, _ in order],
@@ -285,18 +286,15 @@ def test_currents_stay_floats(value, dtype):
         name = type(inputs).__name__
         assert data.as_layout("auto") is data
         for layout in ("bits", "lists", "counts", "events"):
-            with pytest.raises(
-                ValueError, match=f"as_layout: {name} holds {value:g}, which is no number of events; it"
-            ):
+            with pytest.raises(ValueError, match=f"as_layout: {name} holds {value:g}\\b"):
                 data.as_layout(layout)
         np.testing.assert_array_equal(np.float32(data.as_layout("floats").example(1)[2, 3]), np.float32(value))
 
 
 def test_there_are_no_other_layouts():
-    with pytest.raises(
-        (ValueError, UnknownNameError), match=r"as_layout: there is no layout 'bit'\. Did you mean 'bits'"
-    ):
-        as_data(make_counts(2, 3, (4,))).as_layout("bit")
+    for layout in ("bit", None, 3):
+        with pytest.raises(ValueError, match=r"\blayout\b"):
+            as_data(make_counts(2, 3, (4,))).as_layout(layout)
 
 
 # Counts
@@ -321,14 +319,12 @@ def test_counts_as_a_data_set(dtype):
 def test_what_is_no_count_is_refused(value):
     counts = np.zeros((2, 3, 4))
     counts[1, 0, 2] = value
-    with pytest.raises(ValueError, match=rf"from_counts: counts holds {value} at \(1, 0, 2\), expected whole numbers"):
+    with pytest.raises(ValueError, match=r"\bcounts\b.*\(1, 0, 2\)"):
         from_counts(counts, [0, 1], sample_shape=(4,))
 
 
 def test_counts_of_another_kind_are_refused():
-    with pytest.raises(
-        DtypeError, match="Counts: values is float32.*expected uint8; counts above 255 go into snnx.inputs.Floats"
-    ):
+    with pytest.raises(DtypeError, match=r"Counts: values\b"):
         Counts(jnp.zeros((3, 4)), (4,))
     with pytest.raises(ShapeError, match=r"\bstep\b"):
         Counts(jnp.zeros((3, 4), jnp.uint8), (3,))
@@ -404,7 +400,7 @@ def test_memory_is_what_the_system_says(monkeypatch, tmp_path):
 
 @given(st.integers(0, 10**15))
 def test_amounts_have_three_digits(count):
-    text = memory_module.amount(count)
+    text = amount(count)
     assert re.fullmatch(r"\d{1,3}(\.\d{1,2})? (bytes|kB|MB|GB|TB)|1e\+03 TB", text)
     assert said(text) == pytest.approx(count, rel=0.005)
 

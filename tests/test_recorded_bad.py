@@ -14,7 +14,7 @@ import recordings as files
 
 import snnx
 from snnx._errors import DataError, MissingExtraError
-from snnx.data.recorded import _cache
+from snnx.data.recorded._files import read_cached
 
 QUIET = {"progress": False, "download": False}
 PLAIN = {**QUIET, "cache": False}
@@ -50,55 +50,43 @@ def test_a_cut_file_is_named(share, tmp_path):
     path = write_spoken(tmp_path / "SHD/shd_train.h5")
     content = path.read_bytes()
     path.write_bytes(content[: int(share * len(content))])
-    message = refused("is no whole HDF5 file", snnx.data.shd, tmp_path, **QUIET)
+    message = refused("HDF5", snnx.data.shd, tmp_path, **QUIET)
     assert str(path) in message
-    assert "remove it and its archive" in message
     assert not list(tmp_path.rglob(".snnx*"))
 
 
 @pytest.mark.parametrize(
-    ("instead", "message"),
+    ("instead", "named"),
     [
-        ({"spikes/times": None}, r"has no spikes/times, but extra, labels, spikes; expected a file of the Heidelberg"),
-        ({"labels": None, "extra/keys": None}, r"has no labels, extra/keys, but extra, spikes"),
-        (
-            {"labels": [0, 1]},
-            r"different lengths: {'spikes/times': 3, 'spikes/units': 3, 'labels': 2, 'extra/speaker': 3}",
-        ),
-        ({"extra/speaker": [0, 1, 2, 3]}, r"'extra/speaker': 4"),
-        ({"spikes/times": np.zeros((3, 2), np.float16)}, r"has spikes/times of float16, expected lists of numbers"),
-        ({"spikes/units": [1, 2, 3]}, r"has spikes/units of int64, expected lists of numbers"),
+        ({"spikes/times": None}, "spikes/times"),
+        ({"labels": None, "extra/keys": None}, "labels, extra/keys"),
+        ({"labels": [0, 1]}, "'labels': 2"),
+        ({"extra/speaker": [0, 1, 2, 3]}, "'extra/speaker': 4"),
+        ({"spikes/times": np.zeros((3, 2), np.float16)}, "spikes/times of float16"),
+        ({"spikes/units": [1, 2, 3]}, "spikes/units of int64"),
     ],
 )
-def test_entries_of_another_kind(instead, message, tmp_path):
+def test_entries_of_another_kind(instead, named, tmp_path):
     path = write_spoken(tmp_path / "SHD/shd_train.h5", instead=instead)
-    assert str(path) in refused(message, snnx.data.shd, tmp_path, **QUIET)
+    assert str(path) in refused(named, snnx.data.shd, tmp_path, **QUIET)
 
 
 @pytest.mark.parametrize(
-    ("times", "units", "message"),
+    ("times", "units", "named"),
     [
-        ([[0.1, 0.2], [], [0.5]], SPIKES, r"recording 2 of .*shd_train.h5 has 1 times, but 3 units"),
-        (
-            TIMES,
-            [[5, 699], [], [0, 700, 900]],
-            r"recording 2 of .* has a spike of unit 700, but units go from 0 to 699",
-        ),
-        (
-            [[0.1, np.nan], [], TIMES[2]],
-            SPIKES,
-            r"shd: recording 0 of .*, event 1: time is nan, expected times from 0 on",
-        ),
-        ([TIMES[0], [], [0.0, -0.5, 0.1]], SPIKES, r"recording 2 of .*, event 1: time is -0.5, expected"),
-        ([TIMES[0], [], [0.0, 0.5, np.inf]], SPIKES, r"recording 2 of .*, event 2: time is inf"),
+        ([[0.1, 0.2], [], [0.5]], SPIKES, r"recording 2 of .*shd_train.h5 has 1 times.*\b3 units"),
+        (TIMES, [[5, 699], [], [0, 700, 900]], "recording 2 of .*unit 700"),
+        ([[0.1, np.nan], [], TIMES[2]], SPIKES, "recording 0 of .*, event 1: time is nan"),
+        ([TIMES[0], [], [0.0, -0.5, 0.1]], SPIKES, "recording 2 of .*, event 1: time is -0.5"),
+        ([TIMES[0], [], [0.0, 0.5, np.inf]], SPIKES, "recording 2 of .*, event 2: time is inf"),
     ],
 )
-def test_spikes_that_cannot_be(times, units, message, tmp_path):
+def test_spikes_that_cannot_be(times, units, named, tmp_path):
     write_spoken(tmp_path / "SHD/shd_train.h5", times, units)
-    refused(message, snnx.data.shd, tmp_path, **QUIET)
+    refused(named, snnx.data.shd, tmp_path, **QUIET)
 
 
-def test_the_recording_is_counted_through_all_pieces(tmp_path):
+def test_the_recording_is_counted_through_all_batches(tmp_path):
     units = [[1]] * 300
     units[299] = [800]
     labels = {"labels": [0] * 300, "speakers": [0] * 300}
@@ -111,7 +99,7 @@ def test_the_recording_is_counted_through_all_pieces(tmp_path):
 def test_times_that_go_back_are_counted(tmp_path):
     write_spoken(tmp_path / "SHD/shd_train.h5", [[0.2, 0.1], [], [0.5, 0.75, 0.25]])
     for cache in (False, True, True):  # not kept, kept, and loaded
-        with pytest.warns(UserWarning, match=r"shd: times go back in 2 of 3 recordings, first in recording 0 of .*h5"):
+        with pytest.warns(UserWarning, match=r"shd: .*\b2 of 3 recordings\b.*\brecording 0 of .*h5"):
             data = snnx.data.shd(tmp_path, layout="floats", cache=cache, **QUIET)
         where = [[0, 10, 699], [0, 20, 5], [2, 25, 2], [2, 50, 0], [2, 75, 1]]  # 0.1 as a half is less
         where[0][1] = int(np.floor(float(np.float16(0.1)) * 100))
@@ -121,7 +109,7 @@ def test_times_that_go_back_are_counted(tmp_path):
 
 def test_a_label_that_has_no_name(tmp_path):
     write_spoken(tmp_path / "SHD/shd_train.h5", labels=[0, 1, 2])
-    refused(r"shd: the label at 2 is 2, but labels go from 0 to 1", snnx.data.shd, tmp_path, error=ValueError, **QUIET)
+    refused(r"shd: .*\btargets\b", snnx.data.shd, tmp_path, error=ValueError, **QUIET)
 
 
 def test_a_file_is_closed_whatever_happens(tmp_path):
@@ -156,15 +144,15 @@ def test_a_file_that_ends_within_an_event(name, tmp_path):
     path = tmp_path / {"nmnist": "NMNIST/Train/3", "ncaltech101": "NCALTECH101/Caltech101/ant"}[name] / "a.bin"
     files.write_address_events(path, EVENTS)
     path.write_bytes(path.read_bytes()[:-2])
-    message = rf"{name}: {re.escape(str(path))} has 13 bytes, which is no multiple of 5; it is truncated"
+    message = rf"{name}: {re.escape(str(path))} has 13 bytes"
     refused(message, getattr(snnx.data, name), tmp_path, **QUIET)
 
 
 @pytest.mark.parametrize(
     ("event", "message"),
     [
-        ([5, 0, 34, 2], r"event 3: y is 34, expected a whole number from 0 to 33"),
-        ([5, 0, 33, 200], r"event 3: x is 200, expected a whole number from 0 to 33"),
+        ([5, 0, 34, 2], r"event 3: y is 34"),
+        ([5, 0, 33, 200], r"event 3: x is 200"),
     ],
 )
 def test_an_event_beside_the_sensor(event, message, tmp_path):
@@ -174,15 +162,15 @@ def test_an_event_beside_the_sensor(event, message, tmp_path):
 
 def test_folders_of_another_name(tmp_path):
     files.write_address_events(tmp_path / "NMNIST/Train/10/a.bin", EVENTS)
-    refused(r"nmnist: .*Train has the folder '10'; expected those of the digits", snnx.data.nmnist, tmp_path, **QUIET)
+    refused(r"nmnist: .*Train\b.*'10'", snnx.data.nmnist, tmp_path, **QUIET)
     files.write_matlab(tmp_path / "ASLDVS/letters A/a.mat", EVENTS)
-    refused(r"asldvs: .* has a folder that ends in 'A'; expected a letter", snnx.data.asldvs, tmp_path, **QUIET)
+    refused(r"asldvs: .*'A'", snnx.data.asldvs, tmp_path, **QUIET)
     files.write_aedat4(tmp_path / "CIFAR10DVS/plane/a.aedat4", [(0, EVENTS)])
-    refused(r"cifar10dvs: .* has the folder 'plane'; expected airplane, ", snnx.data.cifar10dvs, tmp_path, **QUIET)
+    refused(r"cifar10dvs: .*'plane'", snnx.data.cifar10dvs, tmp_path, **QUIET)
     gestures = tmp_path / "DVSGesture/ibmGestureTrain"
     for name in ("userA_lab/1.npy", "user01_lab/11.npy", "user01_lab/wave.npy"):
         files.write_gesture(gestures / name, EVENTS)
-        message = rf"dvs_gesture: .*{name} is not called as user<number>_<lighting>/<class from 0 to 10>.npy"
+        message = rf"dvs_gesture: .*{name}\b"
         refused(message, snnx.data.dvs_gesture, tmp_path, **QUIET)
         (gestures / name).unlink()
 
@@ -193,25 +181,25 @@ def save(path, array, **others):
 
 
 @pytest.mark.parametrize(
-    ("array", "message"),
+    ("array", "named"),
     [
-        (np.zeros((3, 5)), r"holds float64\[3, 5\], expected numbers \[events, 4\]: x, y, polarity, ms"),
-        (np.zeros(4), r"holds float64\[4\], expected"),
-        (np.zeros((2, 4), "S3"), r"holds \|S3\[2, 4\], expected numbers"),
-        (np.array([[1, 2, 0, 1.0], [128, 2, 0, 1]]), r"event 1: x is 128.0, expected a whole number from 0 to 127"),
-        (np.array([[1, 2, 2, 1.0]]), r"event 0: polarity is 2.0, expected a whole number from 0 to 1"),
-        (np.array([[1, 2.5, 1, 1.0]]), r"event 0: y is 2.5, expected a whole number"),
-        (np.array([[1, np.nan, 1, 1.0]]), r"event 0: y is nan, expected a whole number"),
-        (np.array([[1, 2, 1, np.nan]]), r"event 0: time is nan, expected times from 0 on"),
-        (np.array([[1, 2, 1, -3]]), r"event 0: time is -3000.0, expected times from 0 on"),
-        (np.array([[None] * 4]), r"is no whole .npy file"),
+        (np.zeros((3, 5)), r"float64\[3, 5\]"),
+        (np.zeros(4), r"float64\[4\]"),
+        (np.zeros((2, 4), "S3"), r"\|S3\[2, 4\]"),
+        (np.array([[1, 2, 0, 1.0], [128, 2, 0, 1]]), "event 1: x is 128.0"),
+        (np.array([[1, 2, 2, 1.0]]), "event 0: polarity is 2.0"),
+        (np.array([[1, 2.5, 1, 1.0]]), "event 0: y is 2.5"),
+        (np.array([[1, np.nan, 1, 1.0]]), "event 0: y is nan"),
+        (np.array([[1, 2, 1, np.nan]]), "event 0: time is nan"),
+        (np.array([[1, 2, 1, -3]]), "event 0: time is -3000.0"),
+        (np.array([[None] * 4]), ".npy"),
     ],
 )
-def test_an_array_of_another_kind(array, message, tmp_path):
+def test_an_array_of_another_kind(array, named, tmp_path):
     path = tmp_path / "DVSGesture/ibmGestureTrain/user01_lab/1.npy"
     save(path, array, allow_pickle=True)
     save(path.with_name("0.npy"), np.array([[1, 2, 1, 5.0]]))
-    refused(rf"dvs_gesture: {re.escape(str(path))},? {message}", snnx.data.dvs_gesture, tmp_path, **QUIET)
+    refused(rf"dvs_gesture: {re.escape(str(path))}\b.*{named}", snnx.data.dvs_gesture, tmp_path, **QUIET)
 
 
 def test_a_damaged_array(tmp_path):
@@ -222,7 +210,7 @@ def test_a_damaged_array(tmp_path):
     np.savez(archive, content)
     for damaged in (b"", content[:5], content[:100], content[:-1], b"PK\3\4" + content, archive.getvalue()):
         path.write_bytes(damaged)
-        refused(r"dvs_gesture: .*1.npy is no whole .npy file", snnx.data.dvs_gesture, tmp_path, **QUIET)
+        refused(r"dvs_gesture: .*1.npy\b", snnx.data.dvs_gesture, tmp_path, **QUIET)
 
 
 def test_matlab_files_of_another_kind(tmp_path):
@@ -232,16 +220,16 @@ def test_matlab_files_of_another_kind(tmp_path):
     content = path.read_bytes()
     for damaged in (b"", content[:60], content[: len(content) - 20]):
         path.write_bytes(damaged)
-        refused(r"asldvs: .*b_0001.mat is no whole file of ts, x, y and pol", snnx.data.asldvs, tmp_path, **QUIET)
+        refused(r"asldvs: .*b_0001.mat\b", snnx.data.asldvs, tmp_path, **QUIET)
     good = {"ts": [[1], [2]], "x": [[1], [2]], "y": [[1], [2]], "pol": [[1], [0]]}
     io_.savemat(path, {name: values for name, values in good.items() if name != "pol"})
-    refused(r"asldvs: .* is no whole file of .*KeyError\('pol'\)", snnx.data.asldvs, tmp_path, **QUIET)
+    refused(r"asldvs: .*b_0001.mat\b.*'pol'", snnx.data.asldvs, tmp_path, **QUIET)
     io_.savemat(path, good | {"x": [[1]]})
-    refused(r"b_0001.mat has ts, pol, y, x of lengths \[2, 2, 2, 1\]", snnx.data.asldvs, tmp_path, **QUIET)
+    refused(r"b_0001.mat\b.*\[2, 2, 2, 1\]", snnx.data.asldvs, tmp_path, **QUIET)
     io_.savemat(path, good | {"y": [[1], [180]]})
-    refused(r"b_0001.mat, event 1: y is -1.0, expected a whole number", snnx.data.asldvs, tmp_path, **QUIET)
+    refused(r"b_0001.mat, event 1: y is -1.0", snnx.data.asldvs, tmp_path, **QUIET)
     io_.savemat(path, good | {"pol": [[1], [-1]]})
-    refused(r"b_0001.mat, event 1: polarity is -1, expected", snnx.data.asldvs, tmp_path, **QUIET)
+    refused(r"b_0001.mat, event 1: polarity is -1", snnx.data.asldvs, tmp_path, **QUIET)
 
 
 def test_damaged_aedat4(tmp_path, capfd):
@@ -254,9 +242,9 @@ def test_damaged_aedat4(tmp_path, capfd):
     root[18] = 255  # makes the decoder panic, which is no Exception
     for damaged in (b"", b"#!AER-DAT3.1\r\n" + content[14:], content[:-3], bytes(root)):
         path.write_bytes(damaged)
-        refused(r"cifar10dvs: .*cat/a.aedat4 is no whole .aedat4 file", snnx.data.cifar10dvs, tmp_path, **PLAIN)
+        refused(r"cifar10dvs: .*cat/a.aedat4\b", snnx.data.cifar10dvs, tmp_path, **PLAIN)
     files.write_aedat4(path, [], kinds=("TRIG",))
-    refused(r"cifar10dvs: .*a.aedat4 has no stream of events", snnx.data.cifar10dvs, tmp_path, **PLAIN)
+    refused(r"cifar10dvs: .*a.aedat4\b.*\bevents\b", snnx.data.cifar10dvs, tmp_path, **PLAIN)
     capfd.readouterr()  # the decoder prints its panic
 
 
@@ -276,61 +264,68 @@ def test_pictures_of_another_kind(tmp_path):
         b"\0\0\x0d\x03" + whole[4:],
     ):
         images.write_bytes(damaged)
-        refused(rf"smnist: {re.escape(str(images))} is no whole IDX file of bytes with 3 axes", load)
+        refused(rf"smnist: {re.escape(str(images))}\b", load)
     images.write_bytes(whole)
     labels.write_bytes(files.idx_bytes(np.zeros(3, np.uint8)))
-    refused(r"holds pictures \[2, 28, 28\], train-labels-idx1-ubyte 3 labels", load)
+    refused(r"\[2, 28, 28\], train-labels-idx1-ubyte 3", load)
     images.write_bytes(files.idx_bytes(np.zeros((3, 28, 27), np.uint8)))
-    refused(r"holds pictures \[3, 28, 27\]", load)
+    refused(r"\[3, 28, 27\]", load)
     labels.write_bytes(files.idx_bytes(np.array([1, 10], np.uint8)))
     images.write_bytes(whole)
-    refused(r"smnist: the label at 1 is 10, but labels go from 0 to 9", load, error=ValueError)
+    refused(r"smnist: .*\btargets\b", load, error=ValueError)
 
 
 # Names and numbers
 
 
 @pytest.mark.parametrize(
-    ("name", "arguments", "error", "message"),
+    ("name", "arguments", "error"),
     [
-        (
-            "shd",
-            {"split": "tran"},
-            ValueError,
-            r"shd: there is no split 'tran'. Did you mean 'train'\? Known: test, train",
-        ),
-        ("shd", {"split": "valid"}, ValueError, r"shd: there is no split 'valid'"),
-        ("ssc", {"split": None}, ValueError, r"ssc: there is no split 'None'.* Known: test, train, valid"),
-        ("nmnist", {"split": "Test"}, ValueError, r"there is no split 'Test'. Did you mean 'test'"),
-        ("nmnist", {"layout": "count"}, ValueError, r"nmnist: there is no layout 'count'. Did you mean 'counts'"),
-        ("nmnist", {"layout": None}, ValueError, r"nmnist: there is no layout 'None'"),
-        ("nmnist", {"binarise": True}, TypeError, r"nmnist: there is no option 'binarise'. Did you mean 'binarize'"),
-        ("nmnist", {"cache": 1}, TypeError, r"nmnist: cache is int 1, expected True or False"),
-        ("nmnist", {"dt": 0}, ValueError, r"nmnist: dt must be a positive number, got 0"),
-        ("nmnist", {"dt": float("nan")}, ValueError, r"nmnist: dt must be a positive number"),
-        ("nmnist", {"num_steps": 0}, ValueError, r"nmnist: num_steps is 0, expected a whole number >= 1, or None"),
-        ("nmnist", {"num_steps": np.int64(3)}, ValueError, r"nmnist: num_steps is np.int64\(3\), expected"),
-        ("nmnist", {"num_steps": 30.0}, ValueError, r"nmnist: num_steps is 30.0, expected"),
-        ("nmnist", {"size": (35, 34)}, ValueError, r"nmnist: size is \(35, 34\), expected \(height, width\), at most"),
-        ("nmnist", {"size": (0, 34)}, ValueError, r"size is \(0, 34\)"),
-        ("nmnist", {"size": 17}, ValueError, r"size is 17"),
-        ("nmnist", {"polarities": 3}, ValueError, r"nmnist: polarities is 3, expected 2 .* or 1"),
-        ("nmnist", {"polarities": True}, ValueError, r"polarities is True"),
-        ("shd", {"channels": 701}, ValueError, r"shd: channels is 701, expected a whole number from 1 to 700"),
-        ("shd", {"channels": 0}, ValueError, r"channels is 0"),
-        ("smnist", {"channels": 98}, ValueError, r"smnist: channels is 98, expected an odd number >= 3"),
+        ("shd", {"split": "tran"}, ValueError),
+        ("shd", {"split": "valid"}, ValueError),
+        ("ssc", {"split": None}, ValueError),
+        ("nmnist", {"split": "Test"}, ValueError),
+        ("nmnist", {"layout": "count"}, ValueError),
+        ("nmnist", {"layout": None}, ValueError),
+        ("nmnist", {"cache": 1}, TypeError),
+        ("nmnist", {"dt": 0}, ValueError),
+        ("nmnist", {"dt": float("nan")}, ValueError),
+        ("nmnist", {"num_steps": 0}, ValueError),
+        ("nmnist", {"num_steps": 30.0}, TypeError),
+        ("nmnist", {"size": (35, 34)}, ValueError),
+        ("nmnist", {"size": (0, 34)}, ValueError),
+        ("nmnist", {"size": (34, 34, 1)}, ValueError),
+        ("nmnist", {"size": 17}, TypeError),
+        ("nmnist", {"polarities": 3}, ValueError),
+        ("nmnist", {"polarities": True}, TypeError),
+        ("shd", {"channels": 701}, ValueError),
+        ("shd", {"channels": 0}, ValueError),
+        ("smnist", {"channels": 98}, ValueError),
+        ("fsdd", {"split": "valid"}, ValueError),
+        ("fsdd", {"code": snnx.audio.Cochlea}, TypeError),
     ],
 )
-def test_what_is_asked_for_is_checked(name, arguments, error, message, tmp_path):
+def test_what_is_asked_for_is_checked(name, arguments, error, tmp_path):
     write_digits(tmp_path)
-    refused(
-        message, getattr(snnx.data, name), tmp_path, error=error, **({"download": False, "progress": False} | arguments)
-    )
+    settings = {"download": False, "progress": False} | arguments
+    refused(rf"{name}: {next(iter(arguments))}\b", getattr(snnx.data, name), tmp_path, error=error, **settings)
+
+
+@pytest.mark.parametrize("name", ["nmnist", "shd", "smnist", "fsdd", "from_audio"])
+def test_an_option_that_does_not_exist_is_named_with_the_one_that_does(name, tmp_path):
+    refused(rf"{name}: .*'binarise'.*'binarize'", getattr(snnx.data, name), tmp_path, error=TypeError, binarise=True)
+
+
+def test_numbers_of_numpy_are_taken(tmp_path):
+    write_digits(tmp_path)
+    settings = {"num_steps": np.int64(3), "dt": np.float64(0.01), "size": np.array([17, 17]), "polarities": np.int8(1)}
+    data = snnx.data.nmnist(tmp_path, cache=np.bool_(False), **settings, **QUIET)
+    assert (data.num_steps, data.sample_shape, data.dt) == (3, (1, 17, 17), 0.01)
 
 
 @pytest.mark.parametrize("root", [None, 3, ""])
 def test_a_root_is_a_folder(root):
-    refused(r"nmnist: root is .*; expected the folder of the data sets", snnx.data.nmnist, root, error=TypeError)
+    refused(r"nmnist: root\b", snnx.data.nmnist, root, error=TypeError)
 
 
 SETS = {
@@ -350,11 +345,11 @@ def test_files_that_are_not_there(name, tmp_path, monkeypatch):
     theirs, place = SETS[name]
     load = getattr(snnx.data, name)
     missing = rf"{name}: there is no files? {re.escape(str(tmp_path / place))}"
-    refused(rf"{missing}.*; download=True has tonic fetch it", load, tmp_path, error=FileNotFoundError, download=False)
+    refused(rf"{missing}.*\bdownload=True\b", load, tmp_path, error=FileNotFoundError, download=False)
     with monkeypatch.context() as patch:
         patch.setitem(sys.modules, "tonic", None)
         patch.setitem(sys.modules, "tonic.datasets", None)
-        message = rf"{name}: downloading needs the package 'tonic'.*pip install 'snnx\[data\]'"
+        message = rf"{name}: .*'tonic'.*'snnx\[data\]'"
         refused(message, load, tmp_path, error=MissingExtraError)
     datasets = pytest.importorskip("tonic.datasets")
 
@@ -362,10 +357,10 @@ def test_files_that_are_not_there(name, tmp_path, monkeypatch):
         raise urllib.error.URLError("no route")
 
     monkeypatch.setattr(datasets, theirs, unreachable)
-    message = rf"{missing}.*, and tonic could not download it \(URLError: <urlopen error no route>\)"
+    message = rf"{missing}.*\bURLError: <urlopen error no route>"
     refused(message, load, tmp_path, error=FileNotFoundError)
     monkeypatch.setattr(datasets, theirs, lambda **_: None)
-    refused(r"tonic ended without an error, but there is no", load, tmp_path, error=FileNotFoundError)
+    refused(r"\btonic\b", load, tmp_path, error=FileNotFoundError)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -375,7 +370,7 @@ def test_readers_that_are_not_installed(name, package, tmp_path, monkeypatch):
     path.parent.mkdir(parents=True)
     path.touch()
     monkeypatch.setitem(sys.modules, package, None)
-    message = rf"{name}: reading .* needs the package '{package}', .* run: pip install 'snnx\[data\]'"
+    message = rf"{name}: .*'{package}'.*'snnx\[data\]'"
     refused(message, getattr(snnx.data, name), tmp_path, error=MissingExtraError, **QUIET)
 
 
@@ -396,7 +391,7 @@ def test_a_changed_byte_anywhere_is_seen_or_changes_nothing(tmp_path):
     counts_of(tmp_path)
     path = kept(tmp_path)
     content = path.read_bytes()
-    header, arrays = _cache._read(path)
+    header, arrays = read_cached(path)
     rng = np.random.default_rng(0)
     seen = 0
     for at in range(len(content)):
@@ -404,7 +399,7 @@ def test_a_changed_byte_anywhere_is_seen_or_changes_nothing(tmp_path):
         damaged[at] ^= 1 << int(rng.integers(8))
         path.write_bytes(damaged)
         try:
-            other_header, others = _cache._read(path)
+            other_header, others = read_cached(path)
         except Exception:
             seen += 1
             continue
@@ -428,7 +423,7 @@ def test_what_is_damaged_is_made_anew(tmp_path):
     assert shorter != content
     for damaged in (b"", content[:40], content[:-1], bytes(flipped), b"no archive", shorter):
         path.write_bytes(damaged)
-        with pytest.warns(UserWarning, match=rf"{re.escape(str(path))} is damaged \(.*\); it is made anew"):
+        with pytest.warns(UserWarning, match=rf"{re.escape(str(path))}\b"):
             np.testing.assert_array_equal(counts_of(tmp_path), expected)
         assert kept(tmp_path).stat().st_size == len(content)
         np.testing.assert_array_equal(counts_of(tmp_path), expected)
@@ -449,7 +444,7 @@ def test_a_full_disk_costs_only_the_copy(where, what, tmp_path, monkeypatch):
     expected = counts_of(tmp_path, cache=False)
     with monkeypatch.context() as patch:
         patch.setattr(where, what)
-        with pytest.warns(UserWarning, match=r"could not be written \(No space left on device\): .* cache=False"):
+        with pytest.warns(UserWarning, match=r"\.npz\b.*\bNo space left on device\b.*\bcache=False\b"):
             np.testing.assert_array_equal(counts_of(tmp_path), expected)
     assert list(tmp_path.rglob(".snnx/*")) == list(tmp_path.rglob("*.part")) == []
     np.testing.assert_array_equal(counts_of(tmp_path), expected)
@@ -468,8 +463,8 @@ def test_a_folder_that_cannot_be_written_to_costs_only_the_copy(tmp_path, monkey
 
     with monkeypatch.context() as patch:
         patch.setattr("os.mkdir", locked)
-        with pytest.warns(UserWarning, match=r"could not be written \(Permission denied\)"):
+        with pytest.warns(UserWarning, match=r"\.npz\b.*\bPermission denied\b"):
             np.testing.assert_array_equal(counts_of(tmp_path), expected)
     (last.parents[1] / ".snnx").touch()  # a file in the folder's place
-    with pytest.warns(UserWarning, match=r"could not be written"):
+    with pytest.warns(UserWarning, match=r"\.npz\b"):
         np.testing.assert_array_equal(counts_of(tmp_path), expected)

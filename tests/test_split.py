@@ -46,7 +46,7 @@ def test_a_part_can_be_divided_again():
     rest, _ = leave_out(DATA, "speaker", ["kim"])
     train, test = leave_out(rest, "speaker", ["lee"])
     assert (who(train), who(test)) == ([1, 4], [3])
-    with pytest.raises(ValueError, match=r"leave_out: there is no speaker 'kim'.* Known: ada, lee"):
+    with pytest.raises(ValueError, match="'kim'.*ada, lee"):
         leave_out(rest, "speaker", ["kim"])
 
 
@@ -130,48 +130,32 @@ KEY = jax.random.key(0)
 
 
 @pytest.mark.parametrize(
-    ("call", "error", "message"),
+    ("call", "error", "named"),
     [
-        (
-            lambda: leave_out(DATA, "speakers", ["kim"]),
-            ValueError,
-            r"'speakers'. Did you mean 'speaker'\? Known: room, speaker",
-        ),
-        (
-            lambda: leave_out(DATA, "speaker", ["Kim"]),
-            ValueError,
-            r"leave_out: there is no speaker 'Kim'. Did you mean 'kim'",
-        ),
-        (lambda: leave_out(DATA, "room", [4]), ValueError, r"leave_out: there is no room '4'.* Known: 3, 7, 9"),
-        (
-            lambda: leave_out(DATA, "speaker", "kim"),
-            TypeError,
-            r"leave_out: groups is 'kim'; expected a list, such as \['ada'\]",
-        ),
-        (lambda: leave_out(DATA, "room", 3), TypeError, r"leave_out: groups is 3; expected a list, such as \[3\]"),
-        (
-            lambda: leave_out(DATA, "room", []),
-            ValueError,
-            r"leave_out: groups is \[\] of \[3, 7, 9\], which leaves one part",
-        ),
-        (lambda: leave_out(DATA, "room", [9, 7, 3]), ValueError, r"groups is \[9, 7, 3\] .* leaves one part empty"),
-        (lambda: leave_one_out(DATA, "place"), ValueError, r"leave_one_out: there is no entry of data.meta 'place'"),
-        (
-            lambda: leave_one_out(numbered([0, 0], room=[5, 5]), "room"),
-            ValueError,
-            r"leave_one_out: all examples are of room 5",
-        ),
-        (lambda: leave_out(numbered([0]), "room", [5]), ValueError, r"there is no entry of data.meta 'room'"),
-        (lambda: k_fold(DATA, 1, key=KEY), ValueError, r"k_fold: folds is 1, expected a whole number >= 2"),
-        (lambda: k_fold(DATA, 2.0, key=KEY), ValueError, r"k_fold: folds is 2.0, expected"),
-        (lambda: k_fold(DATA, True, key=KEY), ValueError, r"k_fold: folds is True, expected"),
-        (lambda: k_fold(DATA, 8, key=KEY), ValueError, r"k_fold: folds is 8, but there are 7 examples"),
-        (lambda: k_fold(DATA, 4, key=KEY, by="room"), ValueError, r"folds is 4, but there are 3 groups of 'room'"),
-        (lambda: k_fold(DATA, 2, key=KEY, by="rom"), ValueError, r"k_fold: .* 'rom'. Did you mean 'room'"),
-        (lambda: k_fold(DATA, 2, key=0), TypeError, r"k_fold: key is int 0; expected one key"),
-        (lambda: numbered([0, 1], room=[0.5, 1.0]), DtypeError, r"expected whole numbers or texts"),
+        (lambda: leave_out(DATA, "speakers", ["kim"]), ValueError, "leave_out: .*'speakers'.*'speaker'"),
+        (lambda: leave_out(DATA, "speaker", ["Kim"]), ValueError, "leave_out: .*'Kim'.*'kim'"),
+        (lambda: leave_out(DATA, "room", [4]), ValueError, "leave_out: .*room.*'4'"),
+        (lambda: leave_out(DATA, "speaker", "kim"), TypeError, "leave_out: groups"),
+        (lambda: leave_out(DATA, "room", 3), TypeError, "leave_out: groups"),
+        (lambda: leave_out(DATA, "room", [0.5]), TypeError, "leave_out: groups"),
+        (lambda: leave_out(DATA, "room", []), ValueError, "leave_out: groups"),
+        (lambda: leave_out(DATA, "room", [9, 7, 3]), ValueError, "leave_out: groups"),
+        (lambda: leave_out(DATA.inputs, "room", [9]), TypeError, "leave_out: data"),
+        (lambda: leave_one_out(DATA, "place"), ValueError, "leave_one_out: .*'place'"),
+        (lambda: leave_one_out(numbered([0, 0], room=[5, 5]), "room"), ValueError, "leave_one_out: .*room"),
+        (lambda: leave_one_out(np.ones(3), "room"), TypeError, "leave_one_out: data"),
+        (lambda: leave_out(numbered([0]), "room", [5]), ValueError, "leave_out: .*'room'"),
+        (lambda: k_fold(DATA, 1, key=KEY), ValueError, "k_fold: folds"),
+        (lambda: k_fold(DATA, 2.0, key=KEY), TypeError, "k_fold: folds"),
+        (lambda: k_fold(DATA, True, key=KEY), TypeError, "k_fold: folds"),
+        (lambda: k_fold(DATA, 8, key=KEY), ValueError, "k_fold: folds"),
+        (lambda: k_fold(np.ones((4, 3)), 2, key=KEY), TypeError, "k_fold: data"),
+        (lambda: k_fold(DATA, 4, key=KEY, by="room"), ValueError, "k_fold: folds.*'room'"),
+        (lambda: k_fold(DATA, 2, key=KEY, by="rom"), ValueError, "k_fold: .*'rom'.*'room'"),
+        (lambda: k_fold(DATA, 2, key=0), TypeError, "k_fold: key"),
+        (lambda: numbered([0, 1], room=[0.5, 1.0]), DtypeError, r"meta\['room'\]"),
     ],
 )
-def test_what_cannot_be_divided_is_refused_at_once(call, error, message):
-    with pytest.raises(error, match=message):
+def test_what_cannot_be_divided_is_refused_at_once(call, error, named):
+    with pytest.raises(error, match=rf"{named}"):
         call()

@@ -1,16 +1,17 @@
-"""How a sound becomes counts of events in channels: the choices of `snnx.data.from_audio`."""
+"""How a sound becomes events in channels: the codes that `snnx.data.from_audio` takes, and spikes as counts and as lists."""
 
 import abc
 from typing import ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Key
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int32, Key
 
-from snnx.audio._cochlea import cochlea
-from snnx.audio._hair_cell import LOWEST_SAMPLE_RATE
+from snnx._checks import checked
+from snnx._typing import AboveZero, Count, NotNegative, Number
+from snnx.audio._cochlea import LOWEST_SAMPLE_RATE, cochlea
 from snnx.audio._log_mel import log_mel
-from snnx.audio._spikes import bin_spikes
 from snnx.encoding import send_on_delta
 
 
@@ -35,12 +36,13 @@ class AbstractAudioCode(eqx.Module):
         """How many steps so many samples take."""
 
 
+@checked
 class MelDelta(AbstractAudioCode):
     r"""The logarithm of the power in mel bands, sent whenever it has changed by a threshold: ON and OFF events.
 
     `snnx.audio.log_mel`, then `snnx.encoding.send_on_delta`. Channels are the ON events of all bands, from low to high, then
-    the OFF events: a `ChannelShift` would carry some of one into the other. What a recording starts with is not told: a
-    steady sound has no events.
+    the OFF events: a `ChannelShift` would carry some of one into the other. What a recording starts with leaves no events,
+    nor does a steady sound.
 
     - `bands`: of equal width on the mel scale, from `low` Hz to half the sample rate.
     - `threshold`: of the natural logarithm; 1.0 is 4.3 dB.
@@ -48,11 +50,11 @@ class MelDelta(AbstractAudioCode):
     - `floor`: power that is added, so that silence is quiet; 0.01 suits recordings of RMS 0.05.
     """
 
-    bands: int = 40
-    threshold: float = 1.0
-    frame: float = 0.032
-    low: float = 100.0
-    floor: float = 0.01
+    bands: Count = 40
+    threshold: AboveZero = 1.0
+    frame: AboveZero = 0.032
+    low: NotNegative = 100.0
+    floor: AboveZero = 0.01
 
     lowest_sample_rate: ClassVar[int] = 1
 
@@ -82,6 +84,7 @@ class MelDelta(AbstractAudioCode):
         return max(round(self.frame * sample_rate), hop)
 
 
+@checked
 class Cochlea(AbstractAudioCode):
     """The artificial cochlea of `snnx.audio.cochlea`: spikes of bushy cells along the basilar membrane.
 
@@ -89,8 +92,8 @@ class Cochlea(AbstractAudioCode):
     - `full_scale`: level of a wave of RMS 1, in dB SPL.
     """
 
-    channels: int = 700
-    full_scale: float = 100.0
+    channels: Count = 700
+    full_scale: Number = 100.0
 
     lowest_sample_rate: ClassVar[int] = LOWEST_SAMPLE_RATE
 
@@ -108,3 +111,30 @@ class Cochlea(AbstractAudioCode):
 
     def steps(self, samples: int, sample_rate: int, hop: int) -> int:
         return -(-samples // hop)
+
+
+@checked
+def bin_spikes(spikes: Bool[Array, "time channels"], size: Count) -> Int32[Array, "bins channels"]:
+    """Numbers of spikes in bins of `size` steps; none is lost. What `counts > 0` then merges is yours to decide.
+
+    **Arguments:** `spikes`: `bool[time, channels]`; `size`: steps of a bin.
+    **Returns:** `[ceil(time / size), channels]`; the last bin may cover fewer steps.
+    **Raises:** `ValueError` for a size below 1.
+    """
+    padded = jnp.pad(spikes, ((0, -spikes.shape[0] % size), (0, 0)))
+    return padded.reshape(-1, size, spikes.shape[1]).sum(axis=1, dtype=jnp.int32)
+
+
+@checked
+def events(
+    spikes: Bool[Array, "time channels"] | Bool[np.ndarray, "time channels"], *, sample_rate: Count
+) -> tuple[np.ndarray, np.ndarray]:
+    """Spikes as a list of events, in the order of time. Runs on the host, so not under `jit` or `vmap`.
+
+    **Arguments:** `spikes`: `bool[time, channels]`; `sample_rate`: steps in a second.
+    **Returns:** times in seconds, `float64[events]` (a spike of step t is at `t / sample_rate`), and channels,
+    `int64[events]`: what the Heidelberg data sets call times and units.
+    **Raises:** `ValueError` for a sample rate below 1.
+    """
+    steps, channels = np.nonzero(np.asarray(spikes))
+    return steps / sample_rate, channels

@@ -1,14 +1,14 @@
 """Data sets in device memory: from arrays, from recordings, from files, and made up."""
 
-from snnx.data._arrays import from_constant as from_constant
-from snnx.data._arrays import from_counts as from_counts
-from snnx.data._arrays import from_currents as from_currents
-from snnx.data._arrays import from_spikes as from_spikes
 from snnx.data._dataset import SpikeDataset as SpikeDataset
 from snnx.data._dataset import fingerprint as fingerprint
 from snnx.data._digits import ENCODINGS as ENCODINGS
 from snnx.data._digits import digits as digits
 from snnx.data._events import from_events as from_events
+from snnx.data._makers import from_constant as from_constant
+from snnx.data._makers import from_counts as from_counts
+from snnx.data._makers import from_currents as from_currents
+from snnx.data._makers import from_spikes as from_spikes
 from snnx.data._split import k_fold as k_fold
 from snnx.data._split import leave_one_out as leave_one_out
 from snnx.data._split import leave_out as leave_out

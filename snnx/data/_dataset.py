@@ -1,20 +1,41 @@
+"""Examples with their targets in device memory: the one class that every function of `snnx.data` gives."""
+
 import dataclasses
 import math
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, Key
+from jaxtyping import Array, Bool, Float, Integer, Key, Shaped
 
-from snnx._errors import ShapeError, describe, unknown_name
-from snnx._readers import read_key
-from snnx.data._check import check_dt, check_mask
-from snnx.inputs import LAYOUTS, AbstractInputs, Constant, EventTable, Floats, binned, lay_out
+from snnx._checks import checked
+from snnx._errors import ShapeError, describe
+from snnx._typing import AboveZero, HostArray, Real
+from snnx.inputs import AbstractInputs, Constant, EventTable, Floats, Layout, binned, count_examples, lay_out
 
 
+class Shares(NamedTuple):
+    """In `Annotated[Sequence[float], Shares()]`: the share of each part of a whole."""
+
+    def read(self, where: str, name: str, value: Any) -> tuple[float, ...]:
+        shares = value.tolist() if isinstance(value, np.ndarray) else value
+        if isinstance(shares, str) or not isinstance(shares, Sequence):
+            raise TypeError(f"{where}: {name} is {describe(value)}, expected {self}.")
+        each = Real(0.0, 1.0, above=True)
+        parts = tuple(float(each.read(where, f"{name}[{i}]", share)) for i, share in enumerate(shares))
+        if not math.isclose(sum(parts), 1.0, abs_tol=1e-6):
+            raise ValueError(f"{where}: {name} is {parts}, which sums to {sum(parts):g}, expected {self}.")
+        return parts
+
+    def __str__(self) -> str:
+        return "the share of each part, which sum to 1, such as (0.8, 0.2)"
+
+
+@checked
 class SpikeDataset(eqx.Module):
     """Examples that stay in device memory, in a compact layout, with their targets.
 
@@ -34,33 +55,24 @@ class SpikeDataset(eqx.Module):
     """
 
     inputs: AbstractInputs | EventTable
-    targets: Array
+    targets: Shaped[Array, "n *target"]
     mask: Bool[Array, "n time"] | None = None
     classes: tuple[str, ...] | None = eqx.field(static=True, default=None)
-    dt: float = eqx.field(static=True, default=1.0)
-    meta: dict[str, Array] = eqx.field(default_factory=dict)
-    meta_names: tuple[tuple[str, tuple[str, ...]], ...] = eqx.field(static=True, default=())
+    dt: AboveZero = eqx.field(static=True, default=1.0)
+    meta: Mapping[str, Integer[Array, "n"]] = eqx.field(default_factory=dict)
+    meta_names: "tuple[tuple[str, tuple[str, ...]], ...]" = eqx.field(static=True, default=())
 
     def __check_init__(self):
-        if not isinstance(self.inputs, (AbstractInputs, EventTable)):
-            raise TypeError(
-                f"SpikeDataset: inputs is {describe(self.inputs)}; expected a layout such as snnx.inputs.Bits. From arrays:"
-                " snnx.data.from_spikes(...), from_currents(...) or from_constant(...)."
-            )
-        check_dt("SpikeDataset", self.dt)
         n = len(self)
         if n == 0:
             raise ValueError("SpikeDataset: there is no example in it; expected at least one.")
-        if self.targets.ndim == 0 or self.targets.shape[0] != n:
+        if self.targets.shape[0] != n:
             raise ShapeError(f"SpikeDataset: targets is {describe(self.targets)}, but there are {n} examples.")
-        if self.mask is not None:
-            check_mask("SpikeDataset", self.mask, n, self.num_steps)
-        for name, values in self.meta.items():
-            if values.shape != (n,):
-                raise ShapeError(f"SpikeDataset: meta[{name!r}] is {describe(values)}, but there are {n} examples.")
+        if self.mask is not None and self.mask.shape[1] != self.num_steps:
+            raise ShapeError(f"SpikeDataset: mask is {describe(self.mask)}, but there are {self.num_steps} steps.")
 
     def __len__(self) -> int:
-        return len(self.inputs) if isinstance(self.inputs, EventTable) else jax.tree.leaves(self.inputs)[0].shape[0]
+        return count_examples(self.inputs)
 
     @property
     def num_steps(self) -> int:
@@ -82,7 +94,8 @@ class SpikeDataset(eqx.Module):
         """Bytes that the data set takes in device memory."""
         return sum(x.nbytes for x in jax.tree.leaves(self))
 
-    def take(self, indices: Int[Array, "batch"]) -> "SpikeDataset":
+    @checked
+    def take(self, indices: Integer[Array, "batch"] | Sequence[int]) -> "SpikeDataset":
         """The examples at these indices; works inside `jit`, where nothing can be checked.
 
         An index out of range gives the example at the end; `subset` refuses it.
@@ -92,22 +105,22 @@ class SpikeDataset(eqx.Module):
         targets, mask, meta = jax.tree.map(lambda x: x.at[indices].get(mode="clip"), others)
         return dataclasses.replace(self, inputs=self.inputs.take(indices), targets=targets, mask=mask, meta=meta)
 
-    def with_dt(self, dt: float) -> "SpikeDataset":
+    @checked
+    def with_dt(self, dt: AboveZero) -> "SpikeDataset":
         """The same data with another number for the time of a step: another unit of time (nothing is resampled)."""
         return dataclasses.replace(self, dt=dt)
 
-    def as_layout(self, layout: str, *, binarize: bool = False) -> "SpikeDataset":
+    @checked
+    def as_layout(self, layout: Layout, *, binarize: bool = False) -> "SpikeDataset":
         """The same data in another layout: every event stays in its step and channel, or the conversion is refused.
 
         **Arguments:** `layout`: `"bits"`, `"lists"` (of active channels; several events of one are several entries),
         `"counts"` (bytes), `"events"` (lists of events), `"floats"`, or `"auto"` (of currents: as they are). `binarize`:
         events of one step and channel become one, with a `DataLossWarning` that says how many were left out.
 
-        **Raises:** `ValueError` for currents that are no whole numbers, where they are asked for as anything but
-        floats; for bits of events that share a bin; for counts above 255.
+        **Raises:** `ValueError` for currents that are not whole numbers, in any layout but `"floats"`; for bits of events
+        that share a bin; for counts above 255.
         """
-        if layout not in LAYOUTS:
-            raise ValueError(unknown_name("as_layout", "layout", layout, LAYOUTS))
         if layout == "auto" and not binarize and isinstance(self.inputs, (Floats, Constant)):
             values = self.inputs.values
             if not jnp.all((values >= 0) & (values == jnp.floor(values)) & jnp.isfinite(values)):
@@ -118,7 +131,8 @@ class SpikeDataset(eqx.Module):
         events = binned("as_layout", self.inputs)
         return dataclasses.replace(self, inputs=lay_out("as_layout", events, layout, binarize=binarize))
 
-    def subset(self, indices: "Sequence[int] | np.ndarray") -> "SpikeDataset":
+    @checked
+    def subset(self, indices: HostArray) -> "SpikeDataset":
         """The examples at these indices, checked: each between 0 and `len(self) - 1`; or those where `bool[n]` is true.
 
         **Raises:** `IndexError` for an index out of range, `ValueError` for no index at all.
@@ -137,20 +151,19 @@ class SpikeDataset(eqx.Module):
         inputs = self.inputs.subset(chosen)
         return dataclasses.replace(self, inputs=inputs, targets=targets, mask=mask, meta=meta)
 
-    def split(self, fractions: Sequence[float], *, key: Key[Array, ""]) -> "tuple[SpikeDataset, ...]":
+    @checked
+    def split(
+        self, fractions: Annotated[Sequence[float], Shares()], *, key: Key[Array, ""]
+    ) -> "tuple[SpikeDataset, ...]":
         """Disjoint parts, drawn at random; with classes, each class is divided in the same proportions (stratified).
 
         ```python
         train, valid, test = data.split((0.7, 0.1, 0.2), key=key)
         ```
 
-        **Arguments:** `fractions`: positive, summing to 1. `key`: decides who goes where.
+        **Arguments:** `fractions`: positive, summing to 1. `key`: decides which example goes where.
         **Raises:** `ValueError` if the fractions are wrong, or a part would be empty.
         """
-        read_key("split", "key", key)
-        fractions = tuple(float(f) for f in fractions)
-        if not all(f > 0 for f in fractions) or not math.isclose(sum(fractions), 1.0, abs_tol=1e-6):
-            raise ValueError(f"split: fractions is {fractions}; expected positive numbers that sum to 1.")
         order = np.asarray(jax.random.permutation(key, len(self)))
         groups = np.zeros(len(self), int) if self.classes is None else np.asarray(self.targets)[order]
         part = np.empty(len(self), int)
@@ -163,6 +176,7 @@ class SpikeDataset(eqx.Module):
             raise ValueError(f"split: {len(self)} examples cannot be split by {fractions}: a part is empty.")
         return tuple(self.subset(c) for c in chosen)
 
+    @checked
     def example(self, index: int) -> Float[Array, "time *shape"]:
         """The dense input of one example, `[time, *sample_shape]`; -1 is the last.
 
@@ -175,7 +189,7 @@ class SpikeDataset(eqx.Module):
 
 
 def fingerprint(data: SpikeDataset) -> str:
-    """A short text that tells data sets apart: a checksum of what they are, of all targets, and of 64 examples spread
+    """A short text that differs between data sets: a checksum of structure, shapes, all targets, and 64 examples spread
     over the whole."""
     some = jax.device_get(data.take(jnp.linspace(0, len(data) - 1, 64).astype(jnp.int32)))
     what = [str(jax.tree.structure(data)), *(str((x.shape, x.dtype)) for x in jax.tree.leaves(data))]

@@ -1,25 +1,26 @@
+"""The handwritten digits that come with snnx."""
+
 import importlib.resources
-from typing import Literal
+from typing import Literal, TypeAlias, get_args
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key
 
-from snnx._errors import unknown_name
-from snnx.data._arrays import from_constant, from_spikes
+from snnx._checks import checked
+from snnx._typing import AboveZero, Count
 from snnx.data._dataset import SpikeDataset
+from snnx.data._makers import from_constant, from_spikes
 from snnx.encoding import latency, rate
 
-ENCODINGS = ("current", "rate", "latency")
+Encoding: TypeAlias = Literal["current", "rate", "latency"]
+ENCODINGS = get_args(Encoding)
 
 
+@checked
 def digits(
-    steps: int = 16,
-    *,
-    encoding: Literal["current", "rate", "latency"] = "current",
-    key: Key[Array, ""] | None = None,
-    dt: float = 1.0,
+    steps: Count = 16, *, encoding: Encoding = "current", key: Key[Array, ""] | None = None, dt: AboveZero = 1.0
 ) -> SpikeDataset:
     """1797 handwritten digits of 8 x 8 pixels, shipped with snnx: nothing is downloaded.
 
@@ -35,8 +36,6 @@ def digits(
 
     **Raises:** `ValueError` for an unknown encoding, `steps < 1`, or a missing key.
     """
-    if encoding not in ENCODINGS:
-        raise ValueError(unknown_name("digits", "encoding", encoding, ENCODINGS))
     with (importlib.resources.files("snnx.data") / "files" / "optdigits.npz").open("rb") as file:
         stored = np.load(file, allow_pickle=False)
         images, labels = stored["images"], stored["labels"]

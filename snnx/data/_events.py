@@ -1,3 +1,5 @@
+"""Data sets from lists of events, held in memory."""
+
 import functools
 import itertools
 from collections.abc import Mapping, Sequence
@@ -7,25 +9,24 @@ import numpy as np
 from jaxtyping import Array
 
 from snnx._checks import checked
-from snnx._errors import DataError, DtypeError, ShapeError, describe, unknown_name
-from snnx.data._check import labels_of, meta_of
+from snnx._errors import DataError, DtypeError, ShapeError, describe
+from snnx._typing import AboveZero, Count, HostArray
 from snnx.data._dataset import SpikeDataset
-from snnx.data._recordings import Read, Recordings
-from snnx.inputs import LAYOUTS, lay_out
-
-PIECE = 256  # recordings that are worked on at once
+from snnx.data._makers import data_set
+from snnx.data._recordings import RECORDINGS_PER_BATCH, Read, Recordings
+from snnx.inputs import Layout, SampleShape, lay_out
 
 
 @checked
 def from_events(
-    times: "Sequence[np.ndarray] | np.ndarray",
-    channels: "Sequence[np.ndarray] | np.ndarray",
-    targets: "Array | np.ndarray | Sequence[int]",
+    times: Sequence[Any] | np.ndarray | Array,
+    channels: Sequence[Any] | np.ndarray | Array,
+    targets: HostArray,
     *,
-    sample_shape: tuple[int, ...],
-    dt: float,
-    num_steps: int | None = None,
-    layout: str = "auto",
+    sample_shape: SampleShape,
+    dt: AboveZero,
+    num_steps: Count | None = None,
+    layout: Layout = "auto",
     drop_late: bool = False,
     binarize: bool = False,
     sort: bool = False,
@@ -36,7 +37,7 @@ def from_events(
 
     $$ x_{t,c} = \#\{j : \lfloor \texttt{times}_j / \Delta t \rfloor = t, \texttt{channels}_j = c\} $$
 
-    Nothing is lost unless it is asked for, and then a `DataLossWarning` says how much. A quotient that is a whole number
+    Nothing is left out unless you ask for it, and then a `DataLossWarning` says how much. A quotient that is a whole number
     but for the rounding of `times` (float64 or float32; float16 is taken as it stands) counts as that number.
 
     **Arguments:**
@@ -55,33 +56,30 @@ def from_events(
     - `sort`: times may go back within a recording.
     - `classes`, `meta`: as for `from_spikes`.
 
-    **Raises:** `snnx.DataError` naming recording and event, for times that are negative, no numbers, or go back, for
+    **Raises:** `snnx.DataError` naming recording and event, for times that are negative, not finite, or go back, for
     channels outside the sensor, for events behind the last step; `ValueError` for bits of events that share a bin.
     """
-    if layout not in LAYOUTS:
-        raise ValueError(unknown_name("from_events", "layout", layout, LAYOUTS))
     if len(times) != len(channels):
         raise ShapeError(f"from_events: there are times of {len(times)} recordings, but channels of {len(channels)}.")
     recordings = Recordings(
         "from_events", sample_shape, dt=dt, num_steps=num_steps, drop_late=drop_late, sort=sort, tell=False
     )
-    for first in range(0, len(times), PIECE):
-        few = range(first, min(first + PIECE, len(times)))
-        own = [_one(i, np.asarray(times[i]), np.asarray(channels[i]), tuple(sample_shape)) for i in few]
-        for _, group in itertools.groupby(own, lambda one: one[0].dtype):  # what rounding is depends on the dtype
+    for first in range(0, len(times), RECORDINGS_PER_BATCH):
+        few = range(first, min(first + RECORDINGS_PER_BATCH, len(times)))
+        listed = [_flat_channels(i, np.asarray(times[i]), np.asarray(channels[i]), sample_shape) for i in few]
+        for _, group in itertools.groupby(listed, lambda one: one[0].dtype):  # what rounding is depends on the dtype
             alike = list(group)
-            recordings.add(len(alike), functools.partial(_together, alike))
+            recordings.add(len(alike), functools.partial(_joined, alike))
     inputs = lay_out("from_events", recordings.finish(), layout, binarize=binarize)
-    labels, names = labels_of("from_events", targets, classes)
-    return SpikeDataset(inputs, labels, None, names, dt, *meta_of("from_events", meta, len(times)))
+    return data_set("from_events", inputs, targets, classes, dt, meta)
 
 
-def _together(alike: list[tuple[np.ndarray, np.ndarray]]) -> Read:
+def _joined(alike: list[tuple[np.ndarray, np.ndarray]]) -> Read:
     lengths = np.array([len(times) for times, _ in alike])
-    return lengths, np.concatenate([times for times, _ in alike]), np.concatenate([own for _, own in alike])
+    return lengths, np.concatenate([times for times, _ in alike]), np.concatenate([flat for _, flat in alike])
 
 
-def _one(
+def _flat_channels(
     i: int, times: np.ndarray, channels: np.ndarray, sample_shape: tuple[int, ...]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Times and flat channels of one recording."""

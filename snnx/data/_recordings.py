@@ -1,29 +1,28 @@
 """Recordings as they are read, turned into binned events: the one way that events of any source go."""
 
 import math
-import warnings
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 
-from snnx._errors import DataError, DataLossWarning
-from snnx.data._check import check_dt
+from snnx._errors import DataError, DataLossWarning, warn_caller
 from snnx.inputs import Binned, key_dtype
 
-WORKERS = 2  # threads: NumPy lets go of the interpreter's lock
-MANY_STEPS = 1_000_000  # of one recording: more are hardly meant
-CROWD = 100  # events of every recording: so many in a single step are hardly meant
-AHEAD = 4  # pieces that may wait for them
+_Item = TypeVar("_Item")
+RECORDINGS_PER_BATCH = 256
+THREADS = 2  # NumPy lets go of the interpreter's lock
+BATCHES_AHEAD = 4  # that may wait for the threads
+DOUBTFUL_STEPS = 1_000_000  # of one recording: more are hardly meant
+DOUBTFUL_EVENTS = 100  # of every recording: so many in a single step are hardly meant
 
-
-Read = tuple[np.ndarray, np.ndarray, np.ndarray]
+Read: TypeAlias = tuple[np.ndarray, np.ndarray, np.ndarray]
 """How many events each of some recordings has, and times and channels of all of them, one recording after the other."""
 
 
-class Piece(NamedTuple):
+class Batch(NamedTuple):
     """Some recordings: how many events each has; all of them in their bins, as in `Binned`, but of `span` steps."""
 
     lengths: np.ndarray
@@ -32,14 +31,14 @@ class Piece(NamedTuple):
 
 
 class Recordings:
-    """Recordings under way into a data set: add them piece by piece, then `finish`.
+    """Recordings under way into a data set: add them batch by batch, then `finish`.
 
     **Arguments:**
     - `where`: the caller, for messages.
     - `name`: from a recording's number to what it is called in messages.
     - `dt`: time per step; `num_steps`: steps in all, or None for as many as the last event needs.
     - `drop_late`: whether events behind the last step are left out, and counted; else they are refused.
-    - `sort`: whether times may go back within a recording (of which a bin shows nothing); else that is refused.
+    - `sort`: whether times may go back within a recording (their bins are the same); else that is refused.
     - `tell`: whether `finish` warns that they do. Not where the user has asked for `sort`.
     """
 
@@ -55,14 +54,12 @@ class Recordings:
         tell: bool = True,
         name: Callable[[int], str] = lambda i: f"recording {i}",
     ):
-        self.where, self.name, self.dt = where, name, check_dt(where, dt)
-        self.sample_shape, self.drop_late, self.sort, self.tell = tuple(sample_shape), drop_late, sort, tell
-        if num_steps is not None and (isinstance(num_steps, bool) or not isinstance(num_steps, int) or num_steps < 1):
-            raise ValueError(f"{where}: num_steps is {num_steps!r}, expected a whole number >= 1, or None.")
+        self.where, self.name, self.dt = where, name, dt
+        self.sample_shape, self.drop_late, self.sort, self.tell = sample_shape, drop_late, sort, tell
         self.num_steps = num_steps
-        self.pieces: list[Piece] = []
-        self._pool = ThreadPoolExecutor(WORKERS)
-        self._under_way: deque[Future[tuple[Piece, list[int]]]] = deque()
+        self.batches: list[Batch] = []
+        self._pool = ThreadPoolExecutor(THREADS)
+        self._under_way: deque[Future[tuple[Batch, list[int]]]] = deque()
         self.count = 0
         self.backwards: list[int] = []
         self.said: list[tuple[str, type[Warning]]] = []  # what `finish` has warned of
@@ -74,14 +71,14 @@ class Recordings:
         **Raises:** `DataError` naming the recording, for times that are no numbers, negative, or go back; for channels
         outside the sensor. It may be raised by a later call.
         """
-        self._under_way.append(self._pool.submit(self._piece, self.count, read, scale))
+        self._under_way.append(self._pool.submit(self._binned, self.count, read, scale))
         self.count += count
-        while len(self._under_way) > AHEAD:
+        while len(self._under_way) > BATCHES_AHEAD:
             self._collect()
 
     def _collect(self) -> None:
-        piece, backwards = self._under_way.popleft().result()
-        self.pieces.append(piece)
+        batch, backwards = self._under_way.popleft().result()
+        self.batches.append(batch)
         self.backwards += backwards
 
     def finish(self, at_least: int = 1) -> Binned:
@@ -97,31 +94,29 @@ class Recordings:
         if self.backwards and self.tell:
             self.say(
                 f"{self.where}: times go back in {len(self.backwards)} of {self.count} recordings, first in"
-                f" {self.name(self.backwards[0])}; their events are binned all the same.",
-                UserWarning,
-                stacklevel=5,
+                f" {self.name(self.backwards[0])}; their events are binned all the same."
             )
         steps = self._window(at_least)
         with self._pool:
-            blocks = tuple(self._pool.map(lambda piece: self._block(piece, steps), self.pieces))
-        return Binned(blocks, tuple(len(piece.lengths) for piece in self.pieces), steps, self.sample_shape)
+            blocks = tuple(self._pool.map(lambda batch: self._block(batch, steps), self.batches))
+        return Binned(blocks, tuple(len(batch.lengths) for batch in self.batches), steps, self.sample_shape)
 
-    def _block(self, piece: Piece, num_steps: int) -> np.ndarray:
-        """The events of a piece in bins of as many steps as all have."""
-        if piece.span == num_steps:
-            return piece.events
-        channels, count = math.prod(self.sample_shape), len(piece.lengths)
+    def _block(self, batch: Batch, num_steps: int) -> np.ndarray:
+        """The events of a batch in bins of as many steps as all have."""
+        if batch.span == num_steps:
+            return batch.events
+        channels, count = math.prod(self.sample_shape), len(batch.lengths)
         kind = key_dtype(count * num_steps * channels)
-        more = np.arange(count) * ((num_steps - piece.span) * channels)  # of every example
-        return (piece.events + np.repeat(more, piece.lengths)).astype(kind)
+        more = np.arange(count) * ((num_steps - batch.span) * channels)  # of every example
+        return (batch.events + np.repeat(more, batch.lengths)).astype(kind)
 
-    def _piece(self, first: int, read: Callable[[], Read], scale: float) -> tuple[Piece, list[int]]:
+    def _binned(self, first: int, read: Callable[[], Read], scale: float) -> tuple[Batch, list[int]]:
         """Recordings from number `first` on, checked and in their bins; and those in which times go back."""
         lengths, times, channels = read()
         places = _Places(self.where, self.name, first, np.cumsum(lengths))
         size = math.prod(self.sample_shape)
         if not len(times):
-            return Piece(lengths, np.zeros(0, np.uint32), 1), []
+            return Batch(lengths, np.zeros(0, np.uint32), 1), []
         steps = self._steps(times, places, scale)
         places.refuse((channels < 0) | (channels >= size), channels, "channel", self._outside())
         back = _backwards(times, places.ends)
@@ -134,7 +129,7 @@ class Recordings:
         events += steps.astype(kind) * kind(size)
         events += channels.astype(kind)
         events.sort()
-        return Piece(lengths, events, span), backwards
+        return Batch(lengths, events, span), backwards
 
     def _steps(self, times: np.ndarray, places: "_Places", scale: float) -> np.ndarray:
         """The step of every time: floor(time / dt), where a quotient that is a whole number but for rounding is one."""
@@ -158,26 +153,26 @@ class Recordings:
         )
         return steps.astype(np.uint16 if steps.max(initial=0) < 2**16 else np.uint32)
 
-    def say(self, sentence: str, kind: type[Warning] = UserWarning, *, stacklevel: int) -> None:
-        """Warn, and keep what was said in `said`."""
+    def say(self, sentence: str, kind: type[Warning] = UserWarning) -> None:
+        """Warn, and keep the warning in `said`."""
         self.said.append((sentence, kind))
-        warnings.warn(sentence, kind, stacklevel=stacklevel)
+        warn_caller(sentence, kind)
 
     def _outside(self) -> str:
         return f"expected 0 to {math.prod(self.sample_shape) - 1}, for a step has shape {self.sample_shape}"
 
     def _window(self, at_least: int) -> int:
         """The number of steps; events behind it are taken out where that was asked for."""
-        needed = max((piece.span for piece in self.pieces if len(piece.events)), default=1)
+        needed = max((batch.span for batch in self.batches if len(batch.events)), default=1)
         self._doubt(needed)
         if self.num_steps is None:
             return max(needed, at_least)
         if needed <= self.num_steps:
             return self.num_steps
-        pieces = [self._early(piece, self.num_steps) for piece in self.pieces]
-        lost = [old.lengths - new.lengths for old, new in zip(self.pieces, pieces, strict=True)]
+        batches = [self._early(batch, self.num_steps) for batch in self.batches]
+        lost = [old.lengths - new.lengths for old, new in zip(self.batches, batches, strict=True)]
         count, whose = sum(int(x.sum()) for x in lost), sum(int(np.count_nonzero(x)) for x in lost)
-        events = sum(len(piece.events) for piece in self.pieces)
+        events = sum(len(batch.events) for batch in self.batches)
         said = (
             f"{self.where}: {count} of {events} events ({count / events:.2%}), of {whose} of {self.count} recordings, lie"
             f" behind the last of {self.num_steps} steps of {self.dt:g}"
@@ -187,40 +182,36 @@ class Recordings:
                 f"{said}; the longest recording needs {needed} steps. Take num_steps={needed} or None, a larger dt, or"
                 " leave them out with drop_late=True."
             )
-        self.say(f"{said}, and were left out, as drop_late=True asks.", DataLossWarning, stacklevel=6)
-        self.pieces = pieces
+        self.say(f"{said}, and were left out, as drop_late=True asks.", DataLossWarning)
+        self.batches = batches
         return self.num_steps
 
     def _doubt(self, needed: int) -> None:
         """Say so where times and `dt` hardly can be in the same unit."""
         if self.num_steps is not None:
             return
-        if needed > MANY_STEPS:
+        if needed > DOUBTFUL_STEPS:
             self.say(
                 f"{self.where}: the last event needs {needed} steps of dt={self.dt:g}; are times in the unit of dt?"
-                " num_steps says that it is meant.",
-                UserWarning,
-                stacklevel=7,
+                " num_steps says that it is meant."
             )
-        if needed == 1 and sum(len(piece.events) for piece in self.pieces) > CROWD * self.count:
+        if needed == 1 and sum(len(batch.events) for batch in self.batches) > DOUBTFUL_EVENTS * self.count:
             self.say(
-                f"{self.where}: all events fall into the first step, of dt={self.dt:g}; are times in the unit of dt?",
-                UserWarning,
-                stacklevel=7,
+                f"{self.where}: all events fall into the first step, of dt={self.dt:g}; are times in the unit of dt?"
             )
 
-    def _early(self, piece: Piece, num_steps: int) -> Piece:
-        """The events of a piece before the end of the window."""
-        if piece.span <= num_steps:
-            return piece
-        rows = piece.events // piece.events.dtype.type(math.prod(self.sample_shape))
-        examples = np.repeat(np.arange(len(piece.lengths)), piece.lengths)
-        early = rows - examples * piece.span < num_steps
-        return Piece(np.bincount(examples[early], minlength=len(piece.lengths)), piece.events[early], piece.span)
+    def _early(self, batch: Batch, num_steps: int) -> Batch:
+        """The events of a batch before the end of the window."""
+        if batch.span <= num_steps:
+            return batch
+        rows = batch.events // batch.events.dtype.type(math.prod(self.sample_shape))
+        examples = np.repeat(np.arange(len(batch.lengths)), batch.lengths)
+        early = rows - examples * batch.span < num_steps
+        return Batch(np.bincount(examples[early], minlength=len(batch.lengths)), batch.events[early], batch.span)
 
 
 class _Places(NamedTuple):
-    """Where each event of a piece is from: the reader, names of recordings, the number of the first, and where each ends."""
+    """Where each event of a batch is from: the reader, names of recordings, the number of the first, and where each ends."""
 
     where: str
     name: Callable[[int], str]
@@ -260,3 +251,18 @@ def _floor(times: np.ndarray, dt: float) -> np.ndarray:
     nearest = np.rint(quotient)
     rounding = 4 * np.finfo(times.dtype if times.dtype == np.float32 else np.float64).eps
     return np.where(np.abs(quotient - nearest) <= rounding * np.abs(quotient), nearest, np.floor(quotient))
+
+
+def track(items: Iterable[_Item], what: str, total: int, shown: bool) -> Iterator[_Item]:
+    """Go through the items, with a bar on a terminal that shows how many are done, and how long the rest will take."""
+    if not shown:
+        yield from items
+        return
+    import rich.console
+    import rich.progress
+
+    console = rich.console.Console(stderr=True)
+    if not console.is_terminal:
+        yield from items
+        return
+    yield from rich.progress.track(items, what, total=total, console=console, transient=True)

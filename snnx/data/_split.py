@@ -1,16 +1,19 @@
 """Who trains and who is tested: by groups, and in folds. (`SpikeDataset.split` divides by fractions.)"""
 
 from collections.abc import Iterator, Sequence
+from typing import Annotated
 
 import jax
 import numpy as np
 from jaxtyping import Array, Key
 
+from snnx._checks import checked
 from snnx._errors import unknown_name
-from snnx._readers import read_key
+from snnx._typing import Whole
 from snnx.data._dataset import SpikeDataset
 
 
+@checked
 def leave_out(data: SpikeDataset, by: str, groups: Sequence[int | str]) -> tuple[SpikeDataset, SpikeDataset]:
     """The examples of all other groups, and those of these: speakers or users that a model has never met.
 
@@ -19,11 +22,9 @@ def leave_out(data: SpikeDataset, by: str, groups: Sequence[int | str]) -> tuple
     ```
 
     **Arguments:** `by`: a name in `data.meta`; `groups`: some of its numbers, or of the texts that they stand for.
-    **Raises:** `ValueError` for a name or a group that there is not, or if either part would be empty.
+    **Raises:** `ValueError` for a name or a group that does not exist, or if either part would be empty.
     """
     of_each, names = _groups("leave_out", data, by)
-    if isinstance(groups, str) or not isinstance(groups, Sequence):
-        raise TypeError(f"leave_out: groups is {groups!r}; expected a list, such as [{names[0]!r}].")
     out = np.zeros(len(data), bool)
     for group in groups:
         if group not in names:
@@ -34,6 +35,7 @@ def leave_out(data: SpikeDataset, by: str, groups: Sequence[int | str]) -> tuple
     return data.subset(np.flatnonzero(~out)), data.subset(np.flatnonzero(out))
 
 
+@checked
 def leave_one_out(data: SpikeDataset, by: str) -> Iterator[tuple[int | str, SpikeDataset, SpikeDataset]]:
     """For each group its name, the examples of all others, and its own.
 
@@ -50,25 +52,23 @@ def leave_one_out(data: SpikeDataset, by: str) -> Iterator[tuple[int | str, Spik
     return ((name, *leave_out(data, by, [name])) for name in names)
 
 
+@checked
 def k_fold(
-    data: SpikeDataset, folds: int, *, key: Key[Array, ""], by: str | None = None
+    data: SpikeDataset, folds: Annotated[int, Whole(2)], *, key: Key[Array, ""], by: str | None = None
 ) -> Iterator[tuple[SpikeDataset, SpikeDataset]]:
     """For each fold the examples of all others, and its own; every example is in one fold.
 
-    Folds have equally many examples of each class, as nearly as can be. With `by`, whole groups (speakers, users) are dealt
-    out instead, the largest first, each to the fold that has fewest examples.
+    Folds have as nearly as possible equally many examples of each class. With `by`, whole groups (speakers, users) are dealt
+    out instead, the largest first, each to the fold that has the fewest examples.
 
     ```python
     for train, test in snnx.data.k_fold(data, 5, key=key):
         ...
     ```
 
-    **Arguments:** `folds`: at least 2; `key`: decides who goes where; `by`: a name in `data.meta`.
-    **Raises:** `ValueError` for a number of folds that there are no examples or groups for.
+    **Arguments:** `folds`: at least 2; `key`: decides which example goes where; `by`: a name in `data.meta`.
+    **Raises:** `ValueError` for more folds than there are examples or groups.
     """
-    read_key("k_fold", "key", key)
-    if isinstance(folds, bool) or not isinstance(folds, int) or folds < 2:
-        raise ValueError(f"k_fold: folds is {folds!r}, expected a whole number >= 2.")
     of_each = _fold_of_examples(data, folds, key) if by is None else _fold_of_groups(data, folds, key, by)
     return (
         (data.subset(np.flatnonzero(of_each != fold)), data.subset(np.flatnonzero(of_each == fold)))

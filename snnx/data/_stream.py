@@ -9,17 +9,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from snnx._checks import checked
 from snnx._errors import DataError, describe, missing_extra
+from snnx._memory import to_device
+from snnx._typing import Count, Natural
 from snnx.data._dataset import SpikeDataset
-from snnx.inputs import EventTable, to_device
+from snnx.inputs import EventTable
 
 
 class AbstractStream(abc.ABC):
     """A data set in chunks, for `fit` and `evaluate`: the next is loaded while the present one is trained on.
 
-    One of your own says how many examples each chunk has, and gives the chunks of an epoch in an order that follows from a
-    seed, from any chunk on: so a run that was stopped goes on where it was. All chunks have the same layout, and arrays of
-    the same shape but for the number of examples.
+    Your own says how many examples each chunk has, and gives the chunks of an epoch in an order that follows from a seed,
+    from any chunk on, so that a stopped run continues where it was. All chunks have the same layout, and arrays of the same
+    shape but for the number of examples.
     """
 
     @property
@@ -45,9 +48,9 @@ class SplitStream(AbstractStream):
     def __init__(self, data: SpikeDataset, chunk: int):
         self._data, self._chunk = data, chunk
         self._host = jax.tree.map(np.asarray, data)  # on a CPU the same memory
-        self._room = 0
-        if isinstance(data.inputs, EventTable):  # for any `chunk` examples
-            self._room = int(np.sort(np.diff(np.asarray(data.inputs.starts)))[-chunk:].sum())
+        self._most_events = 0
+        if isinstance(data.inputs, EventTable):  # of any `chunk` examples
+            self._most_events = int(np.sort(np.diff(np.asarray(data.inputs.starts)))[-chunk:].sum())
 
     @property
     def like(self) -> SpikeDataset:
@@ -69,7 +72,7 @@ class SplitStream(AbstractStream):
             return jax.tree.map(lambda x: to_device(x[chosen]), host)
         others = (host.targets, host.mask, host.meta)
         targets, mask, meta = jax.tree.map(lambda x: to_device(x[chosen]), others)
-        inputs = host.inputs.subset(chosen, room=self._room)
+        inputs = host.inputs.subset(chosen, padded_to=self._most_events)
         return dataclasses.replace(self._data, inputs=inputs, targets=targets, mask=mask, meta=meta)
 
 
@@ -129,15 +132,15 @@ class GrainStream(AbstractStream):
         if self._workers:
             from absl import flags
 
-            if (
-                not flags.FLAGS.is_parsed()
-            ):  # grain's processes ask for flags, which nobody but an absl program has parsed
+            # grain's processes ask for flags, which nobody but an absl program has parsed.
+            if not flags.FLAGS.is_parsed():
                 flags.FLAGS.mark_as_parsed()
             batches = batches.mp_prefetch(grain.MultiprocessingOptions(num_workers=self._workers))
         return (self._collate(examples) for examples in batches)
 
 
-def stream(data: SpikeDataset, chunk: int) -> AbstractStream:
+@checked
+def stream(data: SpikeDataset, chunk: Count) -> AbstractStream:
     """A data set that stays in the memory of the host, and is trained on chunk by chunk.
 
     Each epoch all examples are shuffled anew, over all chunks, and within each. Two chunks at a time are on the device. To
@@ -151,15 +154,12 @@ def stream(data: SpikeDataset, chunk: int) -> AbstractStream:
 
     **Arguments:** `chunk`: examples that are on the device together; a multiple of the batch size leaves no short batches
     but at the end.
-    **Raises:** `TypeError`, `ValueError` for what is no data set, or no number of examples.
     """
-    if not isinstance(data, SpikeDataset):
-        raise TypeError(f"stream: data is {describe(data)}; expected a SpikeDataset.")
-    _check_count("stream", "chunk", chunk)
     return SplitStream(data, min(chunk, len(data)))
 
 
-def stream_chunks(load: Callable[[int], SpikeDataset], sizes: Sequence[int]) -> AbstractStream:
+@checked
+def stream_chunks(load: Callable[[int], SpikeDataset], sizes: Sequence[Count]) -> AbstractStream:
     """Chunks from wherever a function finds them: files, a database, a generator.
 
     Chunks come in another order each epoch, and examples in another order within each.
@@ -169,21 +169,16 @@ def stream_chunks(load: Callable[[int], SpikeDataset], sizes: Sequence[int]) -> 
     ```
 
     **Arguments:** `load`: gives chunk number `i`, always the same; it is called from another thread. `sizes`: how many
-    examples each chunk has. **Raises:** `snnx.DataError` when a chunk is not as it was said to be.
+    examples each chunk has. **Raises:** `snnx.DataError` when a chunk has another number of examples.
     """
-    if not callable(load):
-        raise TypeError(
-            f"stream_chunks: load is {describe(load)}; expected a function from a number to a SpikeDataset."
-        )
-    if not isinstance(sizes, Sequence) or not sizes:
-        raise ValueError(f"stream_chunks: sizes is {describe(sizes)}; expected the number of examples of each chunk.")
-    for size in sizes:
-        _check_count("stream_chunks", "sizes", size)
+    if not sizes:
+        raise ValueError("stream_chunks: sizes is empty; expected the number of examples of each chunk.")
     return LoadedStream(load, sizes)
 
 
+@checked
 def stream_grain(
-    source: Any, collate: Callable[[list], SpikeDataset], *, chunk: int, workers: int = 0
+    source: Any, collate: Callable[[list], SpikeDataset], *, chunk: Count, workers: Natural = 0
 ) -> AbstractStream:
     """Examples of a `grain.MapDataset`: for sources that need processes of their own to be read.
 
@@ -202,19 +197,11 @@ def stream_grain(
         missing_extra("snnx.data.stream_grain", "grain", "stream", error)
     if not isinstance(source, grain.MapDataset):
         raise TypeError(f"stream_grain: source is {describe(source)}; expected a grain.MapDataset.")
-    _check_count("stream_grain", "chunk", chunk)
-    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 0:
-        raise ValueError(f"stream_grain: workers is {workers!r}, expected a whole number >= 0.")
     return GrainStream(source, collate, min(chunk, len(source)), workers)
 
 
-def _check_count(where: str, name: str, count: Any) -> None:
-    if isinstance(count, bool) or not isinstance(count, (int, np.integer)) or count < 1:
-        raise ValueError(f"{where}: {name} is {count!r}, expected a whole number >= 1.")
-
-
 def filled(data: SpikeDataset, count: int) -> SpikeDataset:
-    """A chunk with room for `count` examples: what is behind the last stands for none, and is never counted."""
+    """A chunk filled up to `count` examples: what is behind the last stands for none, and is never counted."""
     if len(data) == count:
         return data
     rows = np.minimum(np.arange(count), len(data) - 1)

@@ -1,28 +1,30 @@
+"""Data sets of tonic, with any of its transforms, read example by example."""
+
 import itertools
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from snnx._errors import DataError, DataLossWarning, ShapeError, describe, unknown_name
-from snnx.data._arrays import from_counts, from_currents
-from snnx.data._check import labels_of, meta_of
+from snnx._checks import checked
+from snnx._errors import DataError, DataLossWarning, ShapeError, describe, unknown_name, warn_caller
+from snnx._typing import AboveZero, Count
 from snnx.data._dataset import SpikeDataset
-from snnx.data._progress import track
-from snnx.data._recordings import Recordings
-from snnx.inputs import LAYOUTS, lay_out
+from snnx.data._makers import data_set, from_counts, from_currents
+from snnx.data._recordings import Recordings, track
+from snnx.inputs import Layout, SampleShape, lay_out
 
-MICROSECONDS = 1e6
+MICROSECONDS = 1e6  # in a second
 
 
+@checked
 def from_tonic(
     dataset: Any,
     *,
-    dt: float,
-    num_steps: int | None = None,
-    sample_shape: tuple[int, ...] | None = None,
-    layout: str = "auto",
+    dt: AboveZero,
+    num_steps: Count | None = None,
+    sample_shape: SampleShape | None = None,
+    layout: Layout = "auto",
     drop_late: bool = False,
     binarize: bool = False,
     classes: Sequence[str] | None = None,
@@ -34,7 +36,7 @@ def from_tonic(
     For the data sets that `snnx.data` has functions for, such as `snnx.data.shd`, those are faster. Every example is read
     once, and an empty one is silence. What a transform drops is not seen here: `ToFrame` begins at the first event, leaves
     out the last frame unless `include_incomplete=True`, and with `n_time_bins` drops events, up to all of them, where
-    `Downsample(time_factor=...)` has made times coarse before. Times that do not count from 0 take `TimeAlignment`.
+    `Downsample(time_factor=...)` has made times coarse before. Times that do not count from 0 need `TimeAlignment`.
 
     **Arguments:**
     - `dataset`: gives `(events, target)` for each index. `events` is a structured array with `t` in microseconds, `x`, and
@@ -50,12 +52,11 @@ def from_tonic(
 
     **Raises:** `snnx.DataError` naming the example; errors as in `from_events`.
     """
-    if layout not in LAYOUTS:
-        raise ValueError(unknown_name("from_tonic", "layout", str(layout), LAYOUTS))
     count = len(dataset)
     if count == 0:
         raise DataError("from_tonic: the data set has no example.")
-    read = ((np.asarray(values), target) for values, target in (dataset[i] for i in range(count)))
+    # Copies: some data sets fill one buffer again and again, and events are binned later, in another thread.
+    read = ((np.array(values), np.array(target)) for values, target in (dataset[i] for i in range(count)))
     # Of events or of frames? An empty recording does not tell: tonic's Compose stops at it. (Each is read once only, for
     # transforms may be random.)
     first = []
@@ -64,21 +65,26 @@ def from_tonic(
         if values.size or values.dtype.names is None:
             break
     examples = track(itertools.chain(first, read), "from_tonic: reading", count, progress)
+    names = _names(dataset, classes)
     if first[-1][0].dtype.names is None:
-        names = _names(dataset, classes)
-        return _frames(examples, count, dt, num_steps, layout, drop_late, binarize, names, meta, dataset, sample_shape)
-    shape = _shape(dataset) if sample_shape is None else tuple(sample_shape)
+        frames, targets = _frames(examples, num_steps, drop_late, dataset, sample_shape)
+        labels, names = _labels(targets, names)
+        floats = frames.dtype.kind == "f"
+        make = from_currents if floats else from_counts
+        data = make(frames, labels, sample_shape=frames.shape[2:], classes=names, dt=dt, meta=meta)
+        return data if floats and layout == "auto" and not binarize else data.as_layout(layout, binarize=binarize)
+    shape = _shape(dataset) if sample_shape is None else sample_shape
     recordings = Recordings(
         "from_tonic", shape, dt=dt, num_steps=num_steps, drop_late=drop_late, sort=True, name=lambda i: f"example {i}"
     )
     targets = []
     for i, (events, target) in enumerate(examples):
-        own = (np.array([len(events)]), *_columns(i, events, shape))
-        recordings.add(1, lambda own=own: own, scale=MICROSECONDS)
+        one = (np.array([len(events)]), *_columns(i, events, shape))
+        recordings.add(1, lambda one=one: one, scale=MICROSECONDS)
         targets.append(target)
     inputs = lay_out("from_tonic", recordings.finish(), layout, binarize=binarize)
-    labels, names = labels_of("from_tonic", *_labels(targets, _names(dataset, classes)))
-    return SpikeDataset(inputs, labels, None, names, dt, *meta_of("from_tonic", meta, count))
+    labels, names = _labels(targets, names)
+    return data_set("from_tonic", inputs, labels, names, dt, meta)
 
 
 def _shape(dataset: Any) -> tuple[int, ...]:
@@ -133,21 +139,13 @@ def _labels(targets: Sequence[Any], classes: tuple[str, ...] | None) -> tuple[np
 
 
 def _frames(
-    examples: Iterable[tuple[np.ndarray, Any]],
-    count: int,
-    dt: float,
+    examples: Iterable[tuple[np.ndarray, np.ndarray]],
     num_steps: int | None,
-    layout: str,
     drop_late: bool,
-    binarize: bool,
-    classes: tuple[str, ...] | None,
-    meta: Mapping[str, Any] | None,
     dataset: Any,
     sample_shape: tuple[int, ...] | None,
-) -> SpikeDataset:
-    """A data set of arrays `[time, *sample_shape]`, followed by silence where they are shorter than the longest."""
-    if num_steps is not None and (isinstance(num_steps, bool) or not isinstance(num_steps, int) or num_steps < 1):
-        raise ValueError(f"from_tonic: num_steps is {num_steps!r}, expected a whole number >= 1, or None.")
+) -> tuple[np.ndarray, Sequence[np.ndarray]]:
+    """Examples `[n, time, *sample_shape]`, silent where they are shorter than the longest; and their targets."""
     given, targets = zip(*examples, strict=True)
     loud = [values for values in given if values.dtype.names is None and values.any()]
     like = loud[0] if loud else next(values for values in given if values.dtype.names is None)
@@ -156,8 +154,8 @@ def _frames(
             f"from_tonic: an example is {describe(like)}, the size of the sensor: a picture without time. Expected [time,"
             " *sample_shape], as ToFrame gives it."
         )
-    if sample_shape is not None and like.shape[1:] != tuple(sample_shape):
-        raise ShapeError(f"from_tonic: an example is {describe(like)}, but sample_shape is {tuple(sample_shape)}.")
+    if sample_shape is not None and like.shape[1:] != sample_shape:
+        raise ShapeError(f"from_tonic: an example is {describe(like)}, but sample_shape is {sample_shape}.")
     frames = []
     for i, values in enumerate(given):
         fits = values.dtype.names is None and values.ndim >= 2 and values.shape[1:] == like.shape[1:]
@@ -169,28 +167,21 @@ def _frames(
         # An empty recording has no frames in tonic's Compose, and turned ones (width before height) in its ToFrame.
         frames.append(values if fits else like[:0])
     longest = max(len(values) for values in frames)
-    if num_steps is not None and longest > num_steps and not drop_late:
-        raise DataError(
-            f"from_tonic: an example has {longest} frames, more than num_steps={num_steps}; take num_steps={longest} or None,"
-            " or leave the late ones out with drop_late=True."
-        )
     steps = longest if num_steps is None else num_steps
     late = sum(max(0, len(values) - steps) for values in frames)
+    if late and not drop_late:
+        raise DataError(
+            f"from_tonic: an example has {longest} frames, more than num_steps={steps}; take num_steps={longest} or None,"
+            " or leave the late ones out with drop_late=True."
+        )
     if late:
-        warnings.warn(
+        warn_caller(
             f"from_tonic: {late} of {sum(map(len, frames))} frames lie behind the last of {steps} steps, and were left out, as"
             " drop_late=True asks.",
             DataLossWarning,
-            stacklevel=3,
         )
     kind = np.result_type(*{values.dtype for values in loud or [like]})  # ToFrame gives empty recordings as floats
-    together = np.zeros((count, steps, *like.shape[1:]), kind)
+    together = np.zeros((len(frames), steps, *like.shape[1:]), kind)
     for row, values in zip(together, frames, strict=True):
         row[: len(values)] = values[:steps]
-    labels, names = _labels(targets, classes)
-    make = from_currents if together.dtype.kind == "f" else from_counts
-    data = make(together, labels, sample_shape=together.shape[2:], classes=names, dt=dt, meta=meta)
-    whole = together.dtype.kind != "f"
-    if layout == "auto" and not (whole or binarize):
-        return data
-    return data.as_layout(layout, binarize=binarize)
+    return together, targets

@@ -1,14 +1,17 @@
+"""Phase code: the binary digits of a value, and back."""
+
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 from snnx._checks import checked
-from snnx.encoding._check import at_least_single, binary, check_count, check_train
+from snnx._typing import Count
+from snnx.encoding._values import at_least_single, binary, check_steps
 
 
 @checked
-def phase(values: Float[Array, "*shape"], steps: int, *, bits: int) -> Float[Array, "time *shape"]:
+def phase(values: Float[Array, "*shape"], steps: Count, *, bits: Count) -> Float[Array, "time *shape"]:
     r"""Phase code (weighted spikes): the binary digits of the value, the most significant first, in every period.
 
     $$ s_t = \lfloor 2^k x \rfloor - 2 \lfloor 2^{k - 1} x \rfloor, \qquad k = 1 + t \bmod K $$
@@ -32,7 +35,6 @@ def phase(values: Float[Array, "*shape"], steps: int, *, bits: int) -> Float[Arr
 
     Source: Kim, Kim, Huh, Lee & Choi, Deep neural networks with weighted spikes, Neurocomputing (2018).
     """
-    check_count("phase", "steps", steps)
     wide = at_least_single(values.dtype)
     _check_bits("phase", bits, steps, wide)
     wrong = ~((values >= 0) & (values < 1))
@@ -45,7 +47,7 @@ def phase(values: Float[Array, "*shape"], steps: int, *, bits: int) -> Float[Arr
 
 
 @checked
-def phase_inverse(spikes: Float[Array, "time *shape"], *, bits: int) -> Float[Array, "*shape"]:
+def phase_inverse(spikes: Float[Array, "time *shape"], *, bits: Count) -> Float[Array, "*shape"]:
     r"""The weighted sum of the spikes of a period, averaged over the periods.
 
     $$ x = \frac{K}{T} \sum_t 2^{-(1 + t \bmod K)} s_t $$
@@ -57,10 +59,10 @@ def phase_inverse(spikes: Float[Array, "time *shape"], *, bits: int) -> Float[Ar
 
     **Returns:** `[*shape]`, in the dtype of `spikes`.
 
-    **Raises:** `ValueError` for `bits` out of range, or for steps that are no multiple of it; `ShapeError` for no step;
+    **Raises:** `ValueError` for `bits` out of range, or for steps that are not a multiple of it; `ShapeError` for no step;
     an error at run time for values other than 0 and 1.
     """
-    steps = check_train("phase_inverse", "spikes", spikes)
+    steps = check_steps("phase_inverse", "spikes", spikes)
     wide = at_least_single(spikes.dtype)
     _check_bits("phase_inverse", bits, steps, wide)
     periods = binary("phase_inverse", spikes).astype(wide).reshape(-1, bits, *spikes.shape[1:])
@@ -70,7 +72,6 @@ def phase_inverse(spikes: Float[Array, "time *shape"], *, bits: int) -> Float[Ar
 
 
 def _check_bits(where: str, bits: int, steps: int, dtype: jnp.dtype) -> None:
-    check_count(where, "bits", bits)
     if bits > jnp.finfo(dtype).nmant + 1:
         raise ValueError(
             f"{where}: bits is {bits}, expected at most {jnp.finfo(dtype).nmant + 1}, the digits of {dtype.name}."

@@ -1,3 +1,7 @@
+"""Population code: Gaussian receptive fields, how to lay them out, and the value back."""
+
+from typing import Annotated, TypeAlias
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -5,13 +9,14 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from snnx._checks import checked
-from snnx.encoding._check import at_least_single, check_positive, finite, in_unit_interval, positive
+from snnx._typing import AboveZero, Number, Whole
+from snnx.encoding._values import at_least_single, finite, in_unit_interval, positive
 
-Widths = float | Float[Array, "fields"]
+Widths: TypeAlias = AboveZero | Float[Array, "fields"]
 
 
 def population_fields(
-    low: float, high: float, fields: int, *, beta: float = 1.5
+    low: Number, high: Number, fields: Annotated[int, Whole(3)], *, beta: AboveZero = 1.5
 ) -> tuple[Float[Array, "fields"], float]:
     r"""The centres and the width of receptive fields that overlap evenly over a range.
 
@@ -36,11 +41,8 @@ def population_fields(
     Source: Bohte, La Poutre & Kok, Unsupervised Clustering With Spiking Neurons By Sparse Temporal Coding and Multilayer
     RBF Networks, IEEE Transactions on Neural Networks (2002).
     """
-    if isinstance(fields, bool) or fields < 3:
-        raise ValueError(f"population_fields: fields is {fields}, expected at least 3.")
-    if not (np.isfinite(low) and np.isfinite(high) and low < high):
-        raise ValueError(f"population_fields: the range goes from {low} to {high}; expected low < high, both finite.")
-    check_positive("population_fields", "beta", beta)
+    if not low < high:
+        raise ValueError(f"population_fields: low is {low} and high {high}; expected low < high.")
     spacing = (high - low) / (fields - 2)
     centers = low + (2 * np.arange(1, fields + 1) - 3) / 2 * spacing
     return jnp.asarray(centers, jnp.zeros(()).dtype), spacing / beta
@@ -69,7 +71,7 @@ def population(
 
     **Returns:** `[*shape, fields]`, in the dtype of `values`.
 
-    **Raises:** `ValueError` for a width that is no positive number; an error at run time for an array of such widths, and
+    **Raises:** `ValueError` for a width that is not positive; an error at run time for an array of such widths, and
     for values or centres with NaN or infinity.
 
     Source: Bohte, La Poutre & Kok, Unsupervised Clustering With Spiking Neurons By Sparse Temporal Coding and Multilayer
@@ -98,7 +100,7 @@ def population_inverse(
 
     **Returns:** `[*shape]`, in the dtype of `activations`.
 
-    **Raises:** `ValueError` for a single field, or a width that is no positive number; an error at run time for
+    **Raises:** `ValueError` for a single field, or a width that is not positive; an error at run time for
     activations outside [0, 1], where fewer than two fields with centres of their own are active, and for centres and
     widths as for `population`.
     """
@@ -122,7 +124,5 @@ def _fields(
     where: str, centers: Array, widths: Widths, dtype: jnp.dtype
 ) -> tuple[Float[Array, "fields"], Float[Array, "fields"]]:
     """Centres and widths as arrays of one length and dtype, checked."""
-    if isinstance(widths, (int, float)):
-        check_positive(where, "widths", widths)
-        widths = jnp.full(centers.shape, widths, dtype)
-    return finite(where, "centers", centers).astype(dtype), positive(where, "widths", widths).astype(dtype)
+    widths = jnp.broadcast_to(jnp.asarray(widths, dtype), centers.shape)
+    return finite(where, "centers", centers).astype(dtype), positive(where, "widths", widths)

@@ -1,3 +1,5 @@
+"""Rasters as lists of events, and back."""
+
 import math
 
 import equinox as eqx
@@ -7,15 +9,15 @@ from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int, Integer, Real
 
 from snnx._checks import checked
-from snnx._errors import ShapeError, describe
-from snnx.encoding._check import check_count
+from snnx._errors import describe
+from snnx._typing import Count
 
 Raster = Real[Array | np.ndarray, "time *shape"] | Bool[Array | np.ndarray, "time *shape"]
 Events = tuple[Int[Array, "events"], Int[Array, "events"]]
 
 
 @checked
-def raster_to_events(raster: Raster, capacity: int | None = None) -> Events:
+def raster_to_events(raster: Raster, capacity: Count | None = None) -> Events:
     r"""The events of a raster: the step and the channel of every spike.
 
     $$ \{(t, c) : n_{t,c} > 0\}, \quad \text{each } n_{t,c} \text{ times} $$
@@ -35,14 +37,13 @@ def raster_to_events(raster: Raster, capacity: int | None = None) -> Events:
     channels, as `events_to_raster` takes them.
 
     **Raises:** `ValueError` for an empty raster, and inside `jit` or `vmap` without a capacity; an error (at run time, where
-    there is a capacity) for values that are no counts, and for more events than the capacity.
+    there is a capacity) for values that are not counts, and for more events than the capacity.
     """
     if 0 in raster.shape:
         raise ValueError(f"raster_to_events: raster is {describe(raster)}: empty; expected a step and a channel.")
     num_steps, channels = raster.shape[0], math.prod(raster.shape[1:])
     if capacity is None:
         return _all_events(raster, channels)
-    check_count("raster_to_events", "capacity", capacity)
     values = jnp.asarray(raster).ravel()
     counts = values.astype(jnp.int32)
     wrong = (counts < 0) | (counts.astype(values.dtype) != values)
@@ -59,8 +60,8 @@ def raster_to_events(raster: Raster, capacity: int | None = None) -> Events:
 def events_to_raster(
     steps: Integer[Array | np.ndarray, "events"],
     channels: Integer[Array | np.ndarray, "events"],
-    num_steps: int,
-    shape: tuple[int, ...],
+    num_steps: Count,
+    shape: tuple[Count, ...],
 ) -> Float[Array, "time *shape"]:
     r"""The raster of a list of events: how many there are of each step and channel.
 
@@ -75,12 +76,9 @@ def events_to_raster(
 
     **Returns:** counts, `[num_steps, *shape]`, in JAX's default float.
 
-    **Raises:** `ValueError` for `num_steps < 1`; `ShapeError` for a shape with an axis below 1; an error at run time for an
+    **Raises:** `ValueError` for `num_steps` or an axis below 1; an error at run time for an
     event outside the raster.
     """
-    check_count("events_to_raster", "num_steps", num_steps)
-    if any(isinstance(n, bool) or n < 1 for n in shape):
-        raise ShapeError(f"events_to_raster: shape is {shape}; expected the shape of one step, axes of at least 1.")
     count = math.prod(shape)
     step, channel = _not_short(steps), _not_short(channels)
     none = (step == num_steps) & (channel == count)

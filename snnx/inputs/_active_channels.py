@@ -1,3 +1,5 @@
+"""Sparse spikes as lists of the channels that are active in each step: the layout, and how to make it."""
+
 import math
 
 import equinox as eqx
@@ -7,11 +9,15 @@ import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int, UInt
 
-from snnx._errors import DtypeError, ShapeError, describe
-from snnx.inputs._inputs import AbstractInputs, check_sample_shape
+from snnx._checks import checked
+from snnx._errors import DtypeError, describe
+from snnx._memory import to_device
+from snnx._typing import Count, HostArray
+from snnx.inputs._inputs import AbstractInputs, SampleShape, as_bools
 from snnx.inputs._rows import sum_rows
 
 
+@checked
 class ActiveChannels(AbstractInputs):
     r"""Sparse spikes as lists: which channels are active in each step.
 
@@ -26,25 +32,20 @@ class ActiveChannels(AbstractInputs):
         `snnx.inputs.pack_active`.
     - `sample_shape`: the shape of one step; channels count through its axes, the last fastest.
 
-    **Raises:** `DtypeError`, `ShapeError` if `channels` is not of this kind.
+    **Raises:** `DtypeError`, `ShapeError` if `channels` is of another kind.
     """
 
     channels: UInt[Array, "time capacity"]
     sample_shape: tuple[int, ...] = eqx.field(static=True)
 
-    def __init__(self, channels: Array, sample_shape: tuple[int, ...]):
-        self.sample_shape = check_sample_shape("ActiveChannels", sample_shape)
-        kinds = _dtypes(math.prod(self.sample_shape))
-        if getattr(channels, "dtype", None) not in kinds:
+    def __init__(self, channels: UInt[Array, "*batch time capacity"], sample_shape: SampleShape):
+        kinds = _dtypes(math.prod(sample_shape))
+        if channels.dtype not in kinds:
             raise DtypeError(
                 f"ActiveChannels: channels is {describe(channels)}, expected {' or '.join(k.__name__ for k in kinds)}"
-                f" for {math.prod(self.sample_shape)} channels; make the lists with snnx.inputs.pack_active(spikes)."
+                f" for {math.prod(sample_shape)} channels; make the lists with snnx.inputs.pack_active(spikes)."
             )
-        if channels.ndim < 2:
-            raise ShapeError(
-                f"ActiveChannels: channels is {describe(channels)}; expected [time, capacity], a list for each step."
-            )
-        self.channels = channels
+        self.channels, self.sample_shape = channels, sample_shape
 
     @property
     def num_steps(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -67,7 +68,8 @@ class ActiveChannels(AbstractInputs):
         return sum_rows(weights, self.channels)
 
 
-def pack_active(spikes: "Array | np.ndarray", *, capacity: int | None = None) -> UInt[Array, "*leading capacity"]:
+@checked
+def pack_active(spikes: HostArray, *, capacity: Count | None = None) -> UInt[Array, "*leading capacity"]:
     """The active channels of every step, as `ActiveChannels` holds them.
 
     **Arguments:**
@@ -79,12 +81,7 @@ def pack_active(spikes: "Array | np.ndarray", *, capacity: int | None = None) ->
 
     **Raises:** `ValueError` if there is another value than 0 and 1, or a step has more spikes than the capacity.
     """
-    values = np.asarray(spikes)
-    bits = values.astype(bool)
-    if values.dtype != bool and not np.array_equal(values, bits):
-        raise ValueError(
-            "pack_active: spikes holds values other than 0 and 1; binarise them yourself, or keep them dense."
-        )
+    bits = as_bools("pack_active", spikes)
     counts = bits.sum(axis=-1)
     longest = int(counts.max(initial=0))
     size = max(longest, 1) if capacity is None else capacity
@@ -95,7 +92,7 @@ def pack_active(spikes: "Array | np.ndarray", *, capacity: int | None = None) ->
     before = np.cumsum(counts) - counts.ravel()  # active channels in all the steps before
     lists = np.full((counts.size, size), count, list_dtype(count))
     lists[step, np.arange(step.size) - before[step]] = channel
-    return jnp.asarray(lists.reshape(*bits.shape[:-1], size))
+    return to_device(lists.reshape(*bits.shape[:-1], size))
 
 
 def list_dtype(channels: int) -> type:

@@ -5,25 +5,23 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, TypeVar
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from snnx._memory import host_array, to_device
 from snnx.inputs._active_channels import ActiveChannels, list_dtype
-from snnx.inputs._counts import Counts
-from snnx.inputs._events import EventList, EventTable
-from snnx.inputs._inputs import AbstractInputs, Bits, Constant, Floats
+from snnx.inputs._event_list import EventList, EventTable, count_examples
+from snnx.inputs._inputs import AbstractInputs, Bits, Constant, Counts, Floats
 
 _Result = TypeVar("_Result")
-WORKERS = 2  # threads: NumPy lets go of the interpreter's lock
-CELLS = 2**20  # steps x channels of the examples that are worked on at once: their bins stay in a core's cache
+THREADS = 2  # NumPy lets go of the interpreter's lock
+BINS_AT_ONCE = 2**20  # examples x steps x channels that are worked on together: they stay in a core's cache
 
 
 class Binned(NamedTuple):
     """The events of many examples, as sorted numbers that each name a bin, in blocks of examples.
 
-    An event of step `t` in channel `c` of a block's `i`-th example is `(i * num_steps + t) * channels + c`. EventList that
+    An event of step `t` in channel `c` of a block's `i`-th example is `(i * num_steps + t) * channels + c`. Events that
     share a bin stand beside each other.
     """
 
@@ -50,12 +48,12 @@ class Binned(NamedTuple):
             examples, start, events, offset = part
             return work(examples, start, (events - offset).astype(np.intp))
 
-        with ThreadPoolExecutor(WORKERS) as pool:
+        with ThreadPoolExecutor(THREADS) as pool:
             return list(pool.map(one, self._parts()))
 
     def _parts(self) -> "Iterator[tuple[slice, int, np.ndarray, np.generic]]":
         cells = self.num_steps * self.channels
-        size, first, before = max(1, CELLS // cells), 0, 0
+        size, first, before = max(1, BINS_AT_ONCE // cells), 0, 0
         for block, count in zip(self.blocks, self.examples, strict=True):
             for start in range(0, count, size):
                 stop = min(start + size, count)
@@ -67,7 +65,7 @@ class Binned(NamedTuple):
 
 
 def doubled(binned: Binned) -> int:
-    """EventList that share their bin with one before: what zeros and ones would lose."""
+    """Events that share their bin with one before: what zeros and ones would lose."""
     return sum(int(np.count_nonzero(block[1:] == block[:-1])) for block in binned.blocks)
 
 
@@ -232,10 +230,10 @@ def binned(where: str, inputs: "AbstractInputs | EventTable") -> Binned:
     **Arguments:** `where`: the caller, for messages.
     **Raises:** `ValueError` for currents, which are no whole numbers of events.
     """
-    count = len(inputs) if isinstance(inputs, EventTable) else jax.tree.leaves(inputs)[0].shape[0]
+    count = count_examples(inputs)
     steps, shape = inputs.num_steps, inputs.sample_shape
     cells = steps * math.prod(shape)
-    size, blocks, sizes = max(1, CELLS // cells), [], []
+    size, blocks, sizes = max(1, BINS_AT_ONCE // cells), [], []
     for first in range(0, count, size):
         stop = min(first + size, count)
         kind = key_dtype((stop - first) * cells)
@@ -277,13 +275,13 @@ def _keys(where: str, inputs: "AbstractInputs | EventTable", first: int, stop: i
         values = np.asarray(inputs.values[first:stop]).reshape(stop - first, 1, channels)
         values = np.broadcast_to(values, (stop - first, steps, channels)).reshape(-1)
     else:
-        raise TypeError(f"{where}: {type(inputs).__name__} is no layout that events can be read from.")
+        raise TypeError(f"{where}: {type(inputs).__name__} is not a layout that events can be read from.")
     with np.errstate(invalid="ignore"):  # bfloat16 compares NaN with a warning
         wrong = ~((values >= 0) & np.isfinite(values) & (values == np.floor(values)))
     if wrong.any():
         value = values[np.argmax(wrong)]
         raise ValueError(
-            f"{where}: {type(inputs).__name__} holds {value:g}, which is no number of events; it stays as floats."
+            f"{where}: {type(inputs).__name__} holds {value:g}, which is not a number of events; it stays as floats."
         )
     at = np.flatnonzero(values)
     return np.repeat(at, values[at].astype(np.int64))

@@ -9,17 +9,18 @@ channels to the longest list:
 | 700 | 0.25 | 0.32 | 0.41 | 0.61 | 0.93 | 1.77 |
 | 2048 | 0.16 | 0.23 | 0.38 | 0.68 | 4.9 | 14 |
 
-Hence lists from a ratio of `SPARSE` on, up to the longest list that was measured on the winning side.
+Hence lists where there are at least `CHANNELS_PER_SPIKE` channels for each entry of the longest list, up to the longest list
+that was measured on the winning side.
 """
 
-import warnings
+from typing import Literal, TypeAlias, get_args
 
 import jax
 import numpy as np
-from jaxtyping import Array
 
-from snnx._errors import DataLossWarning
+from snnx._errors import DataLossWarning, warn_caller
 from snnx._memory import check_memory
+from snnx._typing import HostArray
 from snnx.inputs._active_channels import ActiveChannels, pack_active
 from snnx.inputs._binned import (
     Binned,
@@ -34,15 +35,16 @@ from snnx.inputs._binned import (
     longest_list,
     single,
 )
-from snnx.inputs._events import EventTable
+from snnx.inputs._event_list import EventTable
 from snnx.inputs._inputs import AbstractInputs, Bits, pack_bits
 
-SPIKE_LAYOUTS = ("auto", "bits", "lists")
-LAYOUTS = (*SPIKE_LAYOUTS, "counts", "events", "floats")
-SPARSE = 12
+SpikeLayout: TypeAlias = Literal["auto", "bits", "lists"]
+Layout: TypeAlias = Literal["auto", "bits", "lists", "counts", "events", "floats"]
+LAYOUTS = get_args(Layout)
+CHANNELS_PER_SPIKE = 12
 LONGEST_LIST = 164
-MANY_COUNTS = 8
-MUCH = 2**27  # bytes, from which on memory counts for more than speed
+COUNTS_OVER_EVENTS = 8  # times the memory of a list of events that counts may take
+LARGE_LAYOUT = 2**27  # bytes, from which on memory counts for more than speed
 LARGEST_COUNT = 255
 
 
@@ -51,26 +53,27 @@ def suits_lists(longest: int, channels: int, sample_shape: tuple[int, ...]) -> b
 
     (On a GPU a dense product may win: no lists there unless they are asked for.)
     """
-    sparse = longest <= LONGEST_LIST and SPARSE * longest <= channels
+    sparse = longest <= LONGEST_LIST and CHANNELS_PER_SPIKE * longest <= channels
     return sparse and len(sample_shape) == 1 and jax.default_backend() == "cpu"
 
 
-def compact(spikes: "np.ndarray | Array", sample_shape: tuple[int, ...], layout: str) -> Bits | ActiveChannels:
+def compact(spikes: HostArray, sample_shape: tuple[int, ...], layout: SpikeLayout) -> Bits | ActiveChannels:
     """Binary spikes `[..., time, channels]` in a compact layout: with `"auto"`, the one that trains faster.
 
     Lists of active channels on a CPU, where a step is a vector, no step has more than 164 spikes, and there are at least 12
     times as many channels; else bits.
     """
+    values = np.asarray(spikes)
     if layout == "auto":
-        longest = int(np.asarray(spikes).astype(bool).sum(axis=-1).max(initial=0))
-        layout = "lists" if suits_lists(longest, spikes.shape[-1], sample_shape) else "bits"
+        longest = int(values.astype(bool, copy=False).sum(axis=-1).max(initial=0))
+        layout = "lists" if suits_lists(longest, values.shape[-1], sample_shape) else "bits"
     if layout == "lists":
-        return ActiveChannels(pack_active(spikes), sample_shape)
-    return Bits(pack_bits(spikes), sample_shape)
+        return ActiveChannels(pack_active(values), sample_shape)
+    return Bits(pack_bits(values), sample_shape)
 
 
-def lay_out(where: str, binned: Binned, layout: str, *, binarize: bool) -> "AbstractInputs | EventTable":
-    """EventList in the layout asked for; with `"auto"` in that of `compact`, or, where events share a bin, as counts, unless
+def lay_out(where: str, binned: Binned, layout: Layout, *, binarize: bool) -> "AbstractInputs | EventTable":
+    """Events in the layout asked for; with `"auto"` in that of `compact`, or, where events share a bin, as counts, unless
     these take more than 8 times the memory of a list of events or a bin has more than 255, then as events.
 
     A training step of 700-128-128-20 from counts takes 0.7 of the time from events, and as long as from bits (T=120,
@@ -78,25 +81,24 @@ def lay_out(where: str, binned: Binned, layout: str, *, binarize: bool) -> "Abst
 
     **Arguments:** `where`: the caller, for messages; `binarize`: whether events that share a bin may become one.
     **Raises:** `ValueError` for bits of events that share a bin, and for more than 255 in a bin as counts; `MemoryError`
-    where there is no room for it.
+    where it does not fit.
     """
     twice = doubled(binned)
     if twice and binarize:
-        warnings.warn(
+        warn_caller(
             f"{where}: {twice} of {binned.events} events ({twice / binned.events:.2%}) share their step and channel with an"
             " earlier one and were left out, as binarize=True asks.",
             DataLossWarning,
-            stacklevel=4,
         )
         binned, twice = single(binned), 0
     longest = longest_list(binned) if layout in ("auto", "lists") else None
     sizes = layout_bytes(binned, longest)
     crowded = largest_count(binned) if twice else 1
     if layout == "auto":
-        fine = crowded > LARGEST_COUNT or sizes["counts"] > MANY_COUNTS * sizes["events"]
+        fine = crowded > LARGEST_COUNT or sizes["counts"] > COUNTS_OVER_EVENTS * sizes["events"]
         lists = longest is not None and suits_lists(longest, binned.channels, binned.sample_shape)
         layout = "lists" if lists else ("events" if fine else "counts") if twice else "bits"
-        if sizes[layout] > max(MANY_COUNTS * sizes["events"], MUCH):  # steps of which hardly any has an event
+        if sizes[layout] > max(COUNTS_OVER_EVENTS * sizes["events"], LARGE_LAYOUT):  # hardly any step has an event
             layout = "events"
     if layout == "bits" and twice:
         raise ValueError(

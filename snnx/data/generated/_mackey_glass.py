@@ -1,12 +1,14 @@
+"""The Mackey-Glass series, chaos from an equation with a delay: the series, and its forecast as a task."""
+
 import math
 
 import numpy as np
 from jaxtyping import Float
 
 from snnx._checks import checked
-from snnx.data._arrays import from_currents
+from snnx._typing import AboveZero, Count
 from snnx.data._dataset import SpikeDataset
-from snnx.data.generated._shared import check_positive, check_whole
+from snnx.data._makers import from_currents
 
 # NeuroBench's table: tau -> Lyapunov time, initial condition.
 NEUROBENCH = {
@@ -30,13 +32,13 @@ POINTS_PER_LYAPUNOV_TIME = 75
 
 @checked
 def mackey_glass(
-    windows: int = 50,
+    windows: Count = 50,
     *,
-    steps: int = 75,
-    horizon: int = 1,
-    tau: float = 17.0,
-    interval: float | None = None,
-    initial: float | None = None,
+    steps: Count = 75,
+    horizon: Count = 1,
+    tau: AboveZero = 17.0,
+    interval: AboveZero | None = None,
+    initial: AboveZero | None = None,
 ) -> SpikeDataset:
     r"""Forecasting the Mackey-Glass series: at every step, the value `horizon` points ahead.
 
@@ -57,7 +59,6 @@ def mackey_glass(
 
     Source: as for `mackey_glass_series`.
     """
-    check_whole("mackey_glass", 1, windows=windows, steps=steps, horizon=horizon)
     series = mackey_glass_series(windows * steps + horizon, tau=tau, interval=interval, initial=initial)
     inputs, targets = (part.reshape(windows, steps, 1) for part in (series[:-horizon], series[horizon:]))
     return from_currents(inputs, targets, sample_shape=(1,))
@@ -65,15 +66,15 @@ def mackey_glass(
 
 @checked
 def mackey_glass_series(
-    points: int = 3751,
+    points: Count = 3751,
     *,
-    tau: float = 17.0,
-    interval: float | None = None,
-    initial: float | None = None,
-    beta: float = 0.2,
-    gamma: float = 0.1,
-    n: float = 10.0,
-    steps_per_delay: int = 400,
+    tau: AboveZero = 17.0,
+    interval: AboveZero | None = None,
+    initial: AboveZero | None = None,  # from a positive start the solution stays positive, and its powers are numbers
+    beta: AboveZero = 0.2,
+    gamma: AboveZero = 0.1,
+    n: AboveZero = 10.0,
+    steps_per_delay: Count = 400,
 ) -> Float[np.ndarray, "time"]:
     r"""The Mackey-Glass series: chaos from an equation with a delay.
 
@@ -100,7 +101,6 @@ def mackey_glass_series(
     Source: Mackey & Glass, Oscillation and chaos in physiological control systems (1977); parameters: Yik et al., The
     neurobench framework for benchmarking neuromorphic computing algorithms and systems (2025), and its data set's table.
     """
-    check_whole("mackey_glass_series", 1, points=points, steps_per_delay=steps_per_delay)
     if (interval is None or initial is None) and tau not in NEUROBENCH:
         raise ValueError(
             f"mackey_glass_series: tau is {tau!r}, for which there are no defaults; pass interval and initial, or take"
@@ -110,9 +110,6 @@ def mackey_glass_series(
         interval = NEUROBENCH[int(tau)][0] / POINTS_PER_LYAPUNOV_TIME
     if initial is None:
         initial = NEUROBENCH[int(tau)][1]
-    check_positive(
-        "mackey_glass_series", tau=tau, interval=interval, initial=initial, beta=beta, gamma=gamma, n=n
-    )  # from a positive start the solution stays positive, and its powers are numbers
     times = interval * np.arange(points)
     h = tau / steps_per_delay
     last = max(math.ceil(times[-1] / h), 1)

@@ -1,27 +1,29 @@
+"""The Yin-Yang task: the published points, as latencies or as currents."""
+
+from typing import Literal
+
 import numpy as np
 from jaxtyping import Float, Int
 
 from snnx._checks import checked
-from snnx._errors import unknown_name
-from snnx.data._arrays import from_constant, from_spikes
+from snnx._typing import AboveZero, Count, Natural, Number
 from snnx.data._dataset import SpikeDataset
-from snnx.data.generated._shared import check_positive, check_whole
+from snnx.data._makers import from_constant, from_spikes
 
 CLASSES = ("yin", "yang", "dot")
-SPLITS = {"train": (42, 5000), "validation": (41, 1000), "test": (40, 1000)}  # seed, points
-ENCODINGS = ("latency", "current")
+SPLITS = {"train": (5000, 42), "validation": (1000, 41), "test": (1000, 40)}  # points, seed
 
 
 @checked
 def yin_yang(
-    split: str = "train",
+    split: Literal["train", "validation", "test"] = "train",
     *,
-    encoding: str = "latency",
-    steps: int = 80,
-    t_early: float = 3.0,
-    t_late: float = 40.0,
-    t_bias: float | None = None,
-    dt: float = 1.0,
+    encoding: Literal["latency", "current"] = "latency",
+    steps: Count = 80,
+    t_early: Number = 3.0,
+    t_late: Number = 40.0,
+    t_bias: Number | None = None,
+    dt: AboveZero = 1.0,
 ) -> SpikeDataset:
     r"""The Yin-Yang task: in which of three areas of a Yin-Yang symbol does a point lie?
 
@@ -49,17 +51,10 @@ def yin_yang(
     Source: Kriener, Göltz & Petrovici, The Yin-Yang dataset, NICE (2022); the times: Göltz et al., Fast and
     energy-efficient neuromorphic deep learning with first-spike times (2021).
     """
-    if split not in SPLITS:
-        raise ValueError(unknown_name("yin_yang", "split", split, SPLITS))
-    if encoding not in ENCODINGS:
-        raise ValueError(unknown_name("yin_yang", "encoding", encoding, ENCODINGS))
-    check_whole("yin_yang", 1, steps=steps)
-    check_positive("yin_yang", dt=dt)
     if encoding == "current":
         if t_bias is not None:
             raise ValueError("yin_yang: t_bias is the time of a spike, and encoding='current' has none; leave it out.")
-        values, labels = _points(split)
-        return from_constant(values, labels, steps=steps, classes=CLASSES, dt=dt)
+        return from_constant(*yin_yang_points(*SPLITS[split]), steps=steps, classes=CLASSES, dt=dt)
     if not t_early < t_late:
         raise ValueError(f"yin_yang: t_early is {t_early!r} and t_late {t_late!r}; expected t_early < t_late.")
     for name, time in (("t_early", t_early), ("t_late", t_late), ("t_bias", t_bias)):
@@ -68,7 +63,7 @@ def yin_yang(
                 f"yin_yang: {name} is {time!r}, but {steps} steps of {dt!r} hold spikes at 0 to {(steps - 1) * dt!r};"
                 " raise steps or move it."
             )
-    values, labels = _points(split)
+    values, labels = yin_yang_points(*SPLITS[split])
     times = t_early + values * (t_late - t_early)
     if t_bias is not None:
         times = np.concatenate([times, np.full((len(times), 1), t_bias)], axis=1)
@@ -78,14 +73,9 @@ def yin_yang(
     return from_spikes(spikes, labels, sample_shape=times.shape[1:], classes=CLASSES, dt=dt)
 
 
-def _points(split: str) -> tuple[np.ndarray, np.ndarray]:
-    seed, size = SPLITS[split]
-    return yin_yang_points(size, seed)
-
-
 @checked
 def yin_yang_points(
-    size: int, seed: int, r_small: float = 0.1, r_big: float = 0.5
+    size: Count, seed: Natural, r_small: AboveZero = 0.1, r_big: AboveZero = 0.5
 ) -> tuple[Float[np.ndarray, "n 4"], Int[np.ndarray, "n"]]:
     r"""Points of the Yin-Yang task in float64: bit for bit those of the published generator.
 
@@ -106,9 +96,6 @@ def yin_yang_points(
 
     Source: Kriener, Göltz & Petrovici, The Yin-Yang dataset, NICE (2022), and its public files.
     """
-    check_whole("yin_yang_points", 1, size=size)
-    check_whole("yin_yang_points", 0, seed=seed)
-    check_positive("yin_yang_points", r_small=r_small, r_big=r_big)
     if not r_small < r_big / 2:
         raise ValueError(
             f"yin_yang_points: r_small is {r_small!r} and r_big {r_big!r}; expected r_small < r_big / 2, or the dots do"

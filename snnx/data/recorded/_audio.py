@@ -1,39 +1,44 @@
+"""Recordings of sound in wav and flac files: any folder of them, and the Free Spoken Digit Dataset."""
+
 import math
 import os
 from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
-from typing import Unpack
+from typing import Literal, Unpack
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key
 
-from snnx._errors import DataError, describe
-from snnx._readers import read_key
+from snnx._checks import checked
+from snnx._errors import DataError
+from snnx._typing import AboveZero, Count
 from snnx.audio import AbstractAudioCode, MelDelta, resample
 from snnx.audio import read as read_wave
 from snnx.data._dataset import SpikeDataset
 from snnx.data._recordings import Read
-from snnx.data.recorded._options import Options, options_of, root_of
+from snnx.data.recorded._files import Chosen, Options, Root
 from snnx.data.recorded._read import Place, Source, read
 
-TOGETHER = 64  # recordings between two steps of the progress bar
+RECORDINGS_PER_BATCH = 64  # a batch is a step of the progress bar
 ENDINGS = (".wav", ".flac")
-GROWTH = 1.5  # waves are filled up with silence to one of a few lengths, each a program of its own
+LENGTH_RATIO = 1.5  # waves are filled up with silence to one of a few lengths, each a program of its own
+TEST_RECORDINGS = 5  # of every speaker and digit of the Free Spoken Digit Dataset, those with the lowest numbers
 
 
+@checked
 def from_audio(
-    root: "str | os.PathLike",
+    root: Root,
     *,
     label: Callable[[Path], str] | None = None,
     meta: Mapping[str, Callable[[Path], str]] | None = None,
-    files: Sequence[Path] | None = None,
+    files: Sequence[str | os.PathLike] | None = None,
     code: AbstractAudioCode | None = None,
-    dt: float = 0.01,
-    num_steps: int | None = None,
-    sample_rate: int | None = None,
-    level: float | None = 0.05,
+    dt: AboveZero = 0.01,
+    num_steps: Count | None = None,
+    sample_rate: Count | None = None,
+    level: AboveZero | None = 0.05,
     mono: bool = False,
     key: Key[Array, ""] | None = None,
     **options: Unpack[Options],
@@ -55,21 +60,17 @@ def from_audio(
     - `dt`: seconds per step; a whole number of samples.
     - `num_steps`: steps of every example; by default as many as the longest recording needs. Silence follows shorter ones.
     - `sample_rate`: in Hz, to which all are resampled; by default that of the first file, or the lowest that the code takes.
-        It is said how many were resampled.
+        A warning says how many were resampled.
     - `level`: the RMS that every recording is brought to; None leaves it as it is.
-    - `mono`: take the mean of several channels, which else are refused.
+    - `mono`: take the mean of several channels, which are refused otherwise.
     - `key`: for a code that is random.
     - `options`: `layout`, `drop_late`, `binarize`, `cache`, `progress`, as `snnx.data.Options` says.
 
     **Raises:** `snnx.DataError` naming the file, for one that is damaged, is empty, holds NaN or several channels;
-    `ValueError` for labels that are missing, or a `dt` that is no whole number of samples.
+    `ValueError` for labels that are missing, or a `dt` that is not a whole number of samples.
     """
-    chosen, folder = options_of("from_audio", options), root_of("from_audio", root)
+    folder = Path(root)
     code = MelDelta() if code is None else code
-    if not isinstance(code, AbstractAudioCode):
-        raise TypeError(f"from_audio: code is {describe(code)}; expected an object such as snnx.audio.MelDelta().")
-    if key is not None:
-        read_key("from_audio", "key", key)
     paths = _files(folder, files)
     names = [_label(path, folder, label) for path in paths]
     classes, labels = np.unique(names, return_inverse=True)
@@ -80,10 +81,10 @@ def from_audio(
     def source() -> Source:
         lasting: list[int] = []
         notes: list[str] = []
-        pieces = _pieces(code, paths, rate, hop, level, mono, key, lasting, notes)
-        count = -(-len(paths) // TOGETHER)
+        batches = _batches(code, paths, rate, hop, level, mono, key, lasting, notes)
+        count = -(-len(paths) // RECORDINGS_PER_BATCH)
         return Source(
-            pieces,
+            batches,
             count,
             lambda i: os.fspath(paths[i]),
             labels,
@@ -101,7 +102,7 @@ def from_audio(
         (code.num_channels,),
         dt=dt,
         num_steps=num_steps,
-        options=chosen,
+        options=Chosen(**options),
         code=repr(code),
         sample_rate=rate,
         level=level,
@@ -111,7 +112,56 @@ def from_audio(
     )
 
 
-def _files(folder: Path, files: Sequence[Path] | None) -> list[Path]:
+@checked
+def fsdd(
+    root: Root,
+    split: Literal["train", "test", "all"] = "train",
+    *,
+    code: AbstractAudioCode | None = None,
+    dt: AboveZero = 0.01,
+    num_steps: Count | None = None,
+    **options: Unpack[Options],
+) -> SpikeDataset:
+    """Free Spoken Digit Dataset: the digits zero to nine, spoken in English by a few people, at 8 kHz.
+
+    The official test split are the recordings numbered 0 to 4 of every speaker and digit. `meta` has the speaker: how a
+    network does on people whom it has never heard is what `snnx.data.leave_one_out(data, "speaker")` is for.
+
+    **Arguments:**
+    - `root`: the folder of data sets; the files are `root/fsdd/recordings/<digit>_<speaker>_<number>.wav`, as in a clone of
+        Jakobovski/free-spoken-digit-dataset, or `root/recordings/...`.
+    - `split`: `"train"`, `"test"` or `"all"`.
+    - `code`, `dt`, `num_steps`, `options`: as for `from_audio`.
+
+    **Raises:** `FileNotFoundError`; others as `from_audio`.
+    """
+    places = [Path(root) / "fsdd" / "recordings", Path(root) / "recordings"]
+    folder = next((place for place in places if place.is_dir()), None)
+    if folder is None:
+        raise FileNotFoundError(
+            f"fsdd: there is no folder {places[0]} or {places[1]}; get it with: git clone"
+            f" https://github.com/Jakobovski/free-spoken-digit-dataset {places[0].parent}"
+        )
+    files = []
+    for path in sorted(folder.glob("*.wav")):
+        parts = path.stem.split("_")
+        if len(parts) != 3 or not (parts[0].isdecimal() and parts[2].isdecimal()):
+            raise DataError(f"fsdd: {path} is not called as <digit>_<speaker>_<number>.wav.")
+        if split == "all" or (int(parts[2]) < TEST_RECORDINGS) == (split == "test"):
+            files.append(path)
+    return from_audio(
+        folder,
+        files=files,
+        label=lambda path: path.stem.split("_")[0],
+        meta={"speaker": lambda path: path.stem.split("_")[1]},
+        code=code,
+        dt=dt,
+        num_steps=num_steps,
+        **options,
+    )
+
+
+def _files(folder: Path, files: Sequence[str | os.PathLike] | None) -> list[Path]:
     if files is None:
         if not folder.is_dir():
             raise FileNotFoundError(f"from_audio: there is no folder {folder}.")
@@ -152,7 +202,7 @@ def _hop(dt: float, sample_rate: int) -> int:
     return hop
 
 
-def _pieces(
+def _batches(
     code: AbstractAudioCode,
     paths: list[Path],
     sample_rate: int,
@@ -172,9 +222,9 @@ def _pieces(
     run = jax.jit(lambda wave, key: code(wave, sample_rate=sample_rate, hop=hop, key=key))
     others: dict[int, int] = {}
     silent = 0
-    for first in range(0, len(paths), TOGETHER):
+    for first in range(0, len(paths), RECORDINGS_PER_BATCH):
         found = []
-        for number in range(first, min(first + TOGETHER, len(paths))):
+        for number in range(first, min(first + RECORDINGS_PER_BATCH, len(paths))):
             wave, rate = read_wave(paths[number], mono=mono)
             if rate != sample_rate:
                 others[rate] = others.get(rate, 0) + 1
@@ -209,4 +259,4 @@ def _pieces(
 
 def _length(samples: int) -> int:
     """One of a few lengths, at most half as long again."""
-    return math.ceil(1024 * GROWTH ** math.ceil(math.log(max(samples, 1024) / 1024, GROWTH)) - 1e-6)
+    return math.ceil(1024 * LENGTH_RATIO ** math.ceil(math.log(max(samples, 1024) / 1024, LENGTH_RATIO)) - 1e-6)

@@ -4,15 +4,19 @@ import functools
 import os
 from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from snnx._errors import DataError
+from snnx._typing import Count, Whole
 from snnx.data._dataset import SpikeDataset
-from snnx.data._recordings import Read
-from snnx.data.recorded._options import Chosen
-from snnx.data.recorded._read import TOGETHER, Place, Source, read
+from snnx.data._recordings import RECORDINGS_PER_BATCH, Read
+from snnx.data.recorded._files import Chosen
+from snnx.data.recorded._read import Place, Source, read
+
+Size: TypeAlias = tuple[Count, ...]  # height, width
+Polarities: TypeAlias = Annotated[int, Whole(1, 2)]
 
 
 class Recorded(NamedTuple):
@@ -43,7 +47,7 @@ class Camera(NamedTuple):
         return flat + polarity * (self.shape[1] * self.shape[2]) if self.shape[0] == 2 else flat
 
     def check(self, where: str, events: Recorded, files: list[Path]) -> None:
-        """Refuse events that are no place on the sensor, or between pixels."""
+        """Refuse events that lie outside the sensor, or between pixels."""
         for name, values, size in zip(("polarity", "y", "x"), events[2:], (2, *self.sensor), strict=True):
             wrong = ~((values >= 0) & (values < size))
             if values.dtype.kind == "f":
@@ -59,22 +63,16 @@ class Camera(NamedTuple):
                 )
 
 
-def camera(where: str, sensor: tuple[int, int], size: tuple[int, int] | None, polarities: int) -> Camera:
-    """A camera whose pixels are brought together to `size`, and whose polarities may be.
+def camera(where: str, sensor: tuple[int, int], size: tuple[int, ...] | None, polarities: int) -> Camera:
+    """A camera whose pixels are brought together to `size`, and its polarities to one where `polarities` is 1.
 
-    **Raises:** `ValueError` for more pixels than the sensor has, or for another number of polarities than 1 and 2.
+    **Raises:** `ValueError` for more pixels than the sensor has.
     """
     shape = sensor if size is None else size
-    if (
-        not isinstance(shape, tuple)
-        or len(shape) != 2
-        or not all(isinstance(n, int) and 1 <= n <= most for n, most in zip(shape, sensor, strict=True))
-    ):
+    if len(shape) != 2 or shape[0] > sensor[0] or shape[1] > sensor[1]:
         raise ValueError(
             f"{where}: size is {size!r}, expected (height, width), at most {sensor}: neighbours are brought together."
         )
-    if polarities not in (1, 2) or isinstance(polarities, bool):
-        raise ValueError(f"{where}: polarities is {polarities!r}, expected 2 (OFF and ON apart) or 1 (together).")
     return Camera(sensor, (polarities, *shape))
 
 
@@ -102,13 +100,13 @@ def read_camera(
         camera.check(place.where, events, few)
         return events.lengths, events.times, camera.channels(events)
 
-    def pieces() -> Generator[tuple[int, Callable[[], Read]], None, None]:
-        for first in range(0, len(files), TOGETHER):
-            few = files[first : first + TOGETHER]
+    def batches() -> Generator[tuple[int, Callable[[], Read]], None, None]:
+        for first in range(0, len(files), RECORDINGS_PER_BATCH):
+            few = files[first : first + RECORDINGS_PER_BATCH]
             yield len(few), functools.partial(read_some, few)
 
     def source() -> Source:
-        count = -(-len(files) // TOGETHER)
-        return Source(pieces(), count, lambda i: os.fspath(files[i]), labels, classes, scale=1e6, meta=meta or {})
+        count = -(-len(files) // RECORDINGS_PER_BATCH)
+        return Source(batches(), count, lambda i: os.fspath(files[i]), labels, classes, scale=1e6, meta=meta or {})
 
     return read(place, source, camera.shape, dt=dt, num_steps=num_steps, options=options, **settings)

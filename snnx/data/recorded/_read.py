@@ -2,36 +2,31 @@
 
 import contextlib
 import pathlib
-import warnings
 from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from snnx._errors import DataLossWarning
-from snnx.data._check import check_dt, labels_of, meta_of
+from snnx._errors import DataLossWarning, warn_caller
 from snnx.data._dataset import SpikeDataset
-from snnx.data._progress import track
-from snnx.data._recordings import Read, Recordings
-from snnx.data.recorded._cache import Stored, cached
-from snnx.data.recorded._options import Chosen
+from snnx.data._makers import data_set
+from snnx.data._recordings import Read, Recordings, track
+from snnx.data.recorded._files import Chosen, Stored, cached
 from snnx.inputs import Binned, lay_out
-
-TOGETHER = 256  # recordings that are worked on at once
 
 
 class Source(NamedTuple):
-    """Recordings to be read, piece by piece.
+    """Recordings to be read, batch by batch.
 
-    - `pieces`: how many recordings each piece has, and what reads them, in another thread: it gives how many events each
+    - `batches`: how many recordings each batch has, and what reads them, in another thread: it gives how many events each
         recording has, then times and channels of all of them.
-    - `count`: how many pieces; `name`: what the i-th recording is called in messages; `scale`: times per second.
+    - `count`: how many batches; `name`: what the i-th recording is called in messages; `scale`: times per second.
     - `steps`: once all are read, how many steps the longest lasts, where that is known.
     - `labels`, `classes`, `meta`: as for `from_events`.
     - `notes`: once all are read, what to warn of: sentences.
     """
 
-    pieces: Generator[tuple[int, Callable[[], Read]], None, None]
+    batches: Generator[tuple[int, Callable[[], Read]], None, None]
     count: int
     name: Callable[[int], str]
     labels: np.ndarray
@@ -66,9 +61,7 @@ def read(
     **Arguments:** `source`: opens the recordings; `settings`: all besides the files and the arguments here that the
     events depend on.
     """
-    check_dt(place.where, dt)
-    lasting = {"dt": dt, "num_steps": num_steps, "shape": sample_shape, "drop_late": options.drop_late, **settings}
-
+    settings |= {"dt": dt, "num_steps": num_steps, "shape": sample_shape, "drop_late": options.drop_late}
     made = []
 
     def make() -> Stored:
@@ -83,26 +76,25 @@ def read(
             sort=True,
             name=given.name,
         )
-        with contextlib.closing(given.pieces):  # also where a piece is refused
-            for piece in track(given.pieces, f"{place.where}: reading", given.count, options.progress):
-                recordings.add(*piece, scale=given.scale)
+        with contextlib.closing(given.batches):  # also where a batch is refused
+            for batch in track(given.batches, f"{place.where}: reading", given.count, options.progress):
+                recordings.add(*batch, scale=given.scale)
         binned = recordings.finish(given.steps())
         for note in given.notes:
-            recordings.say(note, stacklevel=6)
+            recordings.say(note)
         header = {"examples": binned.examples, "num_steps": binned.num_steps, "classes": given.classes}
         header["said"] = [(sentence, kind is DataLossWarning) for sentence, kind in recordings.said]
         arrays = {f"block_{i}": block for i, block in enumerate(binned.blocks)}
         return header, arrays | {"labels": given.labels} | {f"meta_{k}": np.asarray(v) for k, v in given.meta.items()}
 
     name = "-".join(part for part in (place.where, place.split) if part)
-    header, arrays = cached(name, place.folder, place.files, lasting, options.cache, make)
-    if not made:  # what was said then holds for what is loaded now
+    header, arrays = cached(name, place.folder, place.files, settings, options.cache, make)
+    if not made:  # the warnings from when it was read hold for what is loaded now
         for sentence, loss in header["said"]:
-            warnings.warn(sentence, DataLossWarning if loss else UserWarning, stacklevel=4)
+            warn_caller(sentence, DataLossWarning if loss else UserWarning)
     examples = tuple(header["examples"])
     blocks = tuple(arrays[f"block_{i}"] for i in range(len(examples)))
     binned = Binned(blocks, examples, header["num_steps"], sample_shape)
     inputs = lay_out(place.where, binned, options.layout, binarize=options.binarize)
-    labels, classes = labels_of(place.where, arrays["labels"], tuple(header["classes"]))
     meta = {name.removeprefix("meta_"): values for name, values in arrays.items() if name.startswith("meta_")}
-    return SpikeDataset(inputs, labels, None, classes, dt, *meta_of(place.where, meta, sum(examples)))
+    return data_set(place.where, inputs, arrays["labels"], tuple(header["classes"]), dt, meta)

@@ -1,31 +1,34 @@
+"""Spiking sequential MNIST: grey values of one pixel after the other, as crossings of thresholds."""
+
 import functools
-import os
-import pathlib
 from collections.abc import Callable, Generator
-from typing import Unpack
+from pathlib import Path
+from typing import Annotated, Literal, Unpack
 
 import numpy as np
 
+from snnx._checks import checked
 from snnx._errors import DataError
+from snnx._typing import AboveZero, Count, Whole
 from snnx.data._dataset import SpikeDataset
 from snnx.data._recordings import Read
-from snnx.data.recorded._download import there_or_downloaded
-from snnx.data.recorded._options import Options, check_split, options_of, root_of
+from snnx.data.recorded._files import Chosen, Options, Root, there_or_downloaded
 from snnx.data.recorded._read import Place, Source, read
 
 PIXELS = 784
-TOGETHER = 2048  # pictures
+PICTURES_PER_BATCH = 2048
 FILES = {"train": "train-{}-ubyte", "test": "t10k-{}-ubyte"}
 
 
+@checked
 def smnist(
-    root: "str | os.PathLike",
-    split: str = "train",
+    root: Root,
+    split: Literal["train", "test"] = "train",
     *,
-    channels: int = 99,
+    channels: Annotated[int, Whole(3)] = 99,
     duplicate: bool = True,
-    dt: float = 0.001,
-    num_steps: int | None = None,
+    dt: AboveZero = 0.001,
+    num_steps: Count | None = None,
     **options: Unpack[Options],
 ) -> SpikeDataset:
     r"""Spiking sequential MNIST: pictures pixel by pixel, a spike wherever the grey value crosses a threshold.
@@ -45,14 +48,13 @@ def smnist(
 
     Source: Bellec et al., NeurIPS 2018 (the coding of sequential MNIST); tonic's class of the same events.
     """
-    check_split("smnist", split, ("train", "test"))
-    chosen, folder = options_of("smnist", options), root_of("smnist", root)
-    if isinstance(channels, bool) or not isinstance(channels, int) or channels < 3 or channels % 2 == 0:
-        raise ValueError(f"smnist: channels is {channels!r}, expected an odd number >= 3.")
-    files = [folder / "smnist" / FILES[split].format(kind) for kind in ("images-idx3", "labels-idx1")]
+    chosen, root = Chosen(**options), Path(root)
+    if channels % 2 == 0:
+        raise ValueError(f"smnist: channels is {channels}, expected an odd number.")
+    files = [root / "smnist" / FILES[split].format(kind) for kind in ("images-idx3", "labels-idx1")]
     there_or_downloaded(
         "smnist",
-        folder,
+        root,
         lambda: all(file.is_file() for file in files),
         f"files {files[0]} and {files[1].name}",
         chosen.download,
@@ -67,30 +69,30 @@ def smnist(
                 f"smnist: {files[0]} holds pictures {list(images.shape)}, {files[1].name} {len(labels)} labels."
             )
 
-        def pieces() -> Generator[tuple[int, Callable[[], Read]], None, None]:
-            for first in range(0, len(images), TOGETHER):
-                few = images[first : first + TOGETHER].reshape(-1, PIXELS)
+        def batches() -> Generator[tuple[int, Callable[[], Read]], None, None]:
+            for first in range(0, len(images), PICTURES_PER_BATCH):
+                few = images[first : first + PICTURES_PER_BATCH].reshape(-1, PIXELS)
                 yield len(few), functools.partial(_crossings, few, channels, duplicate)
 
-        count = -(-len(images) // TOGETHER)
+        count = -(-len(images) // PICTURES_PER_BATCH)
         return Source(
-            pieces(), count, lambda i: f"picture {i}", labels.astype(np.int64), tuple("0123456789"), scale=1e3
+            batches(), count, lambda i: f"picture {i}", labels.astype(np.int64), tuple("0123456789"), scale=1e3
         )
 
-    place = Place("smnist", split, folder / "smnist", files)
+    place = Place("smnist", split, root / "smnist", files)
     return read(
         place, source, (channels,), dt=dt, num_steps=num_steps, options=chosen, channels=channels, duplicate=duplicate
     )
 
 
-def _read_idx(path: pathlib.Path, axes: int) -> np.ndarray:
+def _read_idx(path: Path, axes: int) -> np.ndarray:
     """An array of bytes in the IDX format: two zeros, the kind 8, the number of axes, their lengths, the bytes."""
     content = path.read_bytes()
     head = 4 + 4 * axes
     whole = len(content) >= head and content[:4] == bytes([0, 0, 8, axes])
     shape = np.frombuffer(content[4:head] if whole else b"", ">u4").astype(int)
     if not whole or len(content) != head + shape.prod():
-        raise DataError(f"smnist: {path} is no whole IDX file of bytes with {axes} axes.")
+        raise DataError(f"smnist: {path} is not a whole IDX file of bytes with {axes} axes.")
     return np.frombuffer(content, np.uint8, offset=head).reshape(shape)
 
 

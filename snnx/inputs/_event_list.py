@@ -1,17 +1,20 @@
-"""Lists of events: for data too fine for an array of all steps and channels."""
+"""Lists of events, of one example or of many: for data too fine for an array of all steps and channels."""
 
 import math
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int, UInt
 
-from snnx._errors import DtypeError, ShapeError, describe
-from snnx.inputs._inputs import AbstractInputs, check_sample_shape
+from snnx._checks import checked
+from snnx._typing import Count, Natural
+from snnx.inputs._inputs import AbstractInputs, SampleShape
 
 
+@checked
 class EventList(AbstractInputs):
     r"""The events of one example: in which step, in which channel; nothing is stored for where there is none.
 
@@ -27,7 +30,7 @@ class EventList(AbstractInputs):
     - `num_steps`: how many steps there are.
     - `busiest`: entry `i` is the largest number of events within `2^i` consecutive steps, the last entry that of all.
 
-    **Raises:** `DtypeError`, `ShapeError`, `ValueError` for what is not of this kind.
+    **Raises:** `DtypeError`, `ShapeError`, `ValueError` for what is of another kind.
     """
 
     steps: UInt[Array, "events"]
@@ -37,11 +40,16 @@ class EventList(AbstractInputs):
     busiest: tuple[int, ...] = eqx.field(static=True)
 
     def __init__(
-        self, steps: Array, channels: Array, sample_shape: tuple[int, ...], num_steps: int, busiest: tuple[int, ...]
+        self,
+        steps: UInt[Array, "*batch events"],
+        channels: UInt[Array, "*batch events"],
+        sample_shape: SampleShape,
+        num_steps: Count,
+        busiest: tuple[Natural, ...],
     ):
-        self.sample_shape = check_sample_shape("EventList", sample_shape)
-        check_lists("EventList", steps, channels, num_steps, busiest)
-        self.steps, self.channels, self.num_steps, self.busiest = steps, channels, num_steps, busiest
+        _check_numbers("EventList", steps, num_steps, busiest)
+        self.steps, self.channels, self.sample_shape = steps, channels, sample_shape
+        self.num_steps, self.busiest = num_steps, busiest
 
     def stretch(self, start: "int | Int[Array, '']", size: int) -> "EventList":
         bound = min(self.busiest[min((size - 1).bit_length(), len(self.busiest) - 1)], self.steps.shape[0])
@@ -59,6 +67,7 @@ class EventList(AbstractInputs):
         return zeros.at[self.steps, self.channels].add(1.0, mode="drop").reshape(self.num_steps, *self.sample_shape)
 
 
+@checked
 class EventTable(eqx.Module):
     """The events of many examples, one example after the other: what a data set holds of `EventList`.
 
@@ -72,13 +81,13 @@ class EventTable(eqx.Module):
     starts: Int[Array, "examples_and_one"]
     steps: UInt[Array, "events"]
     channels: UInt[Array, "events"]
-    sample_shape: tuple[int, ...] = eqx.field(static=True)
-    num_steps: int = eqx.field(static=True)
-    busiest: tuple[int, ...] = eqx.field(static=True)
-    capacity: int = eqx.field(static=True)
+    sample_shape: SampleShape = eqx.field(static=True)
+    num_steps: Count = eqx.field(static=True)
+    busiest: tuple[Natural, ...] = eqx.field(static=True)
+    capacity: Natural = eqx.field(static=True)
 
     def __check_init__(self):
-        check_lists("EventTable", self.steps, self.channels, self.num_steps, self.busiest)
+        _check_numbers("EventTable", self.steps, self.num_steps, self.busiest)
 
     def __len__(self) -> int:
         return self.starts.shape[0] - 1
@@ -103,20 +112,20 @@ class EventTable(eqx.Module):
             self.busiest,
         )
 
-    def subset(self, indices: np.ndarray, room: int | None = None) -> "EventTable":
+    def subset(self, indices: np.ndarray, padded_to: int | None = None) -> "EventTable":
         """The table of these examples alone; not within a program, for its size depends on them.
 
-        **Arguments:** `room`: for how many events the table is to have room; by default for those that there are.
+        **Arguments:** `padded_to`: the length of `steps` and `channels`; by default as many as there are events.
         """
         starts = np.asarray(self.starts)
         lengths = np.diff(starts)[indices]
         ends = np.cumsum(lengths)
         at = np.arange(ends[-1]) + np.repeat(starts[indices] - (ends - lengths), lengths)
-        more = 0 if room is None else room - len(at)
+        padding = 0 if padded_to is None else padded_to - len(at)
         return EventTable(
             jnp.asarray(np.concatenate([[0], ends]), self.starts.dtype),
-            jnp.pad(self.steps[at], (0, more)),
-            jnp.pad(self.channels[at], (0, more)),
+            jnp.pad(self.steps[at], (0, padding)),
+            jnp.pad(self.channels[at], (0, padding)),
             self.sample_shape,
             self.num_steps,
             self.busiest,
@@ -131,16 +140,13 @@ class EventTable(eqx.Module):
         )
 
 
-def check_lists(where: str, steps: Array, channels: Array, num_steps: int, busiest: tuple[int, ...]) -> None:
-    """Refuse what are no lists of events."""
-    for name, values in (("steps", steps), ("channels", channels)):
-        if not jnp.issubdtype(getattr(values, "dtype", np.dtype(object)), jnp.unsignedinteger):
-            raise DtypeError(f"{where}: {name} is {describe(values)}, expected uint16 or uint32.")
-    if steps.shape != channels.shape or steps.ndim < 1:
-        raise ShapeError(
-            f"{where}: steps is {describe(steps)}, but channels is {describe(channels)}; expected [events]."
-        )
+def _check_numbers(where: str, steps: Array, num_steps: int, busiest: tuple[int, ...]) -> None:
     if num_steps > jnp.iinfo(steps.dtype).max:
         raise ValueError(f"{where}: num_steps is {num_steps}, which {steps.dtype} cannot hold.")
     if not busiest or any(a > b for a, b in zip(busiest, busiest[1:], strict=False)):
         raise ValueError(f"{where}: busiest is {busiest}; expected ascending numbers, for 1, 2, 4, ... steps.")
+
+
+def count_examples(inputs: AbstractInputs | EventTable) -> int:
+    """How many examples a data set's inputs hold."""
+    return len(inputs) if isinstance(inputs, EventTable) else jax.tree.leaves(inputs)[0].shape[0]

@@ -1,26 +1,49 @@
+"""Random patterns, published definitions: smooth manifolds (Randman), and spikes with nothing to learn but by heart.
+
+All generated data are made by NumPy on the host, in float64: the same key gives the same task on every device, with x64 or
+without.
+"""
+
+from typing import Annotated
+
+import jax
 import numpy as np
 from jaxtyping import Array, Float, Key
 
 from snnx._checks import checked
-from snnx.data._arrays import from_spikes
+from snnx._typing import AboveZero, Count, Real, Whole
 from snnx.data._dataset import SpikeDataset
-from snnx.data.generated._shared import check_positive, check_whole, generator
+from snnx.data._makers import from_spikes
 
-PRECISION = 1e-3  # amplitudes below it are left out,
-MOST_FREQUENCIES = 1000  # and so is what comes after these
+SMALLEST_AMPLITUDE = 1e-3  # sines below it are left out,
+MOST_SINES = 1000  # and so is what comes after these
 EPSILON = 1e-7  # keeps standardised times below 1
+
+
+def generator(key: Key[Array, ""] | None) -> np.random.Generator:
+    """NumPy's generator, seeded with the bits of a key; with `jax.random.key(0)` if there is none."""
+    return np.random.default_rng(np.asarray(jax.random.key_data(jax.random.key(0) if key is None else key)))
+
+
+def spike_probability(where: str, name: str, rate: float, dt: float) -> float:
+    """Of a spike in a step of `dt` seconds at `rate` Hz, the caller's argument `name`."""
+    if rate * dt > 1:
+        raise ValueError(
+            f"{where}: {name} is {rate!r} Hz and dt {dt!r} s: more than one spike a step; expected {name} * dt <= 1."
+        )
+    return rate * dt
 
 
 @checked
 def randman(
     *,
-    nb_classes: int = 10,
-    nb_units: int = 100,
-    nb_steps: int = 100,
-    dim_manifold: int = 2,
-    nb_samples: int = 1000,
-    alpha: float = 2.0,
-    step_frac: float = 1.0,
+    nb_classes: Count = 10,
+    nb_units: Count = 100,
+    nb_steps: Count = 100,
+    dim_manifold: Count = 2,
+    nb_samples: Annotated[int, Whole(2)] = 1000,
+    alpha: AboveZero = 2.0,
+    step_frac: Annotated[float, Real(0.0, 1.0, above=True)] = 1.0,
     key: Key[Array, ""] | None = None,
 ) -> SpikeDataset:
     r"""Random smooth manifolds as spike times: which manifold does a sample lie on? Every unit fires once.
@@ -51,12 +74,7 @@ def randman(
     Spiking Neural Networks (2021), in the form of NumpyRandman in the authors' package randman. (TorchRandman there has
     1 / ((i + 1)^alpha + 1) for 1 / (i + 1)^alpha.)
     """
-    check_whole("randman", 1, nb_classes=nb_classes, nb_units=nb_units, nb_steps=nb_steps, dim_manifold=dim_manifold)
-    check_whole("randman", 2, nb_samples=nb_samples)
-    check_positive("randman", alpha=alpha, step_frac=step_frac)
-    if step_frac > 1:
-        raise ValueError(f"randman: step_frac is {step_frac!r}, expected at most 1: a part of the steps.")
-    random = generator("randman", key)
+    random = generator(key)
     spikes = np.zeros((nb_classes, nb_samples, nb_steps, nb_units), np.uint8)
     for label in range(nb_classes):
         theta = random.random((nb_units, dim_manifold, 3, frequencies(alpha)))
@@ -74,7 +92,7 @@ def randman(
 def frequencies(alpha: float) -> int:
     """How many sines a function has: as many as have an amplitude above a thousandth, and at most 1000."""
     # The bound on the exponent only keeps the power finite: 1000 are reached at alpha = 1.
-    return int(min(np.ceil(PRECISION ** (-1.0 / max(alpha, 0.1))), MOST_FREQUENCIES))
+    return int(min(np.ceil(SMALLEST_AMPLITUDE ** (-1.0 / max(alpha, 0.1))), MOST_SINES))
 
 
 def manifold(
@@ -90,3 +108,38 @@ def manifold(
             total += amplitude[None, :, i] / (i + 1) ** alpha * np.sin(2 * np.pi * angle)
         values *= total
     return values
+
+
+@checked
+def random_patterns(
+    *,
+    nb_samples: Count = 256,
+    nb_steps: Count = 200,
+    nb_inputs: Count = 100,
+    freq: AboveZero = 5.0,
+    dt: AboveZero = 1e-3,
+    key: Key[Array, ""] | None = None,
+) -> SpikeDataset:
+    r"""Random spikes with random labels: what a network can learn by heart.
+
+    $$ s_{nti} \sim B(f\,\Delta t), \qquad \text{label}_n \sim B(1/2), \qquad \text{all independent} $$
+
+    **Arguments:** names and defaults are the published ones.
+    - `nb_samples`, `nb_steps`, `nb_inputs`: patterns, time steps, channels.
+    - `freq`: $f$, spikes per second. `dt`: $\Delta t$, seconds per step.
+    - `key`: decides spikes and labels; by default `jax.random.key(0)`.
+
+    **Returns:** a `SpikeDataset` of two classes. Nothing generalises: there is no test set, accuracy is on the patterns.
+
+    **Raises:** `ValueError` for sizes below 1, or `freq * dt` outside (0, 1].
+
+    Source: Zenke, SpyTorch, tutorial 1 (2019), to Neftci, Mostafa & Zenke, Surrogate Gradient Learning in Spiking Neural
+    Networks (2019).
+    """
+    chance = spike_probability("random_patterns", "freq", freq, dt)
+    random = generator(key)
+    spikes = np.empty((nb_samples, nb_steps, nb_inputs), bool)
+    for pattern in spikes:  # one at a time: the numbers behind them take eight times the room
+        pattern[:] = random.random(pattern.shape) < chance
+    labels = random.integers(2, size=nb_samples)
+    return from_spikes(spikes, labels, sample_shape=(nb_inputs,), classes=("0", "1"), dt=dt)

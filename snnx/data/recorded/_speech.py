@@ -1,32 +1,33 @@
-"""The spiking Heidelberg data sets: cochlea recordings of spoken digits (SHD) and of speech commands (SSC)."""
+"""The spiking Heidelberg data sets: spoken digits (SHD) and speech commands (SSC) as spikes of an artificial cochlea."""
 
 import contextlib
 import functools
-import os
-import pathlib
 from collections.abc import Callable, Generator
-from typing import Any, Unpack
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeAlias, Unpack
 
 import numpy as np
 
+from snnx._checks import checked
 from snnx._errors import DataError, missing_extra
+from snnx._typing import AboveZero, Count, Whole
 from snnx.data._dataset import SpikeDataset
-from snnx.data._recordings import Read
-from snnx.data.recorded._download import there_or_downloaded
-from snnx.data.recorded._options import Options, check_split, options_of, root_of
-from snnx.data.recorded._read import TOGETHER, Place, Source, read
-from snnx.data.recorded._resolution import fewer_channels
+from snnx.data._recordings import RECORDINGS_PER_BATCH, Read
+from snnx.data.recorded._files import Chosen, Options, Root, there_or_downloaded
+from snnx.data.recorded._read import Place, Source, read
 
 UNITS = 700
+Channels: TypeAlias = Annotated[int, Whole(1, UNITS)]
 
 
+@checked
 def shd(
-    root: "str | os.PathLike",
-    split: str = "train",
+    root: Root,
+    split: Literal["train", "test"] = "train",
     *,
-    dt: float = 0.01,
-    num_steps: int | None = None,
-    channels: int = UNITS,
+    dt: AboveZero = 0.01,
+    num_steps: Count | None = None,
+    channels: Channels = UNITS,
     **options: Unpack[Options],
 ) -> SpikeDataset:
     r"""Spiking Heidelberg Digits: spoken digits from zero to nine in English and German, as spikes of an artificial cochlea.
@@ -48,17 +49,18 @@ def shd(
 
     Source: Cramer, Stradmann, Schemmel & Zenke, IEEE TNNLS 33(7), 2022 (arXiv:1910.07407).
     """
-    check_split("shd", split, ("train", "test"))
-    return _heidelberg("shd", root, split, dt, num_steps, channels, options, {"train": split == "train"})
+    place = _place("shd", Path(root), split, options, {"train": split == "train"})
+    return _heidelberg(place, dt, num_steps, channels, options)
 
 
+@checked
 def ssc(
-    root: "str | os.PathLike",
-    split: str = "train",
+    root: Root,
+    split: Literal["train", "valid", "test"] = "train",
     *,
-    dt: float = 0.01,
-    num_steps: int | None = None,
-    channels: int = UNITS,
+    dt: AboveZero = 0.01,
+    num_steps: Count | None = None,
+    channels: Channels = UNITS,
     **options: Unpack[Options],
 ) -> SpikeDataset:
     """Spiking Speech Commands: Google's speech commands as spikes of an artificial cochlea, 35 classes.
@@ -66,35 +68,31 @@ def ssc(
     **Arguments:** as for `shd`; the file is `root/SSC/ssc_train.h5`; `split`: `"train"`, `"valid"` or `"test"`.
     **Raises:** as `shd`. Source: as `shd`, after Warden, arXiv:1804.03209.
     """
-    check_split("ssc", split, ("train", "valid", "test"))
-    return _heidelberg("ssc", root, split, dt, num_steps, channels, options, {"split": split})
+    place = _place("ssc", Path(root), split, options, {"split": split})
+    return _heidelberg(place, dt, num_steps, channels, options)
 
 
-def _heidelberg(
-    name: str,
-    root: "str | os.PathLike",
-    split: str,
-    dt: float,
-    num_steps: int | None,
-    channels: int,
-    given: Any,
-    asked: dict[str, Any],
-) -> SpikeDataset:
-    options, folder = options_of(name, given), root_of(name, root)
-    merge = fewer_channels(name, channels, UNITS)
-    places = [folder / name.upper() / f"{name}_{split}.h5", folder / f"{name}_{split}.h5"]
-    what = f"file {places[0]} or {places[1].name} in {folder}"
-    there_or_downloaded(
-        name, folder, lambda: any(p.is_file() for p in places), what, options.download, name.upper(), **asked
-    )
+def _place(name: str, root: Path, split: str, options: Options, asked: dict[str, Any]) -> Place:
+    """Where the file of a split lies, which tonic is asked for if it is missing."""
+    places = [root / name.upper() / f"{name}_{split}.h5", root / f"{name}_{split}.h5"]
+    what = f"file {places[0]} or {places[1].name} in {root}"
+    download = Chosen(**options).download
+    there_or_downloaded(name, root, lambda: any(p.is_file() for p in places), what, download, name.upper(), **asked)
     path = next(p for p in places if p.is_file())
+    return Place(name, split, path.parent, [path])
 
-    place = Place(name, split, path.parent, [path])
-    return read(place, lambda: _source(name, path, merge), (channels,), dt=dt, num_steps=num_steps, options=options)
+
+def _heidelberg(place: Place, dt: float, num_steps: int | None, channels: int, options: Options) -> SpikeDataset:
+    table = (np.arange(UNITS) * channels // UNITS).astype(np.uint16)
+
+    def source() -> Source:
+        return _source(place.where, place.files[0], lambda units: units if channels == UNITS else table[units])
+
+    return read(place, source, (channels,), dt=dt, num_steps=num_steps, options=Chosen(**options))
 
 
 @contextlib.contextmanager
-def _opened(where: str, path: pathlib.Path) -> Generator[Any, None, None]:
+def _opened(where: str, path: Path) -> Generator[Any, None, None]:
     """The file, which is closed whatever happens."""
     try:
         import h5py
@@ -107,11 +105,11 @@ def _opened(where: str, path: pathlib.Path) -> Generator[Any, None, None]:
         raise
     except Exception as error:  # a damaged file makes the reader raise nearly anything
         raise DataError(
-            f"{where}: {path} is no whole HDF5 file ({error}); remove it and its archive, to have it downloaded again."
+            f"{where}: {path} is not a whole HDF5 file ({error}); remove it and its archive, to have it downloaded again."
         ) from error
 
 
-def _source(where: str, path: pathlib.Path, merge: Callable[[np.ndarray], np.ndarray]) -> Source:
+def _source(where: str, path: Path, merge: Callable[[np.ndarray], np.ndarray]) -> Source:
     """The recordings of a file of the Heidelberg format."""
     wanted = ("spikes/times", "spikes/units", "labels", "extra/keys", "extra/speaker")
     with _opened(where, path) as file:
@@ -149,11 +147,11 @@ def _source(where: str, path: pathlib.Path, merge: Callable[[np.ndarray], np.nda
             )
         return lengths, np.concatenate(when), merge(units)
 
-    def pieces() -> Generator[tuple[int, Callable[[], Read]], None, None]:
+    def batches() -> Generator[tuple[int, Callable[[], Read]], None, None]:
         with _opened(where, path) as file:
-            for first in range(0, len(labels), TOGETHER):
-                few = slice(first, first + TOGETHER)
+            for first in range(0, len(labels), RECORDINGS_PER_BATCH):
+                few = slice(first, first + RECORDINGS_PER_BATCH)
                 when, which = file["spikes/times"][few], file["spikes/units"][few]
                 yield len(when), functools.partial(read_some, first, when, which)
 
-    return Source(pieces(), -(-len(labels) // TOGETHER), name, labels, classes, meta={"speaker": speakers})
+    return Source(batches(), -(-len(labels) // RECORDINGS_PER_BATCH), name, labels, classes, meta={"speaker": speakers})

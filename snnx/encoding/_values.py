@@ -1,6 +1,4 @@
-"""What the encoders refuse, and the precision in which they compute."""
-
-import math
+"""What encoders refuse among the values of an array, and the precision in which they compute."""
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -10,19 +8,7 @@ from jaxtyping import Array, Float
 from snnx._errors import ShapeError, describe
 
 
-def check_count(where: str, name: str, count: int) -> None:
-    """Refuse what is not a whole number of at least 1."""
-    if isinstance(count, bool) or count < 1:
-        raise ValueError(f"{where}: {name} is {count}, expected at least 1.")
-
-
-def check_positive(where: str, name: str, number: float) -> None:
-    """Refuse a Python number that is not positive and finite."""
-    if isinstance(number, bool) or not (math.isfinite(number) and number > 0):
-        raise ValueError(f"{where}: {name} is {number}, expected a positive number.")
-
-
-def check_train(where: str, name: str, train: Float[Array, "time *shape"]) -> int:
+def check_steps(where: str, name: str, train: Float[Array, "time *shape"]) -> int:
     """The number of steps, at least one."""
     if train.shape[0] < 1:
         raise ShapeError(f"{where}: {name} is {describe(train)}; expected at least one step.")
