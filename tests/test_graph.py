@@ -108,7 +108,6 @@ def same(graph, container, xs=XS, rename=()):
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-8)
 
 
-@pytest.mark.slow
 def test_a_chain_is_a_sequential():
     a, b = linear(4, 6, 1), linear(6, 3, 2)
     graph = snnx.Graph(
@@ -242,6 +241,7 @@ def test_masked_steps_change_nothing():
     assert jax.tree.all(jax.tree.map(lambda a, b: bool(jnp.allclose(a, b, atol=1e-6)), state, final))
 
 
+@pytest.mark.slow
 def test_a_graph_trains():
     graph = several()
     spikes = np.random.default_rng(0).random((20, 6, 4)) < 0.5

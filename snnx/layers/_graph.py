@@ -42,8 +42,8 @@ class Graph(AbstractCell):
         `"sub/input"` and `"sub/output"`, each an `eqx.nn.Identity()`, are where edges from and to outside have to lead. Where
         `record` finds that a path is both a node, `"a.v"`, and a field of another's state, it takes the node.
     - `edges`: pairs of names, the source first. What several edges bring to a node, or to an output, adds up.
-    - `inputs`, `outputs`: names that edges begin or end with and that are no nodes; one each as a text. With one, `x`, its
-        shape and `y` are bare; with more they are dicts by name.
+    - `inputs`, `outputs`: names at which edges begin or end and that are not nodes; a single one may be given as a text. With
+        one, `x`, its shape and `y` are bare; with more they are dicts by name.
     - `shapes`: the shape of one step of what goes into a node, where its edges do not tell: of nodes without any (which get
         zeros), and in cycles that nothing leads into.
     - `source`: anything hashable that travels with the graph; `snnx.nir` keeps there what it was made from.
