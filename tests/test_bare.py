@@ -99,7 +99,11 @@ SOLVERS = {
 }
 
 
-@pytest.fixture(params=SOLVERS)
+# Those in continuous time take minutes to compile in all these ways.
+EVENTS_ARE_SLOW = [pytest.param(name, marks=pytest.mark.slow if name.startswith("event") else ()) for name in SOLVERS]
+
+
+@pytest.fixture(params=EVENTS_ARE_SLOW)
 def solver(request, ranks_are_promoted):
     function, make, batch = SOLVERS[request.param]
     model = make()

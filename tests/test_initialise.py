@@ -26,8 +26,6 @@ from snnx.layers._apply import _WITH_WEIGHTS
 from snnx.layers._fluctuation_driven import kernel_sums
 from snnx.neurons import ALIF, IF, LI, LIF, AdLIF, CubaLI, CubaLIF, NoReset, ValueReset
 
-pytestmark = pytest.mark.slow  # nearly all of it is compiling
-
 KEY, OTHER = jax.random.split(jax.random.key(0))
 
 
@@ -68,7 +66,7 @@ KERNELS = {
 }
 
 
-@pytest.mark.parametrize("name", KERNELS)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=() if n == "LIF" else pytest.mark.slow) for n in KERNELS])
 def test_the_kernel_of_the_membrane_has_its_closed_form(name):
     neuron, (total, energy) = KERNELS[name]
     got_total, got_energy, rest = kernel_sums(neuron, (1,))
@@ -78,6 +76,7 @@ def test_the_kernel_of_the_membrane_has_its_closed_form(name):
     np.testing.assert_array_equal(rest, getattr(neuron, "v_leak", 0.0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("coupling", ["explicit", "symplectic"])
 def test_the_kernel_of_an_oscillating_pair_is_that_of_an_impulse(coupling):
     v, w, response = 1.0, 0.0, []
@@ -150,7 +149,7 @@ MEMBRANES = {
 }
 
 
-@pytest.mark.parametrize("name", MEMBRANES)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=() if n == "LIF" else pytest.mark.slow) for n in MEMBRANES])
 def test_the_free_membrane_has_the_mean_and_the_fluctuations_asked_for(name):
     neuron, rate, options, (mean, sigma) = MEMBRANES[name]
     layer = fluctuation_driven(eqx.nn.Linear(N_IN, N_OUT, key=KEY), neuron, rate=rate, key=OTHER, **options)
@@ -160,6 +159,7 @@ def test_the_free_membrane_has_the_mean_and_the_fluctuations_asked_for(name):
     check_free_membrane(v, mean, sigma, weights, p, float(kernel_sums(neuron, (1,))[0][0]))
 
 
+@pytest.mark.slow
 def test_neurons_with_time_constants_and_thresholds_of_their_own_get_weights_of_their_own():
     taus, thresholds = jnp.repeat(jnp.asarray([3.0, 10.0, 30.0]), 100), jnp.tile(jnp.asarray([0.5, 1.0, 2.0]), 100)
     layer = eqx.nn.Linear(N_IN, 300, use_bias=False, key=KEY)
@@ -172,6 +172,7 @@ def test_neurons_with_time_constants_and_thresholds_of_their_own_get_weights_of_
             np.testing.assert_allclose(np.sqrt(v.var(axis=0).mean()), threshold, rtol=0.12)
 
 
+@pytest.mark.slow
 def test_a_convolution_counts_its_receptive_field():
     conv = eqx.nn.Conv2d(4, 32, 5, groups=2, key=KEY)
     layer = fluctuation_driven(conv, LIF(10.0), rate=0.05, key=OTHER, xi=2.0)
@@ -187,6 +188,7 @@ def test_a_convolution_counts_its_receptive_field():
         np.testing.assert_allclose(again.weight, layer.weight, rtol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("mean", "alpha"), [(0.0, 0.9), (0.3, 0.7), (0.0, 1.0)])
 def test_a_recurrent_shares_the_variance_between_input_and_feedback(mean, alpha):
     neuron, p = LIF(10.0), 0.05
@@ -227,6 +229,7 @@ def make_model(key=KEY):
     )
 
 
+@pytest.mark.slow
 def test_a_whole_model_is_set_pair_by_pair_and_the_rest_stays():
     before = make_model()
     after = fluctuation_driven(before, rate=0.05, key=OTHER, sigma=0.5)
@@ -259,6 +262,7 @@ def test_networks_start_with_spikes_in_every_layer():
         assert 0.01 < float(rate.mean()) < 0.2, path
 
 
+@pytest.mark.slow
 def test_an_ensemble_of_initialised_models_is_a_vmap_away():
     def make(key):
         k1, k2, k3 = jax.random.split(key, 3)

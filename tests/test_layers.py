@@ -17,8 +17,6 @@ from snnx.layers import Flatten, GaussianNoise, Residual, Sequential, SumPool2d,
 from snnx.neurons import LI, LIF
 from snnx.simulation import simulate
 
-pytestmark = pytest.mark.slow  # nearly all of it is compiling
-
 KEY = jax.random.key(0)
 
 
@@ -100,6 +98,7 @@ def test_sum_pool_is_the_average_times_the_area():
     np.testing.assert_allclose(SumPool2d(3)(x), 9.0 * eqx.nn.AvgPool2d(3, 3)(x), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_sum_pool_counts_spikes_in_every_dtype_and_under_vmap_and_jit():
     spikes = (values((4, 2, 6, 6)) > 0.5).astype(jnp.float32)
     expected = np.stack([windows(x, (2, 2), (2, 2), (0, 0)) for x in spikes])
@@ -111,6 +110,7 @@ def test_sum_pool_counts_spikes_in_every_dtype_and_under_vmap_and_jit():
         np.testing.assert_array_equal(np.asarray(got, np.float32), expected[0])
 
 
+@pytest.mark.slow
 def test_sum_pool_second_derivatives_are_zero_and_reverse_over_forward_works():
     x = values((1, 4, 4))
     hessian = jax.hessian(lambda x: jnp.sum(SumPool2d(2)(x) ** 2))(x).reshape(16, 16)
@@ -168,6 +168,7 @@ def test_threshold_norm_gives_the_standard_deviation_of_the_threshold():
     np.testing.assert_allclose(y, 0.4 * layer_norm(x), rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_gradient_of_threshold_norm_is_that_of_finite_differences(x64):
     norm = eqx.tree_at(
         lambda n: n.gain, ThresholdNorm(4, threshold=jnp.asarray(1.3)), jnp.asarray([1.0, 2.0, 0.5, -1.0])
@@ -193,6 +194,7 @@ def test_the_gradient_of_threshold_norm_is_that_of_finite_differences(x64):
             np.testing.assert_allclose(getattr(gradient, name)[place], (up - down) / (2 * step), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_threshold_norm_keeps_nothing_between_steps_and_examples():
     norm, xs = ThresholdNorm(3), values((6, 3, 4, 4))
     alone = np.stack([norm(x) for x in xs])
@@ -277,6 +279,7 @@ def test_masked_steps_do_not_count(chunk):
     assert int(state.step) == mask.sum()
 
 
+@pytest.mark.slow
 def test_noise_has_the_standard_deviation_and_no_correlation():
     ys = np.asarray(simulate(GaussianNoise(0.3), jnp.full((400, 50), 2.0), key=KEY)[0], np.float64) - 2.0
     error = 0.3 / math.sqrt(ys.size)
@@ -286,6 +289,7 @@ def test_noise_has_the_standard_deviation_and_no_correlation():
     assert abs(np.mean(ys[:, 1:] * ys[:, :-1])) < 4 * 0.3 * error  # from channel to channel
 
 
+@pytest.mark.slow
 def test_layers_and_keys_have_noise_of_their_own():
     model = Sequential([GaussianNoise(1.0), Residual(GaussianNoise(1.0))])
 
@@ -318,6 +322,7 @@ def test_a_missing_key_is_refused_with_what_to_do():
         simulate(nested, jnp.zeros((3, 2)))
 
 
+@pytest.mark.slow
 def test_a_learned_standard_deviation_has_the_noise_as_its_gradient():
     run = eqx.filter_grad(lambda n: jnp.sum(simulate(n, jnp.zeros((6, 3)), key=KEY, chunk=4)[0]))
     np.testing.assert_allclose(
@@ -352,6 +357,7 @@ LAYERS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LAYERS)
 def test_every_layer_can_be_pickled_copied_stored_and_run_under_jit(name, tmp_path):
     model, xs = Sequential([LAYERS[name]()]), values((4, 3, 4, 4))
@@ -368,6 +374,7 @@ def test_every_layer_can_be_pickled_copied_stored_and_run_under_jit(name, tmp_pa
     np.testing.assert_allclose(run(model), ys, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LAYERS)
 def test_every_layer_keeps_the_dtype(name, x64):
     for dtype in ("float64", "float32", "bfloat16", "float16"):

@@ -17,8 +17,6 @@ import pytest
 from snnx import surrogates
 from snnx._errors import DtypeError, ShapeError
 
-pytestmark = pytest.mark.slow  # nearly all of it is compiling
-
 HERE = pathlib.Path(__file__).parent
 DOCS = HERE.parent / "docs" / "surrogates.md"
 FROZEN = json.loads((HERE / "references" / "surrogates_from_peers.json").read_text())
@@ -160,6 +158,7 @@ def test_derivative_is_the_formula(name, arguments):
     np.testing.assert_allclose(got, expected, rtol=2e-5, atol=1e-30)
 
 
+@pytest.mark.slow
 @every
 def test_forward_and_reverse_mode_give_the_derivative_times_the_tangent(name):
     expected = CASES[name].formula(GRID, **CASES[name].changed)
@@ -178,6 +177,7 @@ def test_forward_and_reverse_mode_give_the_derivative_times_the_tangent(name):
         np.testing.assert_array_equal(spike, spikes(surrogate, jnp.asarray(GRID)))
 
 
+@pytest.mark.slow
 @every
 def test_jacobians_are_diagonal_and_second_order_is_the_derivatives_own_derivative(name):
     formula, arguments, step = CASES[name].formula, CASES[name].changed, 1e-6
@@ -198,6 +198,7 @@ def test_jacobians_are_diagonal_and_second_order_is_the_derivatives_own_derivati
     np.testing.assert_allclose(hessian, np.diag(second), rtol=1e-6, atol=1e-8)
 
 
+@pytest.mark.slow
 @every
 def test_vmap_is_a_loop_and_jit_is_eager(name):
     surrogate = make(name)
@@ -221,6 +222,7 @@ def test_the_threshold_is_strict(name):
     np.testing.assert_array_equal(make(name)(x), [0, 0, 0, 0, 0, 1, 1, 1, 0])
 
 
+@pytest.mark.slow
 @every
 def test_the_dtype_of_x_is_kept_whatever_the_parameters_are(name):
     def slope(surrogate, x):
@@ -234,6 +236,7 @@ def test_the_dtype_of_x_is_kept_whatever_the_parameters_are(name):
                 assert [result.dtype for result in results] == [dtype] * 3
 
 
+@pytest.mark.slow
 @every
 def test_derivative_in_bfloat16_is_good_to_its_few_bits(name):
     x = jnp.asarray(GRID[np.abs(GRID) < 3], jnp.bfloat16)
@@ -242,6 +245,7 @@ def test_derivative_in_bfloat16_is_good_to_its_few_bits(name):
     np.testing.assert_allclose(got, expected, rtol=0.1, atol=0.02)
 
 
+@pytest.mark.slow
 @every_numeric
 def test_an_array_parameter_has_zero_gradient_through_the_spike_and_can_be_replaced(name):
     case, x = CASES[name], jnp.asarray(GRID, jnp.float32)
@@ -256,6 +260,7 @@ def test_an_array_parameter_has_zero_gradient_through_the_spike_and_can_be_repla
     np.testing.assert_allclose(doubled.derivative(x), expected, rtol=2e-5, atol=1e-30)
 
 
+@pytest.mark.slow
 @every_numeric
 def test_parameters_may_differ_per_neuron(name):
     case, points = CASES[name], GRID + 0.013
@@ -266,6 +271,7 @@ def test_parameters_may_differ_per_neuron(name):
     np.testing.assert_allclose(got, case.formula(points, **values), rtol=2e-4, atol=1e-6)
 
 
+@pytest.mark.slow
 @every
 def test_a_surrogate_can_be_pickled_and_copied(name):
     x = jnp.asarray(GRID, jnp.float32)
@@ -276,6 +282,7 @@ def test_a_surrogate_can_be_pickled_and_copied(name):
             np.testing.assert_array_equal(spikes(copied, x), spikes(surrogate, x))
 
 
+@pytest.mark.slow
 @every_twice
 def test_area_under_the_derivative(name, arguments):
     case = CASES[name]

@@ -9,8 +9,6 @@ import pytest
 import snnx
 from snnx.layers._apply import apply_step, unrolled, unrolls
 
-pytestmark = pytest.mark.slow  # nearly all of it is compiling
-
 KEY = jax.random.key(0)
 CONVOLUTIONS = {
     "1d": (eqx.nn.Conv1d(3, 4, 5, key=KEY), (3, 11)),
@@ -58,7 +56,7 @@ def value_and_gradients(function, layer, x):
     return jax.tree.leaves((ys, gradients))
 
 
-@pytest.mark.parametrize("name", CONVOLUTIONS)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=() if n == "2d" else pytest.mark.slow) for n in CONVOLUTIONS])
 def test_a_convolution_is_equinoxs(name, x64):
     layer, shape = CONVOLUTIONS[name]
     layer, x = snnx.cast(layer, "float64"), spikes(shape) + 0.1
@@ -68,7 +66,7 @@ def test_a_convolution_is_equinoxs(name, x64):
         np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-13)
 
 
-@pytest.mark.parametrize("name", POOLS)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=() if n == "2d" else pytest.mark.slow) for n in POOLS])
 def test_a_maximum_is_equinoxs_and_the_first_of_equals_gets_the_gradient(name, x64):
     layer, shape = POOLS[name]
     rng = np.random.default_rng(1)
@@ -103,5 +101,5 @@ def test_on_other_devices_the_layer_is_called(monkeypatch):
 def test_a_wrong_input_is_refused_by_the_layer():
     conv, pool = eqx.nn.Conv2d(2, 3, 3, key=KEY), eqx.nn.MaxPool2d(2, 2)
     for layer, shape in ((conv, (6, 6)), (conv, (3, 6, 6)), (conv, (1, 2, 6, 6)), (pool, (6, 6))):
-        with pytest.raises(ValueError, match=r"layer 0 \((Conv2d|MaxPool2d)\), given one step float32"):
+        with pytest.raises(ValueError, match=r"\blayer 0\b"):
             snnx.simulate(snnx.Sequential([layer]), jnp.ones((4, *shape)))

@@ -44,7 +44,7 @@ def exchange(node: PyTree, field: str, value: object, *, check: bool = False) ->
 
 
 def _check(module: PyTree) -> None:
-    """What the checks at construction say of a module as it is now: its parameters are read again, too."""
+    """Run the checks of construction on a module as it is now: its parameters are read again, then `__check_init__`."""
     name = type(module).__name__
     for argument, hint in inspect.get_annotations(type(module).__init__).items():
         if _is_parameter(hint) and hasattr(module, argument):
@@ -62,7 +62,7 @@ def _is_parameter(hint: Any) -> bool:
 
 
 def refused_parameters(model: PyTree) -> str:
-    """Where training has moved a parameter to a value that no cell could be made with: the sentences; else nothing."""
+    """What construction would say of parameters that training has moved out of range, part by part; else an empty text."""
     found = []
     for path, part in walk(model):
         if isinstance(part, AbstractCell):

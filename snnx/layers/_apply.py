@@ -147,11 +147,11 @@ def apply_stretch(layer: PyTree, *xs: Any, key: Key[Array, ""] | None = None) ->
 
 
 def shape_and_dtype(x: "jax.ShapeDtypeStruct | Array") -> jax.ShapeDtypeStruct:
-    """Those alone."""
+    """The shape and dtype of a result alone."""
     return jax.ShapeDtypeStruct(x.shape, jnp.result_type(x))
 
 
-# Convolutions and maxima on a CPU
+# Convolutions and maxima on a CPU.
 #
 # The same numbers as Equinox's, several times faster: inside a loop XLA's CPU convolution, and the backward pass of its
 # windowed maximum, run far below what a product of the same size does. Training 34x34x2-C12-P2-C32-P2-10 (5 x 5 kernels,
@@ -189,6 +189,8 @@ def unrolled(layer: PyTree, x: Array) -> Array:
 
 
 def _convolved(layer: eqx.nn.Conv, x: Array) -> Array:
+    # Its columns are, for each place of the output, all inputs under the kernel (im2col), so that one product does the rest.
+    # The channels come last meanwhile: slices then copy stretches of memory rather than single numbers.
     margins: Any = ((0, 0), *layer.padding)
     x = jnp.pad(x, margins) if any(map(any, margins)) else x
     places = _places(jnp.moveaxis(x, 0, -1), 0, layer.kernel_size, layer.stride, layer.dilation)
@@ -200,7 +202,7 @@ def _convolved(layer: eqx.nn.Conv, x: Array) -> Array:
 
 def _pooled(layer: eqx.nn.Pool, x: Array) -> Array:
     def larger(best: Array, new: Array) -> Array:
-        # The first of equals, as the windowed maximum has it: it alone gets the gradient. What is no number stays so.
+        # The first of equals, as the windowed maximum has it: it alone gets the gradient. NaN stays NaN.
         return jnp.where((best >= new) | jnp.isnan(best), best, new)
 
     return functools.reduce(larger, _places(x, 1, layer.kernel_size, layer.stride, (1,) * layer.num_spatial_dims))

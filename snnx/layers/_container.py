@@ -33,14 +33,9 @@ class AbstractContainer(AbstractCell):
         parts, states = self.children(), {}
 
         def run(name: str, *xs: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
-            part = parts[name]
-            with naming(self, name, *xs):
-                if isinstance(part, AbstractCell):
-                    states[name] = part.init_state(xs[0].shape)
-                    y = jax.eval_shape(lambda x, s: part(x, s, key=some_key())[0], xs[0], states[name])
-                else:
-                    y = jax.eval_shape(lambda *x: apply_step(part, *x, key=some_key()), *xs)
-                return shape_and_dtype(y)
+            state, y = part_on_shapes(self, name, parts[name], *xs)
+            states.update(state)
+            return y
 
         self.wire(jax.ShapeDtypeStruct(tuple(shape), cell_dtype(self)), run)
         return states
@@ -51,12 +46,9 @@ class AbstractContainer(AbstractCell):
         parts, keys, new = self.children(), part_keys(self, key), self._copy(state)
 
         def run(name: str, *xs: Array) -> Array:
-            part = parts[name]
-            with naming(self, name, *xs):
-                if isinstance(part, AbstractCell):
-                    y, new[name] = part(xs[0], state_of(name, state), key=keys[name])
-                    return y
-                return apply_step(part, *xs, key=keys[name])
+            y, after, _ = part_at_a_step(self, name, parts[name], *xs, states=state, key=keys[name])
+            new.update(after)
+            return y
 
         return self.wire(x, run), new
 
@@ -73,22 +65,13 @@ class AbstractContainer(AbstractCell):
         tapped: dict[str, Array] = {}
 
         def run(name: str, *xs: ArrayOrShape) -> Array:
-            part, wanted = parts[name], taps_of_child(taps, name)
-            with naming(self, name, *map(one_step, xs)):
-                if isinstance(part, AbstractCell):
-                    ys, new[name], seen = part.over_time(
-                        xs[0], state_of(name, state), key=keys[name], mask=mask, taps=wanted
-                    )
-                    tapped.update(with_prefix(name, seen))
-                    return ys
-                ys = apply_stretch(part, *xs, key=keys[name])
-            if wanted:
-                tapped[name] = ys if mask is None else jax.vmap(zero_where_masked)(mask, ys)
+            asked = {"states": state, "key": keys[name], "mask": mask, "taps": taps_of_child(taps, name)}
+            ys, after, seen = part_over_time(self, name, parts[name], *xs, **asked)
+            new.update(after)
+            tapped.update(seen)
             return ys
 
-        ys = self.wire(xs, run)
-        if mask is not None:
-            ys = jax.vmap(zero_where_masked)(mask, ys)
+        ys = zero_masked_steps(mask, self.wire(xs, run))
         if "" in taps:
             tapped[""] = ys
         return ys, new, tapped
@@ -132,6 +115,71 @@ def check_part(where: str, name: str, part: PyTree) -> None:
         raise TypeError(f"{where}: part {name} is the class {part.__name__}; expected an object: {part.__name__}(...).")
     if not callable(part):
         raise TypeError(f"{where}: part {name} is {describe(part)}; expected a cell or a callable.")
+
+
+# A part, which is a cell or a plain callable, on shapes alone, at one step, and over a stretch of time. Each of these gives
+# what the part puts out and its state under its name, or an empty dict where it has none.
+
+
+def part_on_shapes(
+    container: AbstractCell, name: str, part: PyTree, *xs: jax.ShapeDtypeStruct
+) -> tuple[dict[str, PyTree], jax.ShapeDtypeStruct]:
+    """The state that it begins with, and the shape and dtype of one step of its output."""
+    with naming(container, name, *xs):
+        if not isinstance(part, AbstractCell):
+            return {}, shape_and_dtype(jax.eval_shape(lambda *x: apply_step(part, *x, key=some_key()), *xs))
+        state = part.init_state(xs[0].shape)
+        y = jax.eval_shape(lambda x, s: part(x, s, key=some_key())[0], xs[0], state)
+        return {name: state}, shape_and_dtype(y)
+
+
+def part_at_a_step(
+    container: AbstractCell,
+    name: str,
+    part: PyTree,
+    *xs: Array,
+    states: dict[str, PyTree],
+    key: Key[Array, ""] | None,
+    live: Bool[Array, ""] | None = None,
+    taps: Taps = (),
+) -> tuple[Array, dict[str, PyTree], dict[str, Array]]:
+    """Its output, its state, and what taps within it see at a step that is `live` or masked."""
+    with naming(container, name, *xs):
+        if not isinstance(part, AbstractCell):
+            y = apply_step(part, *xs, key=key)
+            return y, {}, {name: zero_where_masked(live, y)} if taps else {}
+        state = state_of(name, states)
+        if not taps:
+            y, state = part(xs[0], state, key=key)
+            return y, {name: state}, {}
+        # A stretch of length one, so that the taps reach any depth.
+        mask = None if live is None else live[None]
+        ys, state, traces = part.over_time(xs[0][None], state, key=key, mask=mask, taps=taps)
+        return ys[0], {name: state}, with_prefix(name, {path: trace[0] for path, trace in traces.items()})
+
+
+def part_over_time(
+    container: AbstractCell,
+    name: str,
+    part: PyTree,
+    *xs: ArrayOrShape,
+    states: dict[str, PyTree],
+    key: Key[Array, ""] | None,
+    mask: Bool[Array, "time"] | None,
+    taps: Taps,
+) -> tuple[Array, dict[str, PyTree], dict[str, Array]]:
+    """Its outputs, its state after them, and what taps within it see."""
+    with naming(container, name, *map(one_step, xs)):
+        if not isinstance(part, AbstractCell):
+            ys = apply_stretch(part, *xs, key=key)
+            return ys, {}, {name: zero_masked_steps(mask, ys)} if taps else {}
+        ys, state, seen = part.over_time(xs[0], state_of(name, states), key=key, mask=mask, taps=taps)
+        return ys, {name: state}, with_prefix(name, seen)
+
+
+def zero_masked_steps(mask: Bool[Array, "time"] | None, ys: PyTree) -> PyTree:
+    """A stretch of outputs with zeros at masked steps."""
+    return ys if mask is None else jax.vmap(zero_where_masked)(mask, ys)
 
 
 def part_keys(container: AbstractCell, key: Key[Array, ""] | None) -> dict[str, Key[Array, ""] | None]:

@@ -89,11 +89,8 @@ class SumPool2d(eqx.Module):
         self.stride = self.kernel_size if stride is None else _pair("stride", stride)
         self.padding = _pair("padding", padding)
 
+    @checked
     def __call__(self, x: Float[Array, "channels height width"]) -> Float[Array, "channels height_out width_out"]:
-        if x.ndim != 3:
-            raise ShapeError(
-                f"SumPool2d: x is {describe(x)}, expected one step [channels, height, width], without batch axis."
-            )
         padded = [size + 2 * p for size, p in zip(x.shape[1:], self.padding, strict=True)]
         if any(size < k for size, k in zip(padded, self.kernel_size, strict=True)):
             raise ShapeError(
@@ -175,8 +172,9 @@ class ThresholdNorm(eqx.Module):
         self.gain = jnp.ones(channels)
         self.bias = jnp.zeros(channels)
 
+    @checked
     def __call__(self, x: Float[Array, "channels *space"]) -> Float[Array, "channels *space"]:
-        if x.ndim == 0 or x.shape[0] != self.channels:
+        if x.shape[0] != self.channels:
             raise ShapeError(
                 f"ThresholdNorm: x is {describe(x)}, expected one step [{self.channels}] or [{self.channels}, height,"
                 " width]: channels first, without batch axis."

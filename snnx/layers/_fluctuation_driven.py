@@ -25,7 +25,7 @@ from snnx.surrogates import Boxcar
 
 _Model = TypeVar("_Model")
 
-_FAR = 1e30  # a threshold that is never reached; finite, because 0 * inf is no number
+_FAR = 1e30  # a threshold that is never reached; finite, because 0 * inf is NaN
 _BLOCK = 128
 _MOST_STEPS = 2**18
 _FORGOTTEN = 1e-6

@@ -1,6 +1,6 @@
 """A graph of cells and callables: run layer by layer where it can be, step by step where cycles tie nodes together."""
 
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import equinox as eqx
@@ -10,10 +10,18 @@ from jaxtyping import Array, Bool, Key, PyTree
 
 from snnx._checks import checked
 from snnx._errors import ShapeError, describe, unknown_name
-from snnx.cells import AbstractCell, Shape, Taps, cell_dtype, keep_where, with_prefix, zero_where_masked
+from snnx.cells import AbstractCell, Shape, Taps, cell_dtype, keep_where
 from snnx.inputs import AbstractInputs
-from snnx.layers._apply import apply_step, apply_stretch, shape_and_dtype, takes_as_it_is
-from snnx.layers._container import check_parts, naming, one_step, part_keys, some_key, state_of
+from snnx.layers._apply import takes_as_it_is
+from snnx.layers._container import (
+    check_parts,
+    part_at_a_step,
+    part_keys,
+    part_on_shapes,
+    part_over_time,
+    state_of,
+    zero_masked_steps,
+)
 from snnx.layers._wiring import CycleError, Edge, Wiring, wiring
 
 BEFORE = ""  # the entry of a graph's state for what its lagging edges carry
@@ -42,8 +50,8 @@ class Graph(AbstractCell):
         `"sub/input"` and `"sub/output"`, each an `eqx.nn.Identity()`, are where edges from and to outside have to lead. Where
         `record` finds that a path is both a node, `"a.v"`, and a field of another's state, it takes the node.
     - `edges`: pairs of names, the source first. What several edges bring to a node, or to an output, adds up.
-    - `inputs`, `outputs`: names that edges begin or end with and that are no nodes; one each as a text. With one, `x`, its
-        shape and `y` are bare; with more they are dicts by name.
+    - `inputs`, `outputs`: names at which edges begin or end and that are not nodes; a single one may be given as a text. With
+        one, `x`, its shape and `y` are bare; with more they are dicts by name.
     - `shapes`: the shape of one step of what goes into a node, where its edges do not tell: of nodes without any (which get
         zeros), and in cycles that nothing leads into.
     - `source`: anything hashable that travels with the graph; `snnx.nir` keeps there what it was made from.
@@ -161,19 +169,12 @@ class Graph(AbstractCell):
                 values |= self._loop(names, values, new, keys, mask, wanted, tapped)
                 continue
             (name,) = names
-            part = self.nodes[name]
-            given = [values[source] for source in sources[name]]
-            x = self._add_up(name, given, (_length(values),))
-            with naming(self, name, one_step(x)):
-                if isinstance(part, AbstractCell):
-                    own, asked = state_of(name, state), wanted.get(name, ())
-                    values[name], new[name], seen = part.over_time(x, own, key=keys[name], mask=mask, taps=asked)
-                    tapped |= with_prefix(name, seen)
-                else:
-                    values[name] = apply_stretch(part, x, key=keys[name])
-                    if name in wanted:
-                        tapped[name] = _masked(values[name], mask)
-        ys = _masked(self._outputs(values, (_length(values),)), mask)
+            x = self._add_up(name, [values[source] for source in sources[name]], (_length(values),))
+            asked = {"states": state, "key": keys[name], "mask": mask, "taps": wanted.get(name, ())}
+            values[name], after, seen = part_over_time(self, name, self.nodes[name], x, **asked)
+            new |= after
+            tapped |= seen
+        ys = zero_masked_steps(mask, self._outputs(values, (_length(values),)))
         return ys, new, tapped | ({"": ys} if "" in taps else {})
 
     def _loop(
@@ -204,7 +205,7 @@ class Graph(AbstractCell):
             from_outside, live = inputs
             found, after, seen = self._step(names, from_outside, states, keys, wanted, live)
             ys = {name: found[name] for name in needed}
-            return keep_where(live, after, states), (ys, zero_where_masked(live, seen))
+            return keep_where(live, after, states), (ys, seen)
 
         states, (ys, seen) = jax.lax.scan(step, states, (outside, mask), length=_length(values))
         new |= states | {BEFORE: new[BEFORE] | states[BEFORE]}
@@ -222,20 +223,13 @@ class Graph(AbstractCell):
         values, new, seen = dict(values), dict(states), {}
         _, sources, lagging = self.wiring()
         for name in names:
-            part = self.nodes[name]
             given = [states[BEFORE][s] if (s, name) in lagging else values[s] for s in sources[name]]
-            x = self._add_up(name, given)
-            with naming(self, name, x):
-                if not isinstance(part, AbstractCell):
-                    values[name] = apply_step(part, x, key=keys[name])
-                    seen |= {name: values[name]} if name in wanted else {}
-                elif name in wanted:  # a step as a stretch of length one, so that the taps reach any depth
-                    one, own = None if live is None else live[None], state_of(name, states)
-                    y, new[name], traces = part.over_time(x[None], own, key=keys[name], mask=one, taps=wanted[name])
-                    values[name] = y[0]
-                    seen |= with_prefix(name, {path: trace[0] for path, trace in traces.items()})
-                else:
-                    values[name], new[name] = part(x, state_of(name, states), key=keys[name])
+            x, asked = self._add_up(name, given), {"live": live, "taps": wanted.get(name, ())}
+            values[name], after, found = part_at_a_step(
+                self, name, self.nodes[name], x, states=states, key=keys[name], **asked
+            )
+            new |= after
+            seen |= found
         if BEFORE in states:
             new[BEFORE] = {name: values[name] for name in states[BEFORE]}
         return values, new, seen
@@ -286,11 +280,8 @@ class Graph(AbstractCell):
                     later.append(name)
                     continue
                 given[name] = x
-                part = self.nodes[name]
-                with naming(self, name, x):
-                    if isinstance(part, AbstractCell):
-                        states[name] = part.init_state(x.shape)
-                    outs[name] = shape_and_dtype(jax.eval_shape(_once(part), x, states.get(name)))
+                state, outs[name] = part_on_shapes(self, name, self.nodes[name], x)
+                states |= state
             if len(later) == len(waiting):
                 raise ShapeError(
                     f"Graph: nothing tells the shape of what goes into {', '.join(map(repr, later))}; give it as"
@@ -319,21 +310,10 @@ def _takes(part: PyTree, xs: AbstractInputs) -> bool:
     return part.takes(xs) if isinstance(part, AbstractCell) else takes_as_it_is(part, xs)
 
 
-def _once(part: PyTree) -> Callable[..., Array]:
-    """A part at one step, for its output's shape."""
-    if isinstance(part, AbstractCell):
-        return lambda x, state: part(x, state, key=some_key())[0]
-    return lambda x, _: apply_step(part, x, key=some_key())
-
-
 def _length(values: ByName) -> int:
     """The number of steps of a stretch."""
     xs = next(iter(values.values()))
     return xs.num_steps if isinstance(xs, AbstractInputs) else len(xs)
-
-
-def _masked(ys: PyTree, mask: Array | None) -> PyTree:
-    return ys if mask is None else jax.vmap(zero_where_masked)(mask, ys)
 
 
 def _taps_by_node(names: Sequence[str], taps: Taps) -> dict[str, Taps]:

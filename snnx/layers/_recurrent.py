@@ -17,11 +17,10 @@ from snnx.cells import (
     cell_dtype,
     keep_where,
     taps_of_child,
-    with_prefix,
     zero_where_masked,
 )
 from snnx.layers._apply import apply_step, apply_stretch, has_weights
-from snnx.layers._container import check_part, naming
+from snnx.layers._container import check_part, naming, part_at_a_step, part_on_shapes, some_key, zero_masked_steps
 
 
 class RecurrentState(eqx.Module):
@@ -65,17 +64,14 @@ class Recurrent(AbstractCell):
 
     def init_state(self, shape: Shape) -> RecurrentState:
         x = jax.ShapeDtypeStruct(tuple(shape), cell_dtype(self))
-        key = jax.eval_shape(lambda: jax.random.key(0))
-        with naming(self, "neuron", x):
-            neuron = self.neuron.init_state(shape)
-            y = jax.eval_shape(lambda x, s, k: self.neuron(x, s, key=k)[0], x, neuron, key)
-        back = jax.eval_shape(lambda y, k: self._feed_back(y, k), y, key)
+        state, y = part_on_shapes(self, "neuron", self.neuron, x)
+        back = jax.eval_shape(lambda y: self._feed_back(y, some_key()), y)
         if back.shape != x.shape:
             raise ShapeError(
                 f"Recurrent: feedback ({type(self.feedback).__name__}) gives shape {tuple(back.shape)}, expected that of"
                 f" the input, {tuple(x.shape)}."
             )
-        return RecurrentState(neuron, jnp.zeros(y.shape, y.dtype))
+        return RecurrentState(state["neuron"], jnp.zeros(y.shape, y.dtype))
 
     def __call__(
         self, x: Array, state: RecurrentState, *, key: Key[Array, ""] | None = None
@@ -119,16 +115,9 @@ class Recurrent(AbstractCell):
             x, live = inputs
             back = self._feed_back(state.y, feedback_key)
             self._check_input(x, back)
-            with naming(self, "neuron", x):
-                if wanted:  # one step as a stretch of length one, so that the taps reach any depth
-                    one = None if live is None else live[None]
-                    ys, neuron, stretch = self.neuron.over_time(
-                        (x + back)[None], state.neuron, key=neuron_key, mask=one, taps=wanted
-                    )
-                    y, tapped = ys[0], with_prefix("neuron", {path: trace[0] for path, trace in stretch.items()})
-                else:
-                    (y, neuron), tapped = self.neuron(x + back, state.neuron, key=neuron_key), {}
-            new = keep_where(live, RecurrentState(neuron, y), state)
+            asked = {"states": {"neuron": state.neuron}, "key": neuron_key, "live": live, "taps": wanted}
+            y, after, tapped = part_at_a_step(self, "neuron", self.neuron, x + back, **asked)
+            new = keep_where(live, RecurrentState(after["neuron"], y), state)
             y, back = zero_where_masked(live, (y, back))
             tapped |= {"": y} if "" in taps else {}
             tapped |= {"feedback": back} if "feedback" in taps else {}
@@ -199,7 +188,7 @@ def _over_time_jvp(primals: PyTree, tangents: PyTree, *, key: PyTree, mask: PyTr
         d_xs = d_xs + d_backs
     d_out = tangent((d_scan, d_recurrent, d_state), d_xs)
     if d_backs is not None and "feedback" in taps:  # which sees F itself, and so the weights not only through x
-        d_out[0][2]["feedback"] += d_backs if mask is None else jax.vmap(zero_where_masked)(mask, d_backs)
+        d_out[0][2]["feedback"] += zero_masked_steps(mask, d_backs)
     return out, jax.tree.map(lambda o, d: d if eqx.is_inexact_array(o) else None, out, d_out)
 
 

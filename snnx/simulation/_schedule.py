@@ -59,7 +59,7 @@ def default_chunk(cell: AbstractCell, steps: Count, batch: Count | None = None) 
     """The number of steps per chunk where none is given.
 
     As many as keep what the widest layer puts out in a chunk within 2^18 floats, if the number of examples that run side by
-    side is known, as it is in `fit`; else 8. So too where nothing says how wide a layer is: no layer has weights, or one is
+    side is known, as it is in `fit`; else 8. Also 8 where nothing tells how wide the layers are: none has weights, or one is
     a convolution. More where a layer has a million weights or more: 512 / batch, or 32. On a CPU 2 where there is a
     convolution. Then a number nearby that divides the time, if there is one.
     `simulate(..., chunk=...)` and `fit(..., chunk=...)` override it; results do not depend on it, but for rounding.
@@ -104,7 +104,7 @@ def chunk_size(
 
 
 def default_keep(cell: PyTree, inputs: object = None) -> Keep:
-    """What the backward pass keeps where nothing is said: `"membranes"` where a neuron has 256 inputs or more through
+    """What the backward pass keeps by default: `"membranes"` where a neuron has 256 inputs or more through
     one layer of weights, else only the states at the `"borders"` of the chunks.
 
     A first layer that adds up lists of active channels does not count: that is computed again at little cost.
@@ -118,6 +118,6 @@ def default_keep(cell: PyTree, inputs: object = None) -> Keep:
 
 
 def _weights(cell: PyTree) -> list[jax.Array]:
-    """The arrays of the layers that are no cells: a neuron's own may have axes enough, but nothing is summed over them."""
+    """The weights of the layers that are not cells. A neuron's parameters may have as many axes, but no sum is taken."""
     layers = [part for _, part in walk(cell) if not isinstance(part, AbstractCell)]
     return [x for x in jax.tree.leaves(layers) if eqx.is_inexact_array(x) and x.ndim > 1]
