@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float, PyTree
 
-from snnx._errors import describe
+from snnx._checks import checked
 from snnx._typing import default
 from snnx.reductions import AbstractReduction
 
@@ -20,8 +20,8 @@ Reductions: TypeAlias = AbstractReduction | tuple[AbstractReduction, ...]
 class AbstractLoss(eqx.Module):
     """A loss or regulariser: a number for ONE example; the trainer adds the batch axis and takes the mean.
 
-    Losses are added up and weighted with `+` and `*`: `CrossEntropy(Mean()) + 1e-3 * UpperRate(0.1)`. A loss of one's
-    own is one class with a `readout` and `__call__`:
+    Losses are added up and weighted with `+` and `*`: `CrossEntropy(Mean()) + 1e-3 * UpperRate(0.1)`. A loss of your own
+    is one class with a `readout` and `__call__`:
 
     ```python
     class AbsoluteError(snnx.losses.AbstractLoss):
@@ -30,6 +30,22 @@ class AbstractLoss(eqx.Module):
         def __call__(self, reduced, target, *, record):
             return jnp.abs(reduced - target).mean()
     ```
+
+    Masked steps (padding) count in no reduction, so that a loss of what a reduction gives never sees the mask. One of the
+    whole trace asks for the number of steps that count, too: the steps behind them are padding, and hold zeros.
+
+    ```python
+    class AbsoluteTraceError(snnx.losses.AbstractLoss):
+        readout: tuple = (snnx.Stack(), snnx.losses.StepCount())
+
+        def __call__(self, reduced, target, *, record):
+            outputs, steps = reduced
+            errors = jnp.abs(outputs - target).mean(axis=1)  # [time]
+            return jnp.sum(errors, where=jnp.arange(len(errors)) < steps) / jnp.maximum(steps, 1)
+    ```
+
+    `taps` asks for reductions of other parts, hidden layers or membranes, which come in as `record`; there padding does not
+    count either.
     """
 
     readout: eqx.AbstractVar[Reductions]
@@ -57,7 +73,7 @@ class AbstractLoss(eqx.Module):
         return None
 
     @default
-    def check_targets(self, targets: "np.ndarray | Array", classes: int | None) -> None:
+    def check_targets(self, targets: np.ndarray | Array, classes: int | None) -> None:
         """Refuse the targets `[n, ...]` of a whole data set; called once, before training, outside any program.
 
         **Arguments:** `classes`: the number of the model's outputs, or None where they have more axes than one.
@@ -85,6 +101,7 @@ class AbstractLoss(eqx.Module):
         return self.__mul__(weight)
 
 
+@checked
 class WeightedSum(AbstractLoss):
     r"""Losses added up: $L = \sum_i w_i L_i$. Made by `+` and `*`; sums of sums are flat.
 
@@ -92,10 +109,10 @@ class WeightedSum(AbstractLoss):
     """
 
     terms: tuple[AbstractLoss, ...]
-    weights: "tuple[float | Float[Array, ''], ...]"
+    weights: tuple[float | Float[Array, ""], ...]
     readout: tuple[AbstractReduction, ...]
 
-    def __init__(self, terms: tuple[AbstractLoss, ...], weights: "tuple[float | Float[Array, ''], ...]"):
+    def __init__(self, terms: tuple[AbstractLoss, ...], weights: tuple[float | Float[Array, ""], ...]):
         self.terms = terms
         self.weights = weights
         self.readout = tuple(r for term in terms for r in _as_tuple(term.readout))
@@ -114,7 +131,7 @@ class WeightedSum(AbstractLoss):
         found = (term.scores(own) for term, own in zip(self.terms, self._of_each(reduced), strict=True))
         return next((scores for scores in found if scores is not None), None)
 
-    def check_targets(self, targets: "np.ndarray | Array", classes: int | None) -> None:
+    def check_targets(self, targets: np.ndarray | Array, classes: int | None) -> None:
         for term in self.terms:
             term.check_targets(targets, classes)
 
@@ -177,7 +194,7 @@ def _terms(loss: AbstractLoss) -> tuple[AbstractLoss, ...]:
     return loss.terms if isinstance(loss, WeightedSum) else (loss,)
 
 
-def _weights(loss: AbstractLoss) -> "tuple[float | Array, ...]":
+def _weights(loss: AbstractLoss) -> tuple[float | Array, ...]:
     return loss.weights if isinstance(loss, WeightedSum) else (1.0,)
 
 
@@ -185,14 +202,3 @@ def _is_scalar(weight: object) -> bool:
     if isinstance(weight, jax.Array):
         return weight.ndim == 0
     return isinstance(weight, int | float | np.number) and not isinstance(weight, bool)
-
-
-def check_number(
-    where: str, name: str, value: float, low: float = 0.0, high: float = math.inf, *, positive: bool = False
-) -> None:
-    """Refuse a field that is no finite number from `low` to `high`, or with `positive` none above 0."""
-    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
-        raise ValueError(f"{where}: {name} is {describe(value)}, expected a finite number.")
-    if not low <= value <= high or (positive and value == 0):
-        limits = "> 0" if positive else f">= {low:g}" if math.isinf(high) else f"from {low:g} to {high:g}"
-        raise ValueError(f"{where}: {name} is {value!r}, expected a number {limits}.")

@@ -1,3 +1,5 @@
+"""Counts and rates of the output neurons' spikes against wanted ones."""
+
 from collections.abc import Mapping
 
 import equinox as eqx
@@ -5,12 +7,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, PyTree
 
-from snnx.losses._labels import as_classes, check_label, check_labels, is_class
-from snnx.losses._loss import AbstractLoss, Reductions, check_number
-from snnx.losses._spiking import check_spiking
+from snnx._checks import checked
+from snnx._typing import Fraction, NotNegative
+from snnx.cells import AbstractCell, walk
+from snnx.losses._cross_entropy import as_classes, check_label, check_labels, is_class
+from snnx.losses._loss import AbstractLoss, Reductions
 from snnx.reductions import AbstractReduction, Mean, Sum
 
 
+@checked
 class CountMSE(AbstractLoss):
     r"""Mean squared distance of the output neurons' spike counts from wanted counts.
 
@@ -21,18 +26,18 @@ class CountMSE(AbstractLoss):
 
     **Arguments:** `correct`, `incorrect`: spikes per example of the label's neuron and of the others, >= 0.
 
-    **Shapes:** reduced `[classes]`, target an integer label. The scores are the counts. A label that is no class gives
-    NaN.
+    **Shapes:** reduced `[classes]`, target an integer label. The scores are the counts. A label that is not a class
+    gives NaN.
 
-    **Raises:** `ValueError` for a model that ends in no spikes, and unless `correct > incorrect >= 0`.
+    **Raises:** `ValueError` for a model that does not end in spikes, and unless `correct > incorrect >= 0`.
     """
 
-    correct: float
-    incorrect: float = 0.0
+    correct: NotNegative
+    incorrect: NotNegative = 0.0
     readout: AbstractReduction = eqx.field(default=Sum(), init=False)
 
     def __check_init__(self):
-        _check_wanted("CountMSE", self.correct, self.incorrect, np.inf)
+        _check_wanted("CountMSE", self.correct, self.incorrect)
 
     def __call__(self, reduced: Array, target: ArrayLike, *, record: Mapping[str, PyTree]) -> Float[Array, ""]:
         return _distance("CountMSE", reduced, target, self.correct, self.incorrect)
@@ -44,10 +49,11 @@ class CountMSE(AbstractLoss):
         check_spiking("CountMSE", model)
         return {}
 
-    def check_targets(self, targets: "np.ndarray | Array", classes: int | None) -> None:
+    def check_targets(self, targets: np.ndarray | Array, classes: int | None) -> None:
         check_labels("CountMSE", targets, classes)
 
 
+@checked
 class RateMSE(AbstractLoss):
     r"""Mean squared distance of the output neurons' firing rates from wanted rates.
 
@@ -58,18 +64,18 @@ class RateMSE(AbstractLoss):
 
     **Arguments:** `correct`, `incorrect`: spikes per step of the label's neuron and of the others, from 0 to 1.
 
-    **Shapes:** reduced `[classes]`, target an integer label. The scores are the rates. A label that is no class gives
-    NaN.
+    **Shapes:** reduced `[classes]`, target an integer label. The scores are the rates. A label that is not a class
+    gives NaN.
 
-    **Raises:** `ValueError` for a model that ends in no spikes, and unless `1 >= correct > incorrect >= 0`.
+    **Raises:** `ValueError` for a model that does not end in spikes, and unless `1 >= correct > incorrect >= 0`.
     """
 
-    correct: float = 1.0
-    incorrect: float = 0.0
+    correct: Fraction = 1.0
+    incorrect: Fraction = 0.0
     readout: AbstractReduction = eqx.field(default=Mean(), init=False)
 
     def __check_init__(self):
-        _check_wanted("RateMSE", self.correct, self.incorrect, 1.0)
+        _check_wanted("RateMSE", self.correct, self.incorrect)
 
     def __call__(self, reduced: Array, target: ArrayLike, *, record: Mapping[str, PyTree]) -> Float[Array, ""]:
         return _distance("RateMSE", reduced, target, self.correct, self.incorrect)
@@ -81,13 +87,11 @@ class RateMSE(AbstractLoss):
         check_spiking("RateMSE", model)
         return {}
 
-    def check_targets(self, targets: "np.ndarray | Array", classes: int | None) -> None:
+    def check_targets(self, targets: np.ndarray | Array, classes: int | None) -> None:
         check_labels("RateMSE", targets, classes)
 
 
-def _check_wanted(where: str, correct: float, incorrect: float, high: float) -> None:
-    check_number(where, "correct", correct, 0.0, high)
-    check_number(where, "incorrect", incorrect, 0.0, high)
+def _check_wanted(where: str, correct: float, incorrect: float) -> None:
     if correct <= incorrect:
         raise ValueError(
             f"{where}: correct is {correct!r} and incorrect is {incorrect!r}, expected correct > incorrect."
@@ -99,3 +103,15 @@ def _distance(where: str, reduced: Array, target: ArrayLike, correct: float, inc
     own = is_class(check_label(where, target), values.shape[0])
     loss = jnp.mean(jnp.square(values - jnp.where(own, correct, incorrect).astype(values.dtype)))
     return jnp.where(jnp.any(own), loss, jnp.nan)
+
+
+def check_spiking(where: str, model: PyTree) -> None:
+    """Refuse a model whose last cell does not put out spikes."""
+    cells = [(path, part) for path, part in walk(model) if isinstance(part, AbstractCell) and not part.children()]
+    if cells and not cells[-1][1].spikes:
+        path, last = cells[-1]
+        raise ValueError(
+            f"{where}: takes the spikes of the output, but the last cell of the model, {path or 'the model'}"
+            f" ({type(last).__name__}), puts out none; end with a neuron that fires (one of your own says so by"
+            " spikes = True), or take snnx.CrossEntropy or snnx.MSE."
+        )

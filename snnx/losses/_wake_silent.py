@@ -6,13 +6,16 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PyTree
 
+from snnx._checks import checked
+from snnx._typing import NotNegative
 from snnx.cells import find
-from snnx.losses._loss import AbstractLoss, check_number
-from snnx.losses._spiking import as_paths, parts_that_spike
+from snnx.losses._loss import AbstractLoss
+from snnx.losses._rates import as_paths, parts_that_spike
 from snnx.parameters import Parameter, value
 from snnx.reductions import AbstractReduction, Max, Mean
 
 
+@checked
 class WakeSilent(AbstractLoss):
     r"""Draws the membranes of silent neurons to their threshold, so that they wake up; summed over layers.
 
@@ -35,12 +38,9 @@ class WakeSilent(AbstractLoss):
     Between the batches of a loop of one's own, `snnx.train.wake_silent_weights` does the same to the weights.
     """
 
-    margin: float
+    margin: NotNegative
     paths: tuple[str, ...] | None = eqx.field(static=True, default=None, converter=as_paths, kw_only=True)
     readout: tuple[AbstractReduction, ...] = eqx.field(default=(), init=False)
-
-    def __check_init__(self):
-        check_number("WakeSilent", "margin", self.margin)
 
     def __call__(self, reduced: PyTree, target: Any, *, record: Mapping[str, PyTree]) -> Float[Array, ""]:
         layers = [path for path in record if _membrane(path) in record]
