@@ -38,7 +38,7 @@ def checked(thing: Any) -> Any:
     if isinstance(thing, type):
         thing.__init__ = _checked(thing.__init__, thing.__name__)
         return thing
-    return _checked(thing, thing.__qualname__.removesuffix(".__call__"))
+    return _checked(thing, thing.__qualname__)
 
 
 def readers(thing: Any) -> dict[str, "Reader | None"]:

@@ -131,7 +131,6 @@ def _literal(known: tuple, where: str, name: str, value: Any) -> Any:
     return value
 
 
-@no_type_check
 def _sequence(each: "Reader | None", kind: "type | None", where: str, name: str, value: Any) -> Any:
     if isinstance(value, np.ndarray | jax.Array) and value.ndim == 1 and not isinstance(value, Tracer):
         value = value.tolist()
@@ -159,7 +158,6 @@ def _short(value: Any) -> str:
     return text if len(text) < 30 else f"{type(value).__name__}(...)"
 
 
-@no_type_check
 def _mapping(each: "Reader | None", where: str, name: str, value: Any) -> Any:
     if not isinstance(value, Mapping):
         raise TypeError(f"{where}: {name} is {describe(value)}, expected a dict.")

@@ -109,12 +109,14 @@ def real(value: Any) -> "int | float | None":
     """A Python number as it is, and a number of NumPy or a JAX scalar as Python has it; None for what is no real number."""
     if isinstance(value, bool | np.bool_):
         return None
-    if isinstance(value, np.number | np.ndarray | jax.Array) and np.ndim(value) == 0:  # numpy.float64 is a float, too
+    if isinstance(value, int | float) and not isinstance(value, np.generic):  # np.float64 is a float, too
+        return value
+    if isinstance(value, np.number | np.ndarray | jax.Array) and np.ndim(value) == 0:
         if jnp.issubdtype(value.dtype, jnp.integer):
             return int(value)
         if jnp.issubdtype(value.dtype, jnp.floating):
             return float(value)
-    return value if isinstance(value, int | float) else None
+    return None
 
 
 def _is_traced(where: str, name: str) -> TypeError:

@@ -7,14 +7,17 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
+from snnx._checks import checked
 from snnx._errors import ShapeError, describe, missing_extra
+from snnx._typing import Count
 from snnx.cells import AbstractCell, cell_dtype
 from snnx.control._policy import Policy
 from snnx.parameters import combine, partition
 
 
+@checked
 def as_brax_policy(
-    model: AbstractCell, ticks: int, *, preprocess: Callable[[Array, PyTree], Array] | None = None
+    model: AbstractCell, ticks: Count, *, preprocess: Callable[[Array, PyTree], Array] | None = None
 ) -> Any:
     """A network as the policy network of Brax's trainers: a `brax.training.networks.FeedForwardNetwork`.
 

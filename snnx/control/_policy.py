@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int, Key, PyTree
 
-from snnx._errors import describe
+from snnx._checks import checked
+from snnx._typing import Count
 from snnx.cells import AbstractCell, State, Taps, cell_dtype, keep_where, taps_of_child, with_prefix, zero_where_masked
 
 
@@ -17,6 +18,7 @@ class PolicyState(eqx.Module):
     step: Int[Array, ""]
 
 
+@checked
 class Policy(AbstractCell):
     r"""A network that acts: one step of it is one step of the environment, and several ticks of the network.
 
@@ -54,7 +56,8 @@ class Policy(AbstractCell):
 
     A random encoder, or network in training mode, needs a key; every step of the environment has noise of its own.
 
-    **Raises:** `ValueError` for `ticks` < 1, or others than those of encoder or decoder; `TypeError` for parts that are no cells.
+    **Raises:** `ValueError` for `ticks` < 1, or other than those of encoder or decoder; `TypeError` for parts that are not cells
+    (wrap callables: `snnx.Sequential([...])`).
     """
 
     spikes: ClassVar[bool] = False
@@ -69,7 +72,7 @@ class Policy(AbstractCell):
         self,
         network: AbstractCell,
         *,
-        ticks: int = 1,
+        ticks: Count = 1,
         encoder: AbstractCell | None = None,
         decoder: AbstractCell | None = None,
         action: Callable[[Array], Any] | None = None,
@@ -77,20 +80,11 @@ class Policy(AbstractCell):
         self.network, self.encoder, self.decoder, self.action, self.ticks = network, encoder, decoder, action, ticks
 
     def __check_init__(self):
-        if isinstance(self.ticks, bool) or not isinstance(self.ticks, int) or self.ticks < 1:
-            raise ValueError(f"Policy: ticks is {self.ticks!r}, expected a whole number >= 1.")
-        for name, part in (("network", self.network), ("encoder", self.encoder), ("decoder", self.decoder)):
-            if not (isinstance(part, AbstractCell) or (part is None and name != "network")):
-                raise TypeError(
-                    f"Policy: {name} is {describe(part)}; expected a cell. Wrap callables: snnx.Sequential([...])."
-                )
         for name, part in (("encoder", self.encoder), ("decoder", self.decoder)):
             if getattr(part, "ticks", self.ticks) != self.ticks:
                 raise ValueError(
                     f"Policy: ticks is {self.ticks}, but the {name} was made for {part.ticks}; give both the same."  # pyright: ignore
                 )
-        if self.action is not None and not callable(self.action):
-            raise TypeError(f"Policy: action is {describe(self.action)}; expected a function, e.g. jnp.argmax.")
 
     def children(self) -> dict[str, PyTree]:
         parts = {"encoder": self.encoder, "network": self.network, "decoder": self.decoder}

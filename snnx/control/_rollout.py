@@ -1,3 +1,5 @@
+"""A policy in an environment, step by step."""
+
 import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -7,12 +9,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
-from snnx._errors import ShapeError, describe
+from snnx._checks import checked
+from snnx._errors import ShapeError
 from snnx._jitted import as_jax, run_jitted
-from snnx._readers import read_key
+from snnx._typing import Count
 from snnx._varying import varying_like
 from snnx.cells import AbstractCell, State, Taps, cell_dtype, check_state
-from snnx.control._choose import as_environment
+from snnx.control._adapters import as_environment
 from snnx.control._environment import Environment
 from snnx.layers import Sequential
 from snnx.neurons import AbstractNeuron
@@ -68,18 +71,19 @@ class Rollout(eqx.Module):
     record: dict[str, PyTree]
 
 
+@checked
 def rollout(
     policy: AbstractCell,
     env: Any,
     *,
-    length: int,
+    length: Count,
     key: Key[Array, ""],
     state: RolloutState | None = None,
     auto_reset: bool = False,
     trajectory: bool = False,
     env_states: bool = False,
     record: "Record | None" = None,
-    truncate: int | None = None,
+    truncate: Count | None = None,
 ) -> Rollout:
     r"""Let a policy act in an environment: a scan of `length` steps, with the neurons' state in its carry.
 
@@ -117,16 +121,15 @@ def rollout(
     - `truncate`: no gradient flows through environment and neurons across every `truncate`-th step.
 
     **Raises:** `TypeError`, `ShapeError`, `DtypeError` for an environment with another signature, or whose states change
-    their shape, for actions that do not fit, and for observations that are no floats; `ValueError` for `length` or
+    their shape, for actions that do not fit, and for observations that are not floats; `ValueError` for `length` or
     `truncate` < 1.
     """
     as_environment(env)
-    _check(policy, length, truncate, env_states, trajectory)
-    read_key("rollout", "key", key)
+    if env_states and not trajectory:
+        raise ValueError("rollout: env_states are part of a trajectory; pass trajectory=True too.")
     wanted = reductions_by_path("rollout", policy, record)
-    if isinstance(state, Rollout):
-        raise TypeError("rollout: state is a Rollout; pass its .state.")
     state = as_jax(state)
+    # The environment as it was given: an adapter made anew would be another function, and compile another program.
     found = run_jitted(_rollout, policy, env, length, key, state, auto_reset, trajectory, env_states, wanted, truncate)
     # A dict comes out of a program sorted; what was asked for first comes first.
     return dataclasses.replace(found, record={path: found.record[path] for path in wanted})
@@ -267,17 +270,3 @@ def _check_observation(new: PyTree, first: PyTree) -> None:
             f"rollout: step of the environment gives an observation of shape {kinds[0]}, but reset one of {kinds[1]}; expected"
             " the same at every step."
         )
-
-
-def _check(policy: Any, length: Any, truncate: Any, env_states: bool, trajectory: bool) -> None:
-    if not isinstance(policy, AbstractCell):
-        raise TypeError(
-            f"rollout: policy is {describe(policy)}; expected a cell, e.g. snnx.Policy(network, action=jnp.argmax)."
-        )
-    for name, number in (("length", length), ("truncate", truncate)):
-        if number is None and name == "truncate":
-            continue
-        if isinstance(number, bool) or not isinstance(number, int) or number < 1:
-            raise ValueError(f"rollout: {name} is {number!r}, expected a whole number >= 1.")
-    if env_states and not trajectory:
-        raise ValueError("rollout: env_states are part of a trajectory; pass trajectory=True too.")
