@@ -229,7 +229,7 @@ def test_factors_are_exact_and_in_range(steps, low, high, seed):
     assert (steps - 1) * largest < 2**31
     assert abs(smallest / 2**bits - low) <= 0.5 / 2**bits
     assert abs(largest / 2**bits - high) <= 0.5 / 2**bits
-    factor = int(stretch._draw(steps, jax.random.key(seed)))
+    factor = int(stretch._draw(Constant(jnp.ones(1), steps), jax.random.key(seed)))
     assert smallest <= factor <= largest
 
 
@@ -579,25 +579,26 @@ def test_nothing_asked_for_changes_nothing(name):
 @slow
 def test_draws_are_uniform():
     keys = jax.random.split(KEY, 6000)
+    drawn_by = lambda augmentation: jax.vmap(lambda k: augmentation._draw(Constant(jnp.ones(7), 7), k))(keys)
     draws = [
-        (jax.vmap(ChannelShift(2)._draw)(keys), range(-2, 3)),
-        (jax.vmap(TimeShift(1)._draw)(keys), range(-1, 2)),
-        (jax.vmap(Translate(1, 2)._draw)(keys)[0], range(-1, 2)),
-        (jax.vmap(Translate(1, 2)._draw)(keys)[1], range(-2, 3)),
-        (jax.vmap(lambda k: TimeCrop(4)._draw(7, k))(keys), range(4)),
-        (jax.vmap(lambda k: DropBlock(6, 5)._draw(Constant(jnp.ones(7), 7), k))(keys)[0], range(2)),
-        (jax.vmap(lambda k: DropBlock(6, 5)._draw(Constant(jnp.ones(7), 7), k))(keys)[1], range(3)),
+        (drawn_by(ChannelShift(2)), range(-2, 3)),
+        (drawn_by(TimeShift(1)), range(-1, 2)),
+        (drawn_by(Translate(1, 2))[0], range(-1, 2)),
+        (drawn_by(Translate(1, 2))[1], range(-2, 3)),
+        (drawn_by(TimeCrop(4)), range(4)),
+        (drawn_by(DropBlock(6, 5))[0], range(2)),
+        (drawn_by(DropBlock(6, 5))[1], range(3)),
     ]
     for drawn, values in draws:
         share = 1 / len(values)
         for value in values:
             assert abs(np.mean(np.asarray(drawn) == value) - share) < 5 * math.sqrt(share * (1 - share) / 6000)
         assert set(np.unique(drawn)) == set(values)
-    angles = np.asarray(jax.vmap(Rotate(60.0)._draw)(keys))
+    angles = np.asarray(drawn_by(Rotate(60.0)))
     assert np.abs(angles).max() <= math.pi / 3
     np.testing.assert_allclose([angles.mean(), angles.std()], [0, math.pi / 3 / math.sqrt(3)], atol=0.05)
     for kept, p in ((DropSteps(0.2), 0.2), (DropChannels(0.7), 0.7)):
-        mask = np.asarray(kept._draw(6000, KEY))
+        mask = np.asarray(kept._draw(Constant(jnp.ones(6000), 6000), KEY))
         assert abs(mask.mean() - (1 - p)) < 5 * math.sqrt(p * (1 - p) / 6000)
 
 

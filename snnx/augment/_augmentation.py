@@ -2,6 +2,7 @@
 
 import abc
 import dataclasses
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -35,6 +36,22 @@ class AbstractAugmentation(eqx.Module):
         """The changed input. `key` decides everything that is drawn."""
 
 
+class AbstractDrawn(AbstractAugmentation):
+    """An augmentation in two parts: what is drawn, and what that does to the input. So tests can do without chance."""
+
+    @abc.abstractmethod
+    def _draw(self, inputs: AbstractInputs, key: Key[Array, ""]) -> Any:
+        """The random numbers."""
+
+    @abc.abstractmethod
+    def _apply(self, inputs: AbstractInputs, drawn: Any) -> AbstractInputs:
+        """The input, changed by these numbers."""
+
+    @checked
+    def __call__(self, inputs: AbstractInputs, *, key: Key[Array, ""]) -> AbstractInputs:
+        return self._apply(inputs, self._draw(inputs, key))
+
+
 class AbstractMixing(eqx.Module):
     """A random mixture of one example's input with a partner's, another example that the trainer draws.
 
@@ -61,8 +78,6 @@ class Sometimes(AbstractAugmentation):
     **Arguments:**
     - `p`: the probability, from 0 to 1.
     - `augmentation`: what is applied.
-
-    **Raises:** `ValueError` if `p` is outside [0, 1]; `TypeError` if `augmentation` is not an augmentation of one example.
     """
 
     p: Fraction = eqx.field(static=True)

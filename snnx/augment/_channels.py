@@ -9,13 +9,13 @@ from jaxtyping import Array, Int, Key
 
 from snnx._checks import checked
 from snnx._typing import Natural
-from snnx.augment._augmentation import AbstractAugmentation
+from snnx.augment._augmentation import AbstractDrawn
 from snnx.augment._layout import channels_of, check_vector, closed_up, from_grid, grid, known_layout, unmoved
 from snnx.inputs import AbstractInputs, ActiveChannels, Constant, EventList
 
 
 @checked
-class ChannelShift(AbstractAugmentation):
+class ChannelShift(AbstractDrawn):
     r"""All events move by the same random number of channels; those that leave are gone.
 
     $$ x'_{t,c} = x_{t,c-d}, \quad x_{t,c} = 0 \text{ for } c \notin [0, C), \quad
@@ -26,7 +26,7 @@ class ChannelShift(AbstractAugmentation):
     **Arguments:**
     - `most`: the largest shift, in channels.
 
-    **Raises:** `ValueError` if `most` is negative; `ShapeError`, when called, for an image.
+    **Raises:** `ShapeError`, when called, for an image.
 
     Source: Nowotny, Turner & Knight, Loss Shaping Enhances Exact Gradient Learning With Eventprop in Spiking Neural Networks,
     Neuromorphic Computing and Engineering (2025), where 40 of the 700 channels did best on spoken digits.
@@ -34,11 +34,7 @@ class ChannelShift(AbstractAugmentation):
 
     most: Natural = eqx.field(static=True)
 
-    @checked
-    def __call__(self, inputs: AbstractInputs, *, key: Key[Array, ""]) -> AbstractInputs:
-        return self._apply(inputs, self._draw(key))
-
-    def _draw(self, key: Key[Array, ""]) -> Int[Array, ""]:
+    def _draw(self, inputs: AbstractInputs, key: Key[Array, ""]) -> Int[Array, ""]:
         return jax.random.randint(key, (), -self.most, self.most + 1)
 
     def _apply(self, inputs: AbstractInputs, move: Int[Array, ""]) -> AbstractInputs:

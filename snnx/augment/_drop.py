@@ -7,7 +7,7 @@ from jaxtyping import Array, Bool, Int, Key
 
 from snnx._checks import checked
 from snnx._typing import Count, Fraction
-from snnx.augment._augmentation import AbstractAugmentation
+from snnx.augment._augmentation import AbstractAugmentation, AbstractDrawn
 from snnx.augment._layout import (
     channels_of,
     check_image,
@@ -33,8 +33,6 @@ class DropEvents(AbstractAugmentation):
     **Arguments:**
     - `p`: the probability, from 0 to 1.
 
-    **Raises:** `ValueError` if `p` is outside [0, 1].
-
     Source: Gu, Sng, Hu & Yu, EventDrop: Data Augmentation for Event-based Learning, IJCAI (2021), "random drop".
     """
 
@@ -46,7 +44,7 @@ class DropEvents(AbstractAugmentation):
 
 
 @checked
-class DropSteps(AbstractAugmentation):
+class DropSteps(AbstractDrawn):
     r"""Every step is silent, in all channels, independently with probability $p$.
 
     $$ x'_t = x_t m_t, \quad m_t \sim \text{Bernoulli}(1 - p) $$
@@ -56,20 +54,14 @@ class DropSteps(AbstractAugmentation):
     **Arguments:**
     - `p`: the probability, from 0 to 1.
 
-    **Raises:** `ValueError` if `p` is outside [0, 1].
-
     Source: Park et al., SpecAugment: A Simple Data Augmentation Method for Automatic Speech Recognition, Interspeech (2019),
     for the silencing of steps (there in one block: `DropBlock`).
     """
 
     p: Fraction = eqx.field(static=True)
 
-    @checked
-    def __call__(self, inputs: AbstractInputs, *, key: Key[Array, ""]) -> AbstractInputs:
-        return self._apply(inputs, self._draw(inputs.num_steps, key))
-
-    def _draw(self, steps: int, key: Key[Array, ""]) -> Bool[Array, "time"]:
-        return jax.random.bernoulli(key, 1.0 - self.p, (steps,))
+    def _draw(self, inputs: AbstractInputs, key: Key[Array, ""]) -> Bool[Array, "time"]:
+        return jax.random.bernoulli(key, 1.0 - self.p, (inputs.num_steps,))
 
     def _apply(self, inputs: AbstractInputs, kept: Bool[Array, "time"]) -> AbstractInputs:
         def keeps(steps: Array, _: Array) -> Array:
@@ -79,7 +71,7 @@ class DropSteps(AbstractAugmentation):
 
 
 @checked
-class DropChannels(AbstractAugmentation):
+class DropChannels(AbstractDrawn):
     r"""Every channel is silent, in all steps, independently with probability $p$.
 
     $$ x'_{t,c} = x_{t,c} m_c, \quad m_c \sim \text{Bernoulli}(1 - p) $$
@@ -89,20 +81,14 @@ class DropChannels(AbstractAugmentation):
     **Arguments:**
     - `p`: the probability, from 0 to 1.
 
-    **Raises:** `ValueError` if `p` is outside [0, 1].
-
     Source: Park et al., SpecAugment: A Simple Data Augmentation Method for Automatic Speech Recognition, Interspeech (2019),
     for the silencing of channels (there in one block: `DropBlock`).
     """
 
     p: Fraction = eqx.field(static=True)
 
-    @checked
-    def __call__(self, inputs: AbstractInputs, *, key: Key[Array, ""]) -> AbstractInputs:
-        return self._apply(inputs, self._draw(channels_of(inputs), key))
-
-    def _draw(self, channels: int, key: Key[Array, ""]) -> Bool[Array, "channels"]:
-        return jax.random.bernoulli(key, 1.0 - self.p, (channels,))
+    def _draw(self, inputs: AbstractInputs, key: Key[Array, ""]) -> Bool[Array, "channels"]:
+        return jax.random.bernoulli(key, 1.0 - self.p, (channels_of(inputs),))
 
     def _apply(self, inputs: AbstractInputs, kept: Bool[Array, "channels"]) -> AbstractInputs:
         if isinstance(inputs, Constant):
@@ -116,7 +102,7 @@ class DropChannels(AbstractAugmentation):
 
 
 @checked
-class DropBlock(AbstractAugmentation):
+class DropBlock(AbstractDrawn):
     r"""A random block of steps and neighbouring channels is silent.
 
     $$ x'_{t,c} = 0 \text{ for } s \le t < s + \texttt{steps} \text{ and } b \le c < b + \texttt{channels}, \text{ else }
@@ -130,8 +116,8 @@ class DropBlock(AbstractAugmentation):
     - `steps`: the length of the block.
     - `channels`: its width, or `(rows, columns)` for images.
 
-    **Raises:** `ValueError` for a size below 1, and, when called, for a block larger than the input; `ShapeError`, when
-    called, for a width on images or rows and columns on vectors.
+    **Raises:** when called, `ValueError` for a block larger than the input; `ShapeError` for a width on images, or rows and
+    columns on vectors.
 
     Source: Gu, Sng, Hu & Yu, EventDrop: Data Augmentation for Event-based Learning, IJCAI (2021), "drop by area" and "drop by
     time"; Park et al., SpecAugment, Interspeech (2019).
@@ -143,10 +129,6 @@ class DropBlock(AbstractAugmentation):
     def __check_init__(self):
         if isinstance(self.channels, tuple) and len(self.channels) != 2:
             raise ValueError(f"DropBlock: channels is {self.channels}, expected a whole number or (rows, columns).")
-
-    @checked
-    def __call__(self, inputs: AbstractInputs, *, key: Key[Array, ""]) -> AbstractInputs:
-        return self._apply(inputs, self._draw(inputs, key))
 
     def _sizes(self) -> tuple[int, ...]:
         """Along the last one or two axes of a step."""

@@ -47,8 +47,6 @@ class Jitter(AbstractAugmentation):
     - `steps`: the standard deviation $\sigma_t$, in steps.
     - `channels`: the standard deviation $\sigma_c$, in channels or pixels.
 
-    **Raises:** `ValueError` if a standard deviation is negative.
-
     Source: Nowotny, Turner & Knight, Loss Shaping Enhances Exact Gradient Learning With Eventprop in Spiking Neural Networks,
     Neuromorphic Computing and Engineering (2025), for channels; the jitter of times is common practice.
     """

@@ -78,7 +78,7 @@ class CutMix(AbstractMixing):
 
     **Returns** (`__call__`): the mixture, and the share.
 
-    **Raises:** `ValueError` unless `alpha > 0`; `ShapeError`, when called, for a partner of another layout or shape.
+    **Raises:** `ShapeError`, when called, for a partner of another layout or shape.
 
     Source: Yun, Han, Oh, Chun, Choe & Yoo, CutMix: Regularization Strategy to Train Strong Classifiers With Localizable
     Features, ICCV (2019), for images; here the window is one of time.
@@ -133,7 +133,7 @@ class MixUp(AbstractMixing):
 
     **Returns** (`__call__`): the mixture, and the share.
 
-    **Raises:** `ValueError` unless `alpha > 0`; `ShapeError`, when called, for a partner of another layout or shape.
+    **Raises:** `ShapeError`, when called, for a partner of another layout or shape.
 
     Source: Zhang, Cisse, Dauphin & Lopez-Paz, mixup: Beyond Empirical Risk Minimization, ICLR (2018), for currents.
     """

@@ -14,7 +14,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 from snnx._checks import checked
 from snnx._errors import ShapeError
 from snnx._typing import Fraction, Natural, Real
-from snnx.augment._augmentation import AbstractAugmentation
+from snnx.augment._augmentation import AbstractDrawn
 from snnx.augment._channels import move_channels, shifted
 from snnx.augment._layout import channels_of, check_image
 from snnx.inputs import AbstractInputs
@@ -23,7 +23,7 @@ MEET = 4  # pixels at most end in one: their distances stay at least 1, and a pi
 
 
 @checked
-class Flip(AbstractAugmentation):
+class Flip(AbstractDrawn):
     r"""With probability $p$ an image is mirrored, left to right.
 
     $$ x'_{t,\cdot,r,c} = x_{t,\cdot,r,W-1-c} \text{ with probability } p, \text{ else } x_{t,\cdot,r,c} $$
@@ -33,16 +33,15 @@ class Flip(AbstractAugmentation):
     **Arguments:**
     - `p`: the probability, from 0 to 1.
 
-    **Raises:** `ValueError` if `p` is outside [0, 1]; `ShapeError`, when called, for a vector.
+    **Raises:** `ShapeError`, when called, for a vector.
 
     Source: Li, Kim, Park, Geller & Panda, Neuromorphic Data Augmentation for Training Spiking Neural Networks, ECCV (2022).
     """
 
     p: Fraction = eqx.field(static=True, default=0.5)
 
-    @checked
-    def __call__(self, inputs: AbstractInputs, *, key: Key[Array, ""]) -> AbstractInputs:
-        return self._apply(inputs, jax.random.bernoulli(key, self.p))
+    def _draw(self, inputs: AbstractInputs, key: Key[Array, ""]) -> Bool[Array, ""]:
+        return jax.random.bernoulli(key, self.p)
 
     def _apply(self, inputs: AbstractInputs, flipped: Bool[Array, ""]) -> AbstractInputs:
         check_image("Flip", inputs)
@@ -53,7 +52,7 @@ class Flip(AbstractAugmentation):
 
 
 @checked
-class FlipPolarity(AbstractAugmentation):
+class FlipPolarity(AbstractDrawn):
     r"""With probability $p$ the two polarities of an event camera change places.
 
     $$ x'_{t,q,r,c} = x_{t,1-q,r,c} \text{ with probability } p, \text{ else } x_{t,q,r,c} $$
@@ -63,16 +62,15 @@ class FlipPolarity(AbstractAugmentation):
     **Arguments:**
     - `p`: the probability, from 0 to 1.
 
-    **Raises:** `ValueError` if `p` is outside [0, 1]; `ShapeError`, when called, if a step is not `(2, height, width)`.
+    **Raises:** `ShapeError`, when called, if a step is not `(2, height, width)`.
 
     Source: common practice for event cameras.
     """
 
     p: Fraction = eqx.field(static=True, default=0.5)
 
-    @checked
-    def __call__(self, inputs: AbstractInputs, *, key: Key[Array, ""]) -> AbstractInputs:
-        return self._apply(inputs, jax.random.bernoulli(key, self.p))
+    def _draw(self, inputs: AbstractInputs, key: Key[Array, ""]) -> Bool[Array, ""]:
+        return jax.random.bernoulli(key, self.p)
 
     def _apply(self, inputs: AbstractInputs, flipped: Bool[Array, ""]) -> AbstractInputs:
         if len(inputs.sample_shape) != 3 or inputs.sample_shape[0] != 2:
@@ -85,7 +83,7 @@ class FlipPolarity(AbstractAugmentation):
 
 
 @checked
-class Translate(AbstractAugmentation):
+class Translate(AbstractDrawn):
     r"""All events of an image move by the same random numbers of rows and columns; those that leave are gone.
 
     $$ x'_{t,\cdot,r,c} = x_{t,\cdot,r-d,c-e}, \quad d \sim U\{-\texttt{rows}, \dots, \texttt{rows}\}, \quad
@@ -96,7 +94,7 @@ class Translate(AbstractAugmentation):
     **Arguments:**
     - `rows`, `columns`: the largest shifts, in pixels.
 
-    **Raises:** `ValueError` if one is negative; `ShapeError`, when called, for a vector.
+    **Raises:** `ShapeError`, when called, for a vector.
 
     Source: Li, Kim, Park, Geller & Panda, Neuromorphic Data Augmentation for Training Spiking Neural Networks, ECCV (2022),
     where an image is rolled. Here nothing comes in again at the other side.
@@ -105,11 +103,7 @@ class Translate(AbstractAugmentation):
     rows: Natural = eqx.field(static=True)
     columns: Natural = eqx.field(static=True)
 
-    @checked
-    def __call__(self, inputs: AbstractInputs, *, key: Key[Array, ""]) -> AbstractInputs:
-        return self._apply(inputs, self._draw(key))
-
-    def _draw(self, key: Key[Array, ""]) -> tuple[Int[Array, ""], Int[Array, ""]]:
+    def _draw(self, inputs: AbstractInputs, key: Key[Array, ""]) -> tuple[Int[Array, ""], Int[Array, ""]]:
         row_key, column_key = jax.random.split(key)
         row = jax.random.randint(row_key, (), -self.rows, self.rows + 1)
         return row, jax.random.randint(column_key, (), -self.columns, self.columns + 1)
@@ -120,7 +114,7 @@ class Translate(AbstractAugmentation):
 
 
 @checked
-class Rotate(AbstractAugmentation):
+class Rotate(AbstractDrawn):
     r"""An image turns about its centre by a random angle; every event goes to the nearest pixel, or is gone.
 
     $$ r' = \text{round}(\bar r + (r - \bar r) \cos \phi - (c - \bar c) \sin \phi), \quad
@@ -133,7 +127,7 @@ class Rotate(AbstractAugmentation):
     **Arguments:**
     - `degrees`: the largest angle, from 0 to 180.
 
-    **Raises:** `ValueError` if `degrees` is outside [0, 180]; `ShapeError`, when called, for a vector.
+    **Raises:** `ShapeError`, when called, for a vector.
 
     Source: Li, Kim, Park, Geller & Panda, Neuromorphic Data Augmentation for Training Spiking Neural Networks, ECCV (2022),
     where frames are interpolated.
@@ -141,11 +135,7 @@ class Rotate(AbstractAugmentation):
 
     degrees: Annotated[float, Real(0.0, 180.0)] = eqx.field(static=True)
 
-    @checked
-    def __call__(self, inputs: AbstractInputs, *, key: Key[Array, ""]) -> AbstractInputs:
-        return self._apply(inputs, self._draw(key))
-
-    def _draw(self, key: Key[Array, ""]) -> Float[Array, ""]:
+    def _draw(self, inputs: AbstractInputs, key: Key[Array, ""]) -> Float[Array, ""]:
         """The angle, in radians."""
         most = math.radians(self.degrees)
         return jax.random.uniform(key, (), minval=-most, maxval=most)

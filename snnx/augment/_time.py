@@ -9,7 +9,7 @@ from jaxtyping import Array, Int, Key
 
 from snnx._checks import checked
 from snnx._typing import AboveZero, Count, Natural
-from snnx.augment._augmentation import AbstractAugmentation
+from snnx.augment._augmentation import AbstractDrawn
 from snnx.augment._layout import (
     Layout,
     Window,
@@ -27,7 +27,7 @@ from snnx.inputs import AbstractInputs, ActiveChannels, EventList
 
 
 @checked
-class TimeShift(AbstractAugmentation):
+class TimeShift(AbstractDrawn):
     r"""All events move by the same random number of steps; those that leave are gone.
 
     $$ x'_t = x_{t-d}, \quad x_t = 0 \text{ for } t \notin [0, T), \quad d \sim U\{-\texttt{most}, \dots, \texttt{most}\} $$
@@ -37,18 +37,12 @@ class TimeShift(AbstractAugmentation):
     **Arguments:**
     - `most`: the largest shift, in steps.
 
-    **Raises:** `ValueError` if `most` is negative.
-
     Source: common practice for sound and events.
     """
 
     most: Natural = eqx.field(static=True)
 
-    @checked
-    def __call__(self, inputs: AbstractInputs, *, key: Key[Array, ""]) -> AbstractInputs:
-        return self._apply(inputs, self._draw(key))
-
-    def _draw(self, key: Key[Array, ""]) -> Int[Array, ""]:
+    def _draw(self, inputs: AbstractInputs, key: Key[Array, ""]) -> Int[Array, ""]:
         return jax.random.randint(key, (), -self.most, self.most + 1)
 
     def _apply(self, inputs: AbstractInputs, move: Int[Array, ""]) -> AbstractInputs:
@@ -56,7 +50,7 @@ class TimeShift(AbstractAugmentation):
 
 
 @checked
-class TimeStretch(AbstractAugmentation):
+class TimeStretch(AbstractDrawn):
     r"""Time runs slower or faster by a random factor; no event is made or lost, but for those that move behind the end.
 
     $$ x'_u = \sum_{t : \lfloor f t \rfloor = u} x_t, \quad u < T, \quad f \sim U[\texttt{low}, \texttt{high}] $$
@@ -70,8 +64,8 @@ class TimeStretch(AbstractAugmentation):
     **Arguments:**
     - `low`, `high`: the smallest and the largest factor, > 0.
 
-    **Raises:** `ValueError` if a factor is not positive, or `low` is above `high`; when called, if the input has so many
-    steps that `low` is less than $2^{-b}$.
+    **Raises:** `ValueError` if `low` is above `high`; when called, if the input has so many steps that `low` is less than
+    $2^{-b}$.
 
     Source: Nowotny, Turner & Knight, Loss Shaping Enhances Exact Gradient Learning With Eventprop in Spiking Neural Networks,
     Neuromorphic Computing and Engineering (2025): "dilation" of the times of events.
@@ -83,10 +77,6 @@ class TimeStretch(AbstractAugmentation):
     def __check_init__(self):
         if self.low > self.high:
             raise ValueError(f"TimeStretch: low is {self.low}, but high is {self.high}; expected low <= high.")
-
-    @checked
-    def __call__(self, inputs: AbstractInputs, *, key: Key[Array, ""]) -> AbstractInputs:
-        return self._apply(inputs, self._draw(inputs.num_steps, key))
 
     def _range(self, steps: int) -> tuple[int, int, int]:
         """The smallest and the largest factor as multiples of 2^-bits, and bits."""
@@ -100,8 +90,8 @@ class TimeStretch(AbstractAugmentation):
             )
         return low, high, bits
 
-    def _draw(self, steps: int, key: Key[Array, ""]) -> Int[Array, ""]:
-        low, high, _ = self._range(steps)
+    def _draw(self, inputs: AbstractInputs, key: Key[Array, ""]) -> Int[Array, ""]:
+        low, high, _ = self._range(inputs.num_steps)
         return jax.random.randint(key, (), low, high + 1)
 
     def _apply(self, inputs: AbstractInputs, factor: Int[Array, ""]) -> AbstractInputs:
@@ -115,7 +105,7 @@ class TimeStretch(AbstractAugmentation):
 
 
 @checked
-class TimeCrop(AbstractAugmentation):
+class TimeCrop(AbstractDrawn):
     r"""A random window of time stays where it is; before and behind it is silence.
 
     $$ x'_t = x_t \text{ for } s \le t < s + \texttt{steps}, \text{ else } 0, \quad s \sim U\{0, \dots, T - \texttt{steps}\} $$
@@ -125,7 +115,7 @@ class TimeCrop(AbstractAugmentation):
     **Arguments:**
     - `steps`: the length of the window.
 
-    **Raises:** `ValueError` if `steps` is less than 1, and, when called, if the input has fewer steps.
+    **Raises:** `ValueError`, when called, if the input has fewer steps.
 
     Source: common practice for sound and events; the complement of the time masks of Park et al., SpecAugment, Interspeech
     (2019).
@@ -133,13 +123,9 @@ class TimeCrop(AbstractAugmentation):
 
     steps: Count = eqx.field(static=True)
 
-    @checked
-    def __call__(self, inputs: AbstractInputs, *, key: Key[Array, ""]) -> AbstractInputs:
-        return self._apply(inputs, self._draw(inputs.num_steps, key))
-
-    def _draw(self, steps: int, key: Key[Array, ""]) -> Int[Array, ""]:
-        check_window("TimeCrop", "steps", self.steps, steps, "steps")
-        return jax.random.randint(key, (), 0, steps - self.steps + 1)
+    def _draw(self, inputs: AbstractInputs, key: Key[Array, ""]) -> Int[Array, ""]:
+        check_window("TimeCrop", "steps", self.steps, inputs.num_steps, "steps")
+        return jax.random.randint(key, (), 0, inputs.num_steps - self.steps + 1)
 
     def _apply(self, inputs: AbstractInputs, start: Int[Array, ""]) -> AbstractInputs:
         def kept(steps: Array, _: Array) -> Array:

@@ -76,8 +76,6 @@ class LatencyEncoder(AbstractCell):
 
     **Returns** (`__call__`): spikes in {0, 1}, `*shape`, and the new `TickState`.
 
-    **Raises:** `ValueError` for `ticks` < 1.
-
     Source: as `snnx.encoding.latency`, whose spikes these are.
     """
 
@@ -117,7 +115,7 @@ class PopulationEncoder(AbstractCell):
 
     **Returns** (`__call__`): from `[values]` to `[values * fields]`, the fields of one value beside each other; no state.
 
-    **Raises:** `ValueError` for an empty range or fewer than 3 fields; `ShapeError` for another number of values.
+    **Raises:** `ValueError` for an empty range; `ShapeError` for another number of values.
     """
 
     low: tuple[float, ...] = eqx.field(static=True)

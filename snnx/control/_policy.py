@@ -56,8 +56,8 @@ class Policy(AbstractCell):
 
     A random encoder, or network in training mode, needs a key; every step of the environment has noise of its own.
 
-    **Raises:** `ValueError` for `ticks` < 1, or other than those of encoder or decoder; `TypeError` for parts that are not cells
-    (wrap callables: `snnx.Sequential([...])`).
+    **Raises:** `ValueError` for other `ticks` than those of encoder or decoder; `TypeError` for parts that are not cells (wrap
+    callables: `snnx.Sequential([...])`).
     """
 
     spikes: ClassVar[bool] = False

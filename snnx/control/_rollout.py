@@ -121,8 +121,7 @@ def rollout(
     - `truncate`: no gradient flows through environment and neurons across every `truncate`-th step.
 
     **Raises:** `TypeError`, `ShapeError`, `DtypeError` for an environment with another signature, or whose states change
-    their shape, for actions that do not fit, and for observations that are not floats; `ValueError` for `length` or
-    `truncate` < 1.
+    their shape, for actions that do not fit, and for observations that are not floats.
     """
     as_environment(env)
     if env_states and not trajectory:

@@ -25,11 +25,9 @@ def point_mass(dimensions: Count = 2, *, dt: AboveZero = 0.1, drag: Number = 0.1
 
     It starts at rest, each coordinate of $x$ uniform in [-1, 1].
 
-    **Arguments:** `dimensions`; `dt`: $\Delta t$; `drag`: $\gamma$.
+    **Arguments:** `dimensions`: 1 or more; `dt`: $\Delta t$, > 0; `drag`: $\gamma$.
 
     **Returns:** an `Environment`: observation `[2 * dimensions]`, $(x, v)$; action `[dimensions]`, any floats.
-
-    **Raises:** `ValueError` for less than one dimension, a `dt` that is not positive, or numbers that are not finite.
     """
 
     def reset(key: Array) -> tuple[Array, Array]:

@@ -29,8 +29,8 @@ class CrossEntropy(AbstractLoss):
 
     **Shapes:** reduced `[classes]`, target an integer label. The scores are $z$. A label that is not a class gives NaN.
 
-    **Raises:** `ValueError` for `label_smoothing` outside [0, 1], and for readouts that leave more than one value per class
-    (`Stack`) or for which larger is not more likely (`FirstSpike`).
+    **Raises:** `ValueError` for readouts that leave more than one value per class (`Stack`), or for which larger is not more
+    likely (`FirstSpike`).
 
     Source: Nowotny, Turner & Knight, Loss shaping enhances exact gradient learning with Eventprop in spiking neural
     networks (2025), compare the readouts; label smoothing as in Szegedy et al., Rethinking the Inception architecture
@@ -91,8 +91,6 @@ class StepCrossEntropy(AbstractLoss):
     **Arguments:** `label_smoothing`: from 0 to 1.
 
     **Shapes:** reduced `[classes]`, target an integer label. The scores are the mean log-probabilities.
-
-    **Raises:** `ValueError` for `label_smoothing` outside [0, 1].
     """
 
     label_smoothing: Fraction = 0.0

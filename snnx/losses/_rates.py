@@ -62,8 +62,6 @@ class UpperRate(AbstractRateRegulariser):
     - `limit`: spikes per neuron and step, from 0 to 1.
     - `power`: $p$, 1 or 2.
     - `paths`: of the layers; by default all parts that spike. The penalties of several layers are added up.
-
-    **Raises:** `ValueError` for a limit outside [0, 1] or another power.
     """
 
     limit: Fraction
@@ -82,7 +80,6 @@ class LowerRate(AbstractRateRegulariser):
     Wakes silent neurons up, as far as their surrogates have a derivative below the threshold.
 
     **Arguments:** `limit`, `power`, `paths`, as for `UpperRate`.
-    **Raises:** `ValueError` for a limit outside [0, 1] or another power.
 
     Source: Zenke & Vogels, The remarkable robustness of surrogate gradient learning (2021), there for counts.
     """
@@ -131,7 +128,6 @@ class TargetRate(AbstractRateRegulariser):
     For a wanted number of spikes in an example of $T$ steps, the target is that number over $T$.
 
     **Arguments:** `target`: spikes per neuron and step, from 0 to 1. `paths`, as for `UpperRate`.
-    **Raises:** `ValueError` for a target outside [0, 1].
 
     Source: Nowotny, Turner & Knight, Loss shaping enhances exact gradient learning with Eventprop in spiking neural
     networks (2025), there for counts.
@@ -152,7 +148,6 @@ class PopulationRate(AbstractRateRegulariser):
     $\bar r = \frac{1}{M} \sum_i r_i$ is the mean over the layer, in each example. Single neurons may fire as they like.
 
     **Arguments:** `target`: spikes per neuron and step, from 0 to 1. `paths`, as for `UpperRate`.
-    **Raises:** `ValueError` for a target outside [0, 1].
     """
 
     target: Fraction
@@ -168,7 +163,6 @@ class PopulationUpperRate(AbstractRateRegulariser):
     r"""Penalises layers whose mean rate is above `limit`: $[\bar r - \texttt{limit}]_+^p$.
 
     **Arguments:** `limit`, `power`, `paths`, as for `UpperRate`.
-    **Raises:** `ValueError` for a limit outside [0, 1] or another power.
 
     Source: Zenke & Vogels, The remarkable robustness of surrogate gradient learning (2021), there for counts.
     """
@@ -225,7 +219,7 @@ def input_rate(xs: Float[Array, "time *shape"], window: Count) -> Float[Array, "
 
     **Returns:** `[time]`, in at least float32; ones for an input without any spike.
 
-    **Raises:** `ValueError` unless `window >= 1`; at run time, for negative inputs.
+    **Raises:** at run time, for negative inputs.
 
     Source: Nowotny, Turner & Knight, Loss shaping enhances exact gradient learning with Eventprop in spiking neural
     networks (2025); they smooth by a leaky integrator rather than by a moving mean.

@@ -118,8 +118,8 @@ class VanRossum(AbstractLoss):
 
     **Shapes:** reduced `([time, *shape], T)`, target `[time, *shape]`, of any dtype; the model puts out spikes.
 
-    **Raises:** `ValueError` for a model that does not end in spikes, and unless `tau > 0`; `ShapeError` where the shapes
-    differ; at run time, for a mask whose masked steps are not the last.
+    **Raises:** `ValueError` for a model that does not end in spikes; `ShapeError` where the shapes differ; at run time, for a
+    mask whose masked steps are not the last.
 
     Source: van Rossum, A novel spike distance (2001).
     """

@@ -29,7 +29,7 @@ class CountMSE(AbstractLoss):
     **Shapes:** reduced `[classes]`, target an integer label. The scores are the counts. A label that is not a class
     gives NaN.
 
-    **Raises:** `ValueError` for a model that does not end in spikes, and unless `correct > incorrect >= 0`.
+    **Raises:** `ValueError` for a model that does not end in spikes, and unless `correct > incorrect`.
     """
 
     correct: NotNegative
@@ -67,7 +67,7 @@ class RateMSE(AbstractLoss):
     **Shapes:** reduced `[classes]`, target an integer label. The scores are the rates. A label that is not a class
     gives NaN.
 
-    **Raises:** `ValueError` for a model that does not end in spikes, and unless `1 >= correct > incorrect >= 0`.
+    **Raises:** `ValueError` for a model that does not end in spikes, and unless `correct > incorrect`.
     """
 
     correct: Fraction = 1.0

@@ -47,7 +47,7 @@ class FirstSpikeCrossEntropy(AbstractLoss):
     **Shapes:** reduced `[classes]`, target an integer label; the model puts out spikes. The scores are $-t_c$. A label
     that is not a class gives NaN.
 
-    **Raises:** `ValueError` for a model that does not end in spikes, and for numbers out of range.
+    **Raises:** `ValueError` for a model that does not end in spikes, and for `alpha` without `tau_early`.
 
     Source: Goltz et al., Fast and energy-efficient neuromorphic deep learning with first-spike times (2021), and
     Wunderlich & Pehle, Event-based backpropagation can compute exact gradients for spiking neural networks (2021).
@@ -93,7 +93,7 @@ class FirstSpikeMSE(AbstractLoss):
     **Shapes:** reduced `[classes]`, target an integer label; the model puts out spikes. The scores are $-t_c$. A label
     that is not a class gives NaN.
 
-    **Raises:** `ValueError` for a model that does not end in spikes, and unless `0 <= correct < incorrect`.
+    **Raises:** `ValueError` for a model that does not end in spikes, and unless `correct < incorrect`.
 
     Of times that are not steps: `spike_time_mse`; for a wanted step of each output of its own: `MSE(FirstSpike())`.
     """
@@ -150,7 +150,7 @@ def first_spike_cross_entropy(
 
     **Returns:** the loss, in at least float32.
 
-    **Raises:** `ValueError` for numbers out of range; `ShapeError`, `DtypeError` for times or a label of another kind.
+    **Raises:** `ValueError` for `alpha` without `tau_early`.
 
     Source: Wunderlich & Pehle, Event-based backpropagation can compute exact gradients for spiking neural networks
     (2021). Here the second term adds to the loss, so that it draws the label's spike to earlier times.
@@ -168,8 +168,6 @@ def earliest_spike_penalty(time: Float[Array, ""], *, alpha: NotNegative, tau_ea
     - `time`: of the first spike of the label's neuron; finite: that of a silent neuron counts as the end of the example.
     - `alpha`: weight, >= 0.
     - `tau_early`: in the unit of `time`, > 0. The pull grows by a factor of $e$ with each.
-
-    **Raises:** `ValueError` for numbers out of range.
 
     Source: Wunderlich & Pehle, Event-based backpropagation can compute exact gradients for spiking neural networks
     (2021).
@@ -192,8 +190,6 @@ def spike_time_mse(
     - `scale`: the unit in which distances are measured, > 0.
 
     **Returns:** the loss, in at least float32.
-
-    **Raises:** `ValueError` for numbers out of range; `ShapeError`, `DtypeError` for arrays of another kind.
     """
     wide = jnp.promote_types(times.dtype, jnp.float32)
     distance = _with_phantoms(times.astype(wide), duration) - _with_phantoms(targets.astype(wide), duration)
@@ -209,7 +205,7 @@ def target_times(label: Label, classes: Count, *, correct: Number, incorrect: fl
     - `classes`: how many output neurons there are.
     - `correct`, `incorrect`: times in any unit, `correct < incorrect`; `incorrect=math.inf` wants silence.
 
-    **Raises:** `ValueError` unless `correct < incorrect` and `classes >= 1`.
+    **Raises:** `ValueError` unless `correct < incorrect`.
     """
     _check_times("target_times", correct, incorrect)
     own = is_class(check_label("target_times", label), classes)

@@ -32,8 +32,7 @@ class WakeSilent(AbstractLoss):
     - `paths`: of the layers (`"1"`, `"3.neuron"`); by default all parts that spike. They are neurons with a membrane
         `v` in their state and a `threshold`.
 
-    **Raises:** `ValueError` for a negative margin, for a model without any part that spikes, and for parts that have no
-    threshold or no membrane.
+    **Raises:** `ValueError` for a model without any part that spikes, and for parts that have no threshold or no membrane.
 
     Between the batches of a loop of one's own, `snnx.train.wake_silent_weights` does the same to the weights.
     """

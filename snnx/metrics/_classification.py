@@ -26,8 +26,6 @@ def accuracy(
     - `labels`: `[batch]`, integers.
     - `weights`: `[batch]`, floats or bools; an example of weight 0 (padding) does not count. The result is NaN if all
         are 0.
-
-    **Raises:** `ShapeError`, `DtypeError` for arrays of another shape or dtype.
     """
     return weighted_mean((_places_above(scores, labels) < 1).astype(jnp.float32), weights)
 
@@ -44,7 +42,7 @@ def top_k(
     **Arguments:** `k`: from 1 to the number of classes, static under `jit`; the others as for `accuracy`, which also
     says what becomes of equal scores, NaN, and labels that are not classes.
 
-    **Raises:** `ValueError` for a `k` out of range; `ShapeError`, `DtypeError` for arrays of another shape or dtype.
+    **Raises:** `ValueError` for more than there are classes.
     """
     if k > scores.shape[1]:
         raise ValueError(f"top_k: k is {k}, expected 1 to {scores.shape[1]}, the number of classes.")
@@ -68,8 +66,6 @@ def confusion_matrix(
     - `weights`: `[batch]`, floats or bools; an example counts by its weight.
 
     **Returns:** `[classes, classes]`; whole numbers without weights or with bools, else floats.
-
-    **Raises:** `ValueError` for `classes < 1`; `ShapeError`, `DtypeError` for arrays of another shape or dtype.
     """
     counts = jnp.ones(labels.shape, jnp.int32) if weights is None else weights
     counts = counts.astype(jnp.int32) if counts.dtype == bool else counts

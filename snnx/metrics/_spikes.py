@@ -26,8 +26,6 @@ def spike_rate(
     - `mask`: `[batch, time]`, steps that are False (padding) do not count. An example counts by the number of its steps.
 
     **Returns:** `[*shape]`; its mean is the rate of the population. NaN where nothing counts.
-
-    **Raises:** `ShapeError`, `DtypeError` for arrays of another shape or dtype.
     """
     return _mean_over_steps(floats(spikes), weights, mask)
 
@@ -39,8 +37,6 @@ def sparsity(
     """The fraction of zeros among all activations: 1 for silence; for spikes, one minus the mean rate.
 
     **Arguments:** `activations`: `[batch, time, *shape]`, of any dtype; `weights` and `mask` as for `spike_rate`.
-
-    **Raises:** `ShapeError`, `DtypeError` for arrays of another shape or dtype.
     """
     return jnp.mean(_mean_over_steps((activations == 0).astype(jnp.float32), weights, mask))
 
@@ -57,8 +53,6 @@ def interval_variation(spikes: Shaped[Array, "batch time *shape"], mask: Mask = 
     - `mask`: `[batch, time]`; masked steps are skipped, as if they were not there.
 
     **Returns:** `[batch, *shape]`; NaN for fewer than two intervals.
-
-    **Raises:** `ShapeError`, `DtypeError` for arrays of another shape or dtype.
 
     Source: Gerstner & Kistler, Spiking Neuron Models (2002), ch. 5.
     """
