@@ -195,7 +195,8 @@ def test_every_public_loss_is_in_a_registry():
     names = (getattr(losses, name) for name in losses.__all__)
     classes = {name for name in names if isinstance(name, type) and issubclass(name, AbstractLoss)}
     tested = {type(loss) for loss in EVERY_LOSS}
-    assert classes - tested == {AbstractLoss, losses.AbstractRateRegulariser, losses.WeightedSum}
+    abstract = {AbstractLoss, losses.AbstractClassLoss, losses.AbstractRateRegulariser}
+    assert classes - tested == {*abstract, losses.WeightedSum}
 
 
 @pytest.mark.parametrize("name", ["CrossEntropy(Last)", "CrossEntropy(Max)", "MSE(Last)", "TraceMSE"])
@@ -616,6 +617,20 @@ class AbsoluteTraceError(AbstractLoss):
         outputs, steps = reduced
         errors = jnp.abs(outputs - target).mean(axis=1)
         return jnp.sum(errors, where=jnp.arange(len(errors)) < steps) / jnp.maximum(steps, 1)
+
+
+class Margin(losses.AbstractClassLoss):
+    readout: AbstractReduction = Last()
+
+    def __call__(self, reduced, target, *, record):
+        return jnp.max(reduced) - reduced[target]
+
+
+def test_a_loss_of_labels_of_ones_own_has_scores_and_checks_its_targets():
+    together = 0.1 * RateL1() + Margin()
+    np.testing.assert_array_equal(together.scores((jnp.float32([1, 3]),)), [1, 3])
+    with pytest.raises(ValueError, match=r"Margin: targets\[1\]"):
+        together.check_targets(np.array([0, 2]), 2)
 
 
 @pytest.mark.parametrize("chunk", [1, 3])

@@ -110,8 +110,8 @@ def _like(what: str, new: PyTree, old: PyTree) -> PyTree:
     """`new` with the dtypes of `old`, where only JAX's weak types differ; refused where anything else does."""
     if jax.tree.structure(new) != jax.tree.structure(old):
         raise TypeError(
-            f"Environment: step gives a {what} of another structure than the one that it was given: {_tree(new)} instead"
-            f" of {_tree(old)}."
+            f"Environment: step gives a {what} of another structure than the one that it was given:"
+            f" {describe(jax.tree.structure(new))} instead of {describe(jax.tree.structure(old))}."
         )
     return jax.tree_util.tree_map_with_path(lambda path, n, o: _cast(what, path, n, o), new, old)
 
@@ -148,8 +148,3 @@ def _kinds(found: Any) -> str:
     if isinstance(found, tuple):
         return f"{len(found)} things ({', '.join(type(x).__name__ for x in found)})"
     return f"a {type(found).__name__}"
-
-
-def _tree(tree: PyTree) -> str:
-    text = " ".join(str(jax.tree.structure(tree)).split())
-    return text if len(text) <= 90 else text[:87] + "..."

@@ -63,21 +63,10 @@ class Policy(AbstractCell):
     spikes: ClassVar[bool] = False
 
     network: AbstractCell
-    encoder: AbstractCell | None
-    decoder: AbstractCell | None
-    action: Callable[[Array], Any] | None
-    ticks: int = eqx.field(static=True)
-
-    def __init__(
-        self,
-        network: AbstractCell,
-        *,
-        ticks: Count = 1,
-        encoder: AbstractCell | None = None,
-        decoder: AbstractCell | None = None,
-        action: Callable[[Array], Any] | None = None,
-    ):
-        self.network, self.encoder, self.decoder, self.action, self.ticks = network, encoder, decoder, action, ticks
+    encoder: AbstractCell | None = eqx.field(default=None, kw_only=True)
+    decoder: AbstractCell | None = eqx.field(default=None, kw_only=True)
+    action: Callable[[Array], Any] | None = eqx.field(default=None, kw_only=True)
+    ticks: Count = eqx.field(static=True, default=1, kw_only=True)
 
     def __check_init__(self):
         for name, part in (("encoder", self.encoder), ("decoder", self.decoder)):
@@ -94,7 +83,7 @@ class Policy(AbstractCell):
         if self.encoder is not None:
             encoder, dtype = self.encoder, cell_dtype(self)
             x = jax.tree.map(lambda s: jnp.zeros(s, dtype), shape, is_leaf=lambda node: isinstance(node, tuple))
-            shape = _shape(jax.eval_shape(lambda x: encoder(x, encoder.init_state(shape), key=some_key(None))[0], x))
+            shape = _shape(jax.eval_shape(lambda x: encoder(x, encoder.init_state(shape), key=_some_key(None))[0], x))
         return PolicyState(self.network.init_state(shape), jnp.zeros((), jnp.int32))
 
     def __call__(self, x: PyTree, state: PolicyState, *, key: Key[Array, ""] | None = None) -> tuple[Any, PolicyState]:
@@ -134,9 +123,9 @@ class Policy(AbstractCell):
         seen_by = x
         if (encoder := self.encoder) is not None:
             states["encoder"] = encoder.init_state(_shape(x))
-            seen_by = jax.eval_shape(lambda x: encoder(x, states["encoder"], key=some_key(keys.get("encoder")))[0], x)
+            seen_by = jax.eval_shape(lambda x: encoder(x, states["encoder"], key=_some_key(keys.get("encoder")))[0], x)
         if self.decoder is not None:
-            given = jax.eval_shape(lambda x: self.network(x, state.network, key=some_key(key))[0], seen_by)
+            given = jax.eval_shape(lambda x: self.network(x, state.network, key=_some_key(key))[0], seen_by)
             states["decoder"] = self.decoder.init_state(_shape(given))
 
         def tick(states: dict[str, State], _: None) -> tuple[dict[str, State], PyTree]:
@@ -168,6 +157,6 @@ def _shape(x: PyTree) -> Any:
     return jax.tree.map(lambda o: o.shape, x)
 
 
-def some_key(key: Array | None) -> Array:
+def _some_key(key: Array | None) -> Array:
     """A key for working out shapes, where no number is drawn."""
     return jax.random.key(0) if key is None else key

@@ -14,7 +14,7 @@ from snnx._errors import ShapeError
 from snnx._jitted import as_jax, run_jitted
 from snnx._typing import Count
 from snnx._varying import varying_like
-from snnx.cells import AbstractCell, State, Taps, cell_dtype, check_state
+from snnx.cells import AbstractCell, State, Taps, cell_dtype, check_state, keep_where, zero_where_masked
 from snnx.control._adapters import as_environment
 from snnx.control._environment import Environment
 from snnx.layers import Sequential
@@ -156,7 +156,7 @@ def _rollout(
     if state is not None:
         check_state("rollout: state", state, begin)
         begin = eqx.tree_at(lambda s: s.episode, begin, state.episode)
-        start = _where(state.ended, begin, state) if auto_reset else state
+        start = keep_where(state.ended, begin, state) if auto_reset else state
 
     def step(carry: RolloutState, number: Array) -> tuple[RolloutState, PyTree]:
         if truncate is not None:
@@ -167,7 +167,7 @@ def _rollout(
         # and 0 times the derivative of what is not is no number.
         now = (carry.observation, carry.environment)
         if not auto_reset:
-            now = _where(alive, now, (begin.observation, begin.environment))
+            now = keep_where(alive, now, (begin.observation, begin.environment))
         key_now = jax.random.fold_in(key_policy, carry.episode)
         action, neurons, seen = _act(policy, now[0], carry.policy, key_now, taps)
         key_step, key_again = jax.random.split(jax.random.fold_in(key_env, number))
@@ -177,20 +177,20 @@ def _rollout(
         episode = carry.episode + ends.astype(jnp.int32)
         after = RolloutState(_cast(new.observation, policy), new.state, neurons, ends, episode)
         if auto_reset:
-            after = _where(ends, fresh(key_again, episode), after)
+            after = keep_where(ends, fresh(key_again, episode), after)
         else:  # what is over stands still, so that nothing in it can grow without bounds
-            after = _where(alive, after, carry)
+            after = keep_where(alive, after, carry)
         reward = jnp.where(alive, new.reward, 0.0)
         steps = Trajectory(
-            _zero_unless(alive, carry.observation),
-            _zero_unless(alive, action),
+            zero_where_masked(alive, carry.observation),
+            zero_where_masked(alive, action),
             reward,
             alive & new.terminated,
             alive & new.truncated,
             alive,
             carry.environment if env_states else None,
         )
-        return after, (reward, alive, steps if trajectory else None, _zero_unless(alive, seen))
+        return after, (reward, alive, steps if trajectory else None, zero_where_masked(alive, seen))
 
     body = jax.checkpoint(step, prevent_cse=False)
     begin, start = varying_like((begin, start), policy, env, key, state)
@@ -240,14 +240,6 @@ def _reduce(reduction: Any, trace: Array, alive: Bool[Array, "length"]) -> PyTre
     carry = reduction.init(like, jnp.sum(alive, dtype=jnp.int32))
     times = jnp.arange(trace.shape[0], dtype=jnp.int32)
     return reduction.finish(reduction.step(carry, trace, times, alive))
-
-
-def _where(condition: Bool[Array, ""], new: PyTree, old: PyTree) -> PyTree:
-    return jax.tree.map(lambda n, o: jnp.where(condition, n, o), new, old)
-
-
-def _zero_unless(condition: Bool[Array, ""], tree: PyTree) -> PyTree:
-    return jax.tree.map(lambda x: jnp.where(condition, x, jnp.zeros_like(x)), tree)
 
 
 def _check_named(observation: PyTree, policy: AbstractCell) -> None:

@@ -1,5 +1,6 @@
 """Losses and regularisers: frozen modules that add up, each for one example; and plain functions of spike times."""
 
+from snnx.losses._cross_entropy import AbstractClassLoss as AbstractClassLoss
 from snnx.losses._cross_entropy import CrossEntropy as CrossEntropy
 from snnx.losses._cross_entropy import StepCrossEntropy as StepCrossEntropy
 from snnx.losses._loss import AbstractLoss as AbstractLoss
@@ -29,6 +30,7 @@ from snnx.losses._wake_silent import WakeSilent as WakeSilent
 
 __all__ = [
     "MSE",
+    "AbstractClassLoss",
     "AbstractLoss",
     "AbstractRateRegulariser",
     "CountMSE",

@@ -10,13 +10,27 @@ from jaxtyping import Array, ArrayLike, Float, Int, PyTree
 
 from snnx._checks import checked
 from snnx._errors import DtypeError, ShapeError, describe
-from snnx._typing import Fraction
+from snnx._typing import Fraction, default
 from snnx.losses._loss import AbstractLoss
 from snnx.reductions import AbstractReduction, FirstSpike, Mean
 
 
+class AbstractClassLoss(AbstractLoss):
+    """A loss of class labels. Its scores are the reduced outputs, and the targets of a data set must be integer labels.
+
+    With a loss of your own of this kind, `fit` and `evaluate` report accuracies.
+    """
+
+    @default
+    def scores(self, reduced: PyTree) -> Float[Array, "classes"] | None:
+        return reduced
+
+    def check_targets(self, targets: np.ndarray | Array, classes: int | None) -> None:
+        _check_labels(type(self).__name__, targets, classes)
+
+
 @checked
-class CrossEntropy(AbstractLoss):
+class CrossEntropy(AbstractClassLoss):
     r"""Softmax cross-entropy of the output reduced over time.
 
     $$ z = \text{readout}(y_1 \ldots y_T), \qquad p = \text{softmax}(z), \qquad
@@ -56,12 +70,6 @@ class CrossEntropy(AbstractLoss):
         label = check_label("CrossEntropy", target)
         return cross_entropy(jax.nn.log_softmax(logits), label, self.label_smoothing)
 
-    def scores(self, reduced: Array) -> Float[Array, "classes"]:
-        return reduced
-
-    def check_targets(self, targets: np.ndarray | Array, classes: int | None) -> None:
-        check_labels("CrossEntropy", targets, classes)
-
 
 class MeanLogSoftmax(AbstractReduction):
     r"""The log-probabilities' mean over time, $\frac{1}{T} \sum_t \log \text{softmax}(x_t)$, of `[time, classes]`."""
@@ -79,7 +87,7 @@ class MeanLogSoftmax(AbstractReduction):
 
 
 @checked
-class StepCrossEntropy(AbstractLoss):
+class StepCrossEntropy(AbstractClassLoss):
     r"""Softmax cross-entropy at every time step, and its mean over time.
 
     $$ L = \frac{1}{T} \sum_{t=1}^{T} \text{CE}(y_t, \text{label})
@@ -100,15 +108,9 @@ class StepCrossEntropy(AbstractLoss):
         log_probabilities = as_classes("StepCrossEntropy", reduced)
         return cross_entropy(log_probabilities, check_label("StepCrossEntropy", target), self.label_smoothing)
 
-    def scores(self, reduced: Array) -> Float[Array, "classes"]:
-        return reduced
-
-    def check_targets(self, targets: np.ndarray | Array, classes: int | None) -> None:
-        check_labels("StepCrossEntropy", targets, classes)
-
 
 # ------------------------------------------------------------------ class labels
-def check_labels(where: str, targets: np.ndarray | Array, classes: int | None) -> None:
+def _check_labels(where: str, targets: np.ndarray | Array, classes: int | None) -> None:
     """Refuse a data set's targets unless they are integer labels `[n]` from 0 to `classes - 1`."""
     labels = np.asarray(targets)
     if not np.issubdtype(labels.dtype, np.integer):

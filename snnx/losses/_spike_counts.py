@@ -4,19 +4,18 @@ from collections.abc import Mapping
 
 import equinox as eqx
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, ArrayLike, Float, PyTree
 
 from snnx._checks import checked
 from snnx._typing import Fraction, NotNegative
 from snnx.cells import AbstractCell, walk
-from snnx.losses._cross_entropy import as_classes, check_label, check_labels, is_class
-from snnx.losses._loss import AbstractLoss, Reductions
+from snnx.losses._cross_entropy import AbstractClassLoss, as_classes, check_label, is_class
+from snnx.losses._loss import Reductions
 from snnx.reductions import AbstractReduction, Mean, Sum
 
 
 @checked
-class CountMSE(AbstractLoss):
+class CountMSE(AbstractClassLoss):
     r"""Mean squared distance of the output neurons' spike counts from wanted counts.
 
     $$ L = \frac{1}{C} \sum_{c=1}^{C} (n_c - n^*_c)^2, \qquad n_c = \sum_t s_{c,t}, \qquad
@@ -42,19 +41,13 @@ class CountMSE(AbstractLoss):
     def __call__(self, reduced: Array, target: ArrayLike, *, record: Mapping[str, PyTree]) -> Float[Array, ""]:
         return _distance("CountMSE", reduced, target, self.correct, self.incorrect)
 
-    def scores(self, reduced: Array) -> Float[Array, "classes"]:
-        return reduced
-
     def taps(self, model: PyTree) -> Mapping[str, Reductions]:
         check_spiking("CountMSE", model)
         return {}
 
-    def check_targets(self, targets: np.ndarray | Array, classes: int | None) -> None:
-        check_labels("CountMSE", targets, classes)
-
 
 @checked
-class RateMSE(AbstractLoss):
+class RateMSE(AbstractClassLoss):
     r"""Mean squared distance of the output neurons' firing rates from wanted rates.
 
     $$ L = \frac{1}{C} \sum_{c=1}^{C} (r_c - r^*_c)^2, \qquad r_c = \frac{1}{T} \sum_t s_{c,t}, \qquad
@@ -80,15 +73,9 @@ class RateMSE(AbstractLoss):
     def __call__(self, reduced: Array, target: ArrayLike, *, record: Mapping[str, PyTree]) -> Float[Array, ""]:
         return _distance("RateMSE", reduced, target, self.correct, self.incorrect)
 
-    def scores(self, reduced: Array) -> Float[Array, "classes"]:
-        return reduced
-
     def taps(self, model: PyTree) -> Mapping[str, Reductions]:
         check_spiking("RateMSE", model)
         return {}
-
-    def check_targets(self, targets: np.ndarray | Array, classes: int | None) -> None:
-        check_labels("RateMSE", targets, classes)
 
 
 def _check_wanted(where: str, correct: float, incorrect: float) -> None:

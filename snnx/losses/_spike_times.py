@@ -10,13 +10,12 @@ from typing import TypeAlias
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Int, Integer, PyTree
 
 from snnx._checks import checked
 from snnx._typing import AboveZero, Count, NotNegative, Number
-from snnx.losses._cross_entropy import as_classes, check_label, check_labels, cross_entropy, is_class
-from snnx.losses._loss import AbstractLoss, Reductions
+from snnx.losses._cross_entropy import AbstractClassLoss, as_classes, check_label, cross_entropy, is_class
+from snnx.losses._loss import Reductions
 from snnx.losses._spike_counts import check_spiking
 from snnx.reductions import AbstractReduction, FirstSpike
 
@@ -24,7 +23,7 @@ Label: TypeAlias = int | Integer[Array, ""]
 
 
 @checked
-class FirstSpikeCrossEntropy(AbstractLoss):
+class FirstSpikeCrossEntropy(AbstractClassLoss):
     r"""Cross-entropy of the times of the first spikes: the earlier, the more likely.
 
     $$ L = -\log \frac{e^{-t_\text{label} / \tau}}{\sum_c e^{-t_c / \tau}}
@@ -74,12 +73,9 @@ class FirstSpikeCrossEntropy(AbstractLoss):
         check_spiking("FirstSpikeCrossEntropy", model)
         return {}
 
-    def check_targets(self, targets: np.ndarray | Array, classes: int | None) -> None:
-        check_labels("FirstSpikeCrossEntropy", targets, classes)
-
 
 @checked
-class FirstSpikeMSE(AbstractLoss):
+class FirstSpikeMSE(AbstractClassLoss):
     r"""Mean squared distance of the output neurons' first spikes from wanted steps.
 
     $$ L = \frac{1}{C} \sum_{c=1}^{C} (t_c - t^*_c)^2, \qquad
@@ -117,9 +113,6 @@ class FirstSpikeMSE(AbstractLoss):
     def taps(self, model: PyTree) -> Mapping[str, Reductions]:
         check_spiking("FirstSpikeMSE", model)
         return {}
-
-    def check_targets(self, targets: np.ndarray | Array, classes: int | None) -> None:
-        check_labels("FirstSpikeMSE", targets, classes)
 
 
 @checked
