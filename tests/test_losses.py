@@ -5,6 +5,7 @@ import functools
 import math
 import operator
 import pickle
+from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -620,6 +621,8 @@ class AbsoluteTraceError(AbstractLoss):
 
 
 class Margin(losses.AbstractClassLoss):
+    of_spikes: ClassVar[bool] = True
+
     readout: AbstractReduction = Last()
 
     def __call__(self, reduced, target, *, record):
@@ -631,6 +634,9 @@ def test_a_loss_of_labels_of_ones_own_has_scores_and_checks_its_targets():
     np.testing.assert_array_equal(together.scores((jnp.float32([1, 3]),)), [1, 3])
     with pytest.raises(ValueError, match=r"Margin: targets\[1\]"):
         together.check_targets(np.array([0, 2]), 2)
+    assert set(together.taps(Sequential(MODEL.layers[:4]))) == {"1.neuron", "3"}
+    with pytest.raises(ValueError, match=r"Margin: .*\boutput\b"):
+        together.taps(MODEL)
 
 
 @pytest.mark.parametrize("chunk", [1, 3])

@@ -135,7 +135,7 @@ class TimeCrop(AbstractDrawn):
 
 
 def move_steps(inputs: Layout, target: Int[Array, "time"], ways: int, within: Window) -> Layout:
-    """The events of step `t` in step `target[t]`, or gone where that is no step; where none arrive there is silence.
+    """The events of step `t` in step `target[t]`, or gone where there is no such step. A step that none reaches is silent.
 
     **Arguments:**
     - `target`: ascending, but for negative entries and those from `num_steps` on, which stand for gone.

@@ -38,8 +38,8 @@ class RolloutState(eqx.Module):
 class Trajectory(eqx.Module):
     """Every step of a rollout, `[length, ...]`; zeros behind the end of the episode.
 
-    `observation` is what the policy saw before it chose `action`; `reward`, `terminated` and `truncated` are what came of
-    it. `alive`: whether the step counts. `state`: the environment's before the action, if asked for, to draw it by; it
+    `observation` is what the policy saw before it chose `action`; `reward`, `terminated` and `truncated` are what the
+    action led to. `alive`: whether the step counts. `state`: the environment's before the action, if asked for, to draw it by; it
     stands still behind the end.
     """
 
@@ -163,8 +163,8 @@ def _rollout(
             cut = (number > 0) & (number % truncate == 0)
             carry = jax.tree.map(lambda x: jnp.where(cut, jax.lax.stop_gradient(x), x), carry)
         alive = ~carry.ended
-        # Behind the end a beginning is stepped instead, which counts for nothing: there the environment may not be defined,
-        # and 0 times the derivative of what is not is no number.
+        # Behind the end the environment may be undefined, and 0 times a derivative that is NaN is NaN: step from a beginning
+        # instead, and count nothing of it.
         now = (carry.observation, carry.environment)
         if not auto_reset:
             now = keep_where(alive, now, (begin.observation, begin.environment))

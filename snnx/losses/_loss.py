@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, PyTree
 
 from snnx._checks import checked
 from snnx._typing import default
+from snnx.cells import AbstractCell, walk
 from snnx.reductions import AbstractReduction
 
 Reductions: TypeAlias = AbstractReduction | tuple[AbstractReduction, ...]
@@ -45,8 +46,11 @@ class AbstractLoss(eqx.Module):
     ```
 
     `taps` asks for reductions of other parts, hidden layers or membranes, which come in as `record`; there padding does not
-    count either.
+    count either. A loss that makes no sense but of spikes says `of_spikes = True`: models that end in something else are
+    refused.
     """
+
+    of_spikes: ClassVar[bool] = False
 
     readout: eqx.AbstractVar[Reductions]
 
@@ -65,6 +69,8 @@ class AbstractLoss(eqx.Module):
     @default
     def taps(self, model: PyTree) -> Mapping[str, Reductions]:
         """What is to be recorded besides the outputs: a dict from path to reduction, as for `simulate(record=...)`."""
+        if self.of_spikes:
+            _check_spiking(type(self).__name__, model)
         return {}
 
     @default
@@ -202,3 +208,15 @@ def _is_scalar(weight: object) -> bool:
     if isinstance(weight, jax.Array):
         return weight.ndim == 0
     return isinstance(weight, int | float | np.number) and not isinstance(weight, bool)
+
+
+def _check_spiking(where: str, model: PyTree) -> None:
+    """Refuse a model whose last cell does not put out spikes."""
+    cells = [(path, part) for path, part in walk(model) if isinstance(part, AbstractCell) and not part.children()]
+    if cells and not cells[-1][1].spikes:
+        path, last = cells[-1]
+        raise ValueError(
+            f"{where}: takes the spikes of the output, but the last cell of the model, {path or 'the model'}"
+            f" ({type(last).__name__}), puts out none; end with a neuron that fires (one of your own says so by"
+            " spikes = True), or take snnx.CrossEntropy or snnx.MSE."
+        )

@@ -27,7 +27,7 @@ class AbstractRateRegulariser(AbstractLoss):
     r"""A penalty on the firing rates of layers, summed over layers: $L = \sum_l \text{penalty}(r_l)$.
 
     $r_l$, of the shape of one step of layer $l$, are its spikes per neuron and step, from 0 to 1: twice as many steps
-    at the same rate give the same loss. Masked steps do not count. The target and the outputs are not looked at.
+    at the same rate give the same loss. Masked steps do not count. Target and outputs are ignored.
 
     `paths` are those of the layers (`"1"`, `"3.neuron"`); by default all parts of the model that spike.
     """
@@ -205,8 +205,8 @@ def input_rate(xs: Float[Array, "time *shape"], window: Count) -> Float[Array, "
     $$ n_t = \sum_i x_{t,i}, \qquad r_t = \frac{1}{\min(t + 1, W)} \sum_{k=\max(0,\, t-W+1)}^{t} n_k, \qquad
        w_t = r_t \Big/ \frac{1}{T} \sum_{k=0}^{T-1} r_k, \qquad t = 0 \ldots T-1 $$
 
-    For `Weighted(weights)`, in a training loop of one's own: what an output says counts most while much comes in. (A
-    loss of `fit` cannot have these weights: it sees what parts of the model put out, and none of them is the input.)
+    For `Weighted(weights)`, in a training loop of your own: outputs count most while much comes in. (A loss of `fit` cannot
+    have these weights: it sees what parts of the model put out, and the input is not one of them.)
 
     ```python
     weights = snnx.losses.input_rate(xs, window=10)

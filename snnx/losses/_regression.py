@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -12,8 +13,7 @@ from jaxtyping import Array, ArrayLike, Float, Int, PyTree
 from snnx._checks import checked
 from snnx._errors import DtypeError, ShapeError, describe
 from snnx._typing import AboveZero
-from snnx.losses._loss import AbstractLoss, Reductions
-from snnx.losses._spike_counts import check_spiking
+from snnx.losses._loss import AbstractLoss
 from snnx.reductions import AbstractReduction, Mean, Stack
 
 
@@ -124,6 +124,8 @@ class VanRossum(AbstractLoss):
     Source: van Rossum, A novel spike distance (2001).
     """
 
+    of_spikes: ClassVar[bool] = True
+
     tau: AboveZero
     readout: tuple[AbstractReduction, ...] = eqx.field(default=(Stack(), StepCount()), init=False)
 
@@ -140,10 +142,6 @@ class VanRossum(AbstractLoss):
 
         last, squares = jax.lax.scan(filtered, jnp.zeros_like(difference[0]), difference)
         return jnp.sum(squares) * (1.0 - lam**2) / 2.0 + jnp.sum(jnp.square(last)) * lam**2 / 2.0
-
-    def taps(self, model: PyTree) -> Mapping[str, Reductions]:
-        check_spiking("VanRossum", model)
-        return {}
 
     def check_targets(self, targets: np.ndarray | Array, classes: int | None) -> None:
         _check_shape("VanRossum", np.asarray(targets), classes, "[n, time, outputs]")

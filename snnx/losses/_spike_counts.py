@@ -1,6 +1,7 @@
 """Counts and rates of the output neurons' spikes against wanted ones."""
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -8,9 +9,7 @@ from jaxtyping import Array, ArrayLike, Float, PyTree
 
 from snnx._checks import checked
 from snnx._typing import Fraction, NotNegative
-from snnx.cells import AbstractCell, walk
 from snnx.losses._cross_entropy import AbstractClassLoss, as_classes, check_label, is_class
-from snnx.losses._loss import Reductions
 from snnx.reductions import AbstractReduction, Mean, Sum
 
 
@@ -31,6 +30,8 @@ class CountMSE(AbstractClassLoss):
     **Raises:** `ValueError` for a model that does not end in spikes, and unless `correct > incorrect`.
     """
 
+    of_spikes: ClassVar[bool] = True
+
     correct: NotNegative
     incorrect: NotNegative = 0.0
     readout: AbstractReduction = eqx.field(default=Sum(), init=False)
@@ -40,10 +41,6 @@ class CountMSE(AbstractClassLoss):
 
     def __call__(self, reduced: Array, target: ArrayLike, *, record: Mapping[str, PyTree]) -> Float[Array, ""]:
         return _distance("CountMSE", reduced, target, self.correct, self.incorrect)
-
-    def taps(self, model: PyTree) -> Mapping[str, Reductions]:
-        check_spiking("CountMSE", model)
-        return {}
 
 
 @checked
@@ -63,6 +60,8 @@ class RateMSE(AbstractClassLoss):
     **Raises:** `ValueError` for a model that does not end in spikes, and unless `correct > incorrect`.
     """
 
+    of_spikes: ClassVar[bool] = True
+
     correct: Fraction = 1.0
     incorrect: Fraction = 0.0
     readout: AbstractReduction = eqx.field(default=Mean(), init=False)
@@ -72,10 +71,6 @@ class RateMSE(AbstractClassLoss):
 
     def __call__(self, reduced: Array, target: ArrayLike, *, record: Mapping[str, PyTree]) -> Float[Array, ""]:
         return _distance("RateMSE", reduced, target, self.correct, self.incorrect)
-
-    def taps(self, model: PyTree) -> Mapping[str, Reductions]:
-        check_spiking("RateMSE", model)
-        return {}
 
 
 def _check_wanted(where: str, correct: float, incorrect: float) -> None:
@@ -90,15 +85,3 @@ def _distance(where: str, reduced: Array, target: ArrayLike, correct: float, inc
     own = is_class(check_label(where, target), values.shape[0])
     loss = jnp.mean(jnp.square(values - jnp.where(own, correct, incorrect).astype(values.dtype)))
     return jnp.where(jnp.any(own), loss, jnp.nan)
-
-
-def check_spiking(where: str, model: PyTree) -> None:
-    """Refuse a model whose last cell does not put out spikes."""
-    cells = [(path, part) for path, part in walk(model) if isinstance(part, AbstractCell) and not part.children()]
-    if cells and not cells[-1][1].spikes:
-        path, last = cells[-1]
-        raise ValueError(
-            f"{where}: takes the spikes of the output, but the last cell of the model, {path or 'the model'}"
-            f" ({type(last).__name__}), puts out none; end with a neuron that fires (one of your own says so by"
-            " spikes = True), or take snnx.CrossEntropy or snnx.MSE."
-        )

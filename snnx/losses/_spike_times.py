@@ -5,7 +5,7 @@ The functions take times in any unit, continuous or counted in steps, of ONE exa
 
 import math
 from collections.abc import Mapping
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias
 
 import equinox as eqx
 import jax
@@ -15,8 +15,6 @@ from jaxtyping import Array, ArrayLike, Float, Int, Integer, PyTree
 from snnx._checks import checked
 from snnx._typing import AboveZero, Count, NotNegative, Number
 from snnx.losses._cross_entropy import AbstractClassLoss, as_classes, check_label, cross_entropy, is_class
-from snnx.losses._loss import Reductions
-from snnx.losses._spike_counts import check_spiking
 from snnx.reductions import AbstractReduction, FirstSpike
 
 Label: TypeAlias = int | Integer[Array, ""]
@@ -53,6 +51,8 @@ class FirstSpikeCrossEntropy(AbstractClassLoss):
     Of times that are not steps: `first_spike_cross_entropy`.
     """
 
+    of_spikes: ClassVar[bool] = True
+
     tau: AboveZero
     alpha: NotNegative = 0.0
     tau_early: AboveZero | None = None
@@ -68,10 +68,6 @@ class FirstSpikeCrossEntropy(AbstractClassLoss):
 
     def scores(self, reduced: Array) -> Float[Array, "classes"]:
         return -reduced
-
-    def taps(self, model: PyTree) -> Mapping[str, Reductions]:
-        check_spiking("FirstSpikeCrossEntropy", model)
-        return {}
 
 
 @checked
@@ -94,6 +90,8 @@ class FirstSpikeMSE(AbstractClassLoss):
     Of times that are not steps: `spike_time_mse`; for a wanted step of each output of its own: `MSE(FirstSpike())`.
     """
 
+    of_spikes: ClassVar[bool] = True
+
     correct: NotNegative
     incorrect: NotNegative
     readout: AbstractReduction = eqx.field(default=FirstSpike(), init=False)
@@ -109,10 +107,6 @@ class FirstSpikeMSE(AbstractClassLoss):
 
     def scores(self, reduced: Array) -> Float[Array, "classes"]:
         return -reduced
-
-    def taps(self, model: PyTree) -> Mapping[str, Reductions]:
-        check_spiking("FirstSpikeMSE", model)
-        return {}
 
 
 @checked

@@ -24,8 +24,8 @@ class WakeSilent(AbstractLoss):
     A neuron is silent in an example in which it has no spike at all; the mean is over all $M_l$ neurons of a layer.
     Masked steps do not count. The gradient flows through the recorded membrane, from the step at which it came nearest
     to the threshold, and to the threshold where that is learned. It needs neither a spike, as exact gradients do, nor a
-    surrogate with a derivative that far below the threshold, as `LowerRate` does. The target and the outputs are not
-    looked at.
+    surrogate with a derivative that far below the threshold, as `LowerRate` does. Target and outputs are
+    ignored.
 
     **Arguments:**
     - `margin`: how far above its threshold a silent neuron is drawn, in the unit of the membrane, >= 0.
@@ -34,7 +34,7 @@ class WakeSilent(AbstractLoss):
 
     **Raises:** `ValueError` for a model without any part that spikes, and for parts that have no threshold or no membrane.
 
-    Between the batches of a loop of one's own, `snnx.train.wake_silent_weights` does the same to the weights.
+    Between the batches of a loop of your own, `snnx.train.wake_silent_weights` does the same to the weights.
     """
 
     margin: NotNegative

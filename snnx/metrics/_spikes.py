@@ -70,7 +70,7 @@ def _interval_variation(trains: Array, live: Array) -> Array:
         spike, live = inputs
         since = since + live
         spike = spike & live
-        ended = spike & jnp.isfinite(since)  # the time before the first spike is no interval
+        ended = spike & jnp.isfinite(since)  # the time before the first spike is not an interval
         # Welford's running mean and sum of squared deviations.
         interval = jnp.where(ended, since, 0.0)
         count = count + ended
