@@ -32,7 +32,7 @@ from snnx.augment import (
 )
 from snnx.inputs import AbstractInputs, ActiveChannels, Bits, Constant, Counts, EventList, Floats, pack_bits
 
-pytestmark = pytest.mark.slow  # nearly all of it is compiling
+slow = pytest.mark.slow  # nearly all of it is compiling; the short part sees every augmentation once, on counts
 
 KEY = jax.random.key(0)
 VECTOR, IMAGE = (7, 7), (6, 2, 5, 4)  # time, then a step; as many steps as channels, so that a mix-up of axes shows
@@ -91,6 +91,7 @@ def content(name, shape, seed=0):
 
 
 LAYOUTS = ("bits", "lists", "counts", "events", "dense")
+EVERY_LAYOUT = [name if name == "counts" else pytest.param(name, marks=slow) for name in LAYOUTS]
 NAMES = {
     Bits: "bits",
     ActiveChannels: "lists",
@@ -150,7 +151,7 @@ def summed(name):
 # Moves along the channels
 
 
-@pytest.mark.parametrize("name", LAYOUTS)
+@pytest.mark.parametrize("name", EVERY_LAYOUT)
 def test_channel_shift(name):
     draws = [0, 1, -1, 3, -6, 7, -8]
     check(
@@ -163,14 +164,14 @@ def test_channel_shift(name):
     )
 
 
-@pytest.mark.parametrize("name", LAYOUTS)
+@pytest.mark.parametrize("name", EVERY_LAYOUT)
 def test_translate(name):
     draws = [(0, 0), (2, -1), (-4, 3), (5, 0), (0, -4)]
     move = lambda d, t, p, r, c: (t, p, r + d[0], c + d[1])
     check(Translate(5, 4), name, content(name, IMAGE), draws, move, counted(name))
 
 
-@pytest.mark.parametrize("name", LAYOUTS)
+@pytest.mark.parametrize("name", EVERY_LAYOUT)
 def test_flips(name):
     values = content(name, IMAGE)
     mirror = lambda f, t, p, r, c: (t, p, r, 3 - c if f else c)
@@ -179,7 +180,7 @@ def test_flips(name):
     check(FlipPolarity(), name, values, [True, False], swap, counted(name))
 
 
-@pytest.mark.parametrize("name", LAYOUTS)
+@pytest.mark.parametrize("name", EVERY_LAYOUT)
 def test_rotate(name):
     shape = (3, 2, 6, 7)
 
@@ -193,6 +194,7 @@ def test_rotate(name):
     check(Rotate(90.0), name, content(name, shape), [0.0, 0.3, -0.8, 1.1, -1.5], turn, summed(name))
 
 
+@slow
 def test_at_most_four_pixels_meet():
     target = eqx.filter_jit(lambda angle: Rotate(180.0)._apply(Constant(jnp.ones((9, 8)), 1), angle).values)
     most = max(float(target(jnp.float32(angle)).max()) for angle in np.linspace(-np.pi, np.pi, 400))
@@ -202,7 +204,7 @@ def test_at_most_four_pixels_meet():
 # Moves in time
 
 
-@pytest.mark.parametrize("name", LAYOUTS)
+@pytest.mark.parametrize("name", EVERY_LAYOUT)
 def test_time_shift(name):
     draws = [0, 1, -1, 4, -6, 7, -9]
     check(TimeShift(9), name, content(name, VECTOR), draws, lambda d, t, c: (t + d, c))
@@ -210,7 +212,7 @@ def test_time_shift(name):
 
 
 @pytest.mark.parametrize("low", [1 / 3, 0.9, 1.0])
-@pytest.mark.parametrize("name", LAYOUTS)
+@pytest.mark.parametrize("name", EVERY_LAYOUT)
 def test_time_stretch(name, low):
     stretch = TimeStretch(low, 2.0)
     smallest, largest, bits = stretch._range(13)
@@ -219,6 +221,7 @@ def test_time_stretch(name, low):
     check(stretch, name, content(name, (13, 5)), draws, move, summed(name) if low < 1 else name)
 
 
+@slow
 @given(st.integers(1, 70_000), st.floats(0.01, 1.0), st.floats(1.0, 50.0), st.integers(0, 2**32 - 1))
 def test_factors_are_exact_and_in_range(steps, low, high, seed):
     stretch = TimeStretch(low, high)
@@ -226,11 +229,11 @@ def test_factors_are_exact_and_in_range(steps, low, high, seed):
     assert (steps - 1) * largest < 2**31
     assert abs(smallest / 2**bits - low) <= 0.5 / 2**bits
     assert abs(largest / 2**bits - high) <= 0.5 / 2**bits
-    factor = int(stretch._draw(steps, jax.random.key(seed)))
+    factor = int(stretch._draw(Constant(jnp.ones(1), steps), jax.random.key(seed)))
     assert smallest <= factor <= largest
 
 
-@pytest.mark.parametrize("name", LAYOUTS)
+@pytest.mark.parametrize("name", EVERY_LAYOUT)
 def test_time_crop(name):
     check(TimeCrop(3), name, content(name, VECTOR), [0, 2, 4], lambda s, t, c: (t, c) if s <= t < s + 3 else None)
 
@@ -238,7 +241,7 @@ def test_time_crop(name):
 # Drops
 
 
-@pytest.mark.parametrize("name", LAYOUTS)
+@pytest.mark.parametrize("name", EVERY_LAYOUT)
 def test_drop_steps_and_channels(name):
     values = content(name, VECTOR)
     masks = [np.array([bool(i >> j & 1) for j in range(7)]) for i in (0, 127, 0b1010010)]
@@ -246,7 +249,7 @@ def test_drop_steps_and_channels(name):
     check(DropChannels(0.5), name, values, masks, lambda kept, t, c: (t, c) if kept[c] else None)
 
 
-@pytest.mark.parametrize("name", LAYOUTS)
+@pytest.mark.parametrize("name", EVERY_LAYOUT)
 def test_drop_block(name):
     def vector(s, t, c):
         return None if s[0] <= t < s[0] + 2 and s[1] <= c < s[1] + 3 else (t, c)
@@ -284,7 +287,7 @@ def kept_events(name, values, p, key, inputs):
     return result
 
 
-@pytest.mark.parametrize("name", LAYOUTS)
+@pytest.mark.parametrize("name", EVERY_LAYOUT)
 @pytest.mark.parametrize("p", [0.0, 0.4, 1.0])
 def test_drop_events(name, p):
     values = content(name, VECTOR)
@@ -295,6 +298,7 @@ def test_drop_events(name, p):
     np.testing.assert_allclose(result.dense(), kept_events(name, values, p, KEY, inputs), rtol=1e-6)
 
 
+@slow
 @pytest.mark.parametrize("name", ["lists", "counts", "events"])
 def test_of_many_events_in_a_bin_a_binomial_number_stays(name):
     n, p, bins = 5, 0.3, (40, 50)
@@ -344,7 +348,7 @@ def jittered(name, inputs, values, jitter, key):
 
 
 @pytest.mark.parametrize("shape", [VECTOR, IMAGE])
-@pytest.mark.parametrize("name", ["bits", "counts", "events", "dense"])
+@pytest.mark.parametrize("name", ["counts", *(pytest.param(name, marks=slow) for name in ("bits", "events", "dense"))])
 def test_jitter(name, shape):
     values, jitter = content(name, shape), Jitter(0.8, 0.6)
     inputs = as_layout(name, values)
@@ -355,6 +359,7 @@ def test_jitter(name, shape):
     np.testing.assert_allclose(result.dense(), jittered(name, inputs, values, jitter, KEY), rtol=1e-5, atol=1e-6)
 
 
+@slow
 def test_jitter_of_lists_is_that_of_their_events():
     values, jitter = content("lists", VECTOR), Jitter(1.0, 1.0)
     result = jitter(as_layout("lists", values), key=KEY)
@@ -384,6 +389,7 @@ def test_jitter_along_the_channels_leaves_lists_lists():
     np.testing.assert_array_equal(result.dense(), expected)
 
 
+@slow
 def test_events_from_both_ends_of_the_longest_ways_meet():
     counts = np.zeros((16, 2))
     counts[0, 0], counts[8, 0] = (
@@ -398,6 +404,7 @@ def test_events_from_both_ends_of_the_longest_ways_meet():
     np.testing.assert_array_equal(result.stretch(4, 1).dense(), [[6.0, 0.0]])
 
 
+@slow
 def test_jitter_is_a_rounded_normal():
     steps, channels = (np.asarray(m) for m in Jitter(1.5, 0.4)._draw((40_000,), (9,), KEY))
     cdf = lambda x, sigma: 0.5 * (1 + math.erf(x / sigma / math.sqrt(2)))
@@ -410,6 +417,7 @@ def test_jitter_is_a_rounded_normal():
     assert abs(np.mean(steps * channels)) < 5 * 1.5 * 0.4 / math.sqrt(steps.size)
 
 
+@slow
 def test_what_could_overflow_a_byte_becomes_floats():
     full = np.full((5, 3), 255)
     result = TimeStretch(0.5, 0.5)(as_layout("counts", full), key=KEY)
@@ -420,25 +428,88 @@ def test_what_could_overflow_a_byte_becomes_floats():
 # Constants
 
 
+@slow
 def test_a_constant_stays_one_unless_time_is_touched():
     values = np.random.default_rng(0).normal(size=(2, 3, 4)).astype(np.float32)
     constant, steps = Constant(jnp.asarray(values), 5), np.broadcast_to(values, (5, 2, 3, 4))
     kept = jnp.arange(24) % 3 > 0
-    for result, expected in (
-        (
+
+    @jax.jit
+    def run(constant):
+        return (
             Translate(1, 1)._apply(constant, (jnp.int32(1), jnp.int32(-1))),
-            np.pad(values, ((0, 0), (1, 0), (0, 1)))[:, :3, 1:],
-        ),
-        (Flip()._apply(constant, jnp.asarray(True)), values[..., ::-1]),
-        (FlipPolarity()._apply(constant, jnp.asarray(True)), values[::-1]),
-        (DropChannels(0.5)._apply(constant, kept), values * np.asarray(kept).reshape(2, 3, 4)),
-        (Rotate(180.0)._apply(constant, jnp.float32(np.pi)), values[:, ::-1, ::-1]),
-    ):
+            Flip()._apply(constant, jnp.asarray(True)),
+            FlipPolarity()._apply(constant, jnp.asarray(True)),
+            DropChannels(0.5)._apply(constant, kept),
+            Rotate(180.0)._apply(constant, jnp.float32(np.pi)),
+            TimeShift(2)._apply(constant, jnp.int32(2)),
+        )
+
+    *results, shifted = run(constant)
+    expected = (
+        np.pad(values, ((0, 0), (1, 0), (0, 1)))[:, :3, 1:],
+        values[..., ::-1],
+        values[::-1],
+        values * np.asarray(kept).reshape(2, 3, 4),
+        values[:, ::-1, ::-1],
+    )
+    for result, one in zip(results, expected, strict=True):
         assert isinstance(result, Constant)
-        np.testing.assert_array_equal(result.dense(), np.broadcast_to(expected, steps.shape))
-    shifted = TimeShift(2)._apply(constant, jnp.int32(2))
+        np.testing.assert_array_equal(result.dense(), np.broadcast_to(one, steps.shape))
     assert isinstance(shifted, Floats)
     np.testing.assert_array_equal(shifted.dense(), np.concatenate([np.zeros((2, 2, 3, 4)), steps[2:]]))
+
+
+# Layouts and augmentations of a user's own
+
+
+class Pairs(AbstractInputs):
+    """A layout that the package does not know: step and channel of each event, as two arrays."""
+
+    steps: jax.Array
+    channels: jax.Array
+    num_steps: int = eqx.field(static=True)
+    sample_shape: tuple[int, ...] = eqx.field(static=True)
+
+    def stretch(self, start, size):
+        raise NotImplementedError
+
+    def dense(self, dtype=None):
+        zeros = jnp.zeros((self.num_steps, *self.sample_shape), dtype)
+        return zeros.at[self.steps, self.channels].add(1)
+
+
+def test_a_layout_of_ones_own_is_augmented_as_floats():
+    values = content("counts", VECTOR)
+    where = [place for place in np.ndindex(VECTOR) for _ in range(int(values[place]))]
+    pairs = Pairs(*jnp.asarray(where).T, *(7, (7,)))
+    plain = Floats(jnp.asarray(values, jnp.float32), (7,))
+    many = [TimeShift(3), ChannelShift(2), DropEvents(0.3), Jitter(1.0, 1.0), Sometimes(0.5, TimeStretch(0.4, 0.5))]
+    run = jax.jit(lambda key: [[a(x, key=key) for x in (pairs, plain)] for a in many])
+    for found, expected in run(KEY):
+        assert isinstance(found, Floats)
+        np.testing.assert_array_equal(found.values, expected.values)
+    mixed, _ = augment.CutMix()(pairs, pairs, key=KEY)
+    np.testing.assert_array_equal(mixed.dense(), values)
+
+
+class Louder(augment.AbstractAugmentation):
+    most: float
+
+    def __call__(self, inputs, *, key):
+        gain = jax.random.uniform(key, minval=1.0, maxval=self.most)
+        return Floats(gain * inputs.dense(), inputs.sample_shape)
+
+
+@pytest.mark.parametrize("name", ["counts", "events"])
+def test_an_augmentation_of_ones_own_goes_where_the_others_do(name):
+    values = content(name, VECTOR)
+    run = jax.jit(lambda key, x=as_layout(name, values): Sometimes(0.5, Louder(3.0))(x, key=key).dense())
+    gains = [np.asarray(run(key))[values > 0] / values[values > 0] for key in jax.random.split(KEY, 20)]
+    for gain in gains:
+        np.testing.assert_allclose(gain, gain[0], rtol=1e-6)
+        assert 1 <= gain[0] <= 3
+    assert 4 < sum(gain[0] == 1 for gain in gains) < 16
 
 
 # What holds for all
@@ -460,6 +531,7 @@ IMAGES = [Translate(2, 1), Flip(), FlipPolarity(), Rotate(40.0), DropBlock(2, (2
 ALL = [*((a, VECTOR) for a in VECTORS), *((a, IMAGE) for a in IMAGES)]
 
 
+@slow
 @pytest.mark.parametrize(
     ("augmentation", "shape", "name"),
     [(*case, LAYOUTS[i % 5]) for i, case in enumerate(ALL)],
@@ -491,7 +563,7 @@ def test_a_batch_is_augmented_example_by_example(augmentation, shape, name):
         assert_sound(result)
 
 
-@pytest.mark.parametrize("name", LAYOUTS)
+@pytest.mark.parametrize("name", EVERY_LAYOUT)
 def test_nothing_asked_for_changes_nothing(name):
     vector, image = content(name, VECTOR), content(name, IMAGE)
     nothing = [ChannelShift(0), TimeShift(0), TimeStretch(1.0, 1.0), TimeCrop(7), DropEvents(0.0), DropSteps(0.0)]
@@ -504,31 +576,33 @@ def test_nothing_asked_for_changes_nothing(name):
             np.testing.assert_allclose(result, values, rtol=1e-6)
 
 
+@slow
 def test_draws_are_uniform():
     keys = jax.random.split(KEY, 6000)
+    drawn_by = lambda augmentation: jax.vmap(lambda k: augmentation._draw(Constant(jnp.ones(7), 7), k))(keys)
     draws = [
-        (jax.vmap(ChannelShift(2)._draw)(keys), range(-2, 3)),
-        (jax.vmap(TimeShift(1)._draw)(keys), range(-1, 2)),
-        (jax.vmap(Translate(1, 2)._draw)(keys)[0], range(-1, 2)),
-        (jax.vmap(Translate(1, 2)._draw)(keys)[1], range(-2, 3)),
-        (jax.vmap(lambda k: TimeCrop(4)._draw(7, k))(keys), range(4)),
-        (jax.vmap(lambda k: DropBlock(6, 5)._draw(Constant(jnp.ones(7), 7), k))(keys)[0], range(2)),
-        (jax.vmap(lambda k: DropBlock(6, 5)._draw(Constant(jnp.ones(7), 7), k))(keys)[1], range(3)),
+        (drawn_by(ChannelShift(2)), range(-2, 3)),
+        (drawn_by(TimeShift(1)), range(-1, 2)),
+        (drawn_by(Translate(1, 2))[0], range(-1, 2)),
+        (drawn_by(Translate(1, 2))[1], range(-2, 3)),
+        (drawn_by(TimeCrop(4)), range(4)),
+        (drawn_by(DropBlock(6, 5))[0], range(2)),
+        (drawn_by(DropBlock(6, 5))[1], range(3)),
     ]
     for drawn, values in draws:
         share = 1 / len(values)
         for value in values:
             assert abs(np.mean(np.asarray(drawn) == value) - share) < 5 * math.sqrt(share * (1 - share) / 6000)
         assert set(np.unique(drawn)) == set(values)
-    angles = np.asarray(jax.vmap(Rotate(60.0)._draw)(keys))
+    angles = np.asarray(drawn_by(Rotate(60.0)))
     assert np.abs(angles).max() <= math.pi / 3
     np.testing.assert_allclose([angles.mean(), angles.std()], [0, math.pi / 3 / math.sqrt(3)], atol=0.05)
     for kept, p in ((DropSteps(0.2), 0.2), (DropChannels(0.7), 0.7)):
-        mask = np.asarray(kept._draw(6000, KEY))
+        mask = np.asarray(kept._draw(Constant(jnp.ones(6000), 6000), KEY))
         assert abs(mask.mean() - (1 - p)) < 5 * math.sqrt(p * (1 - p) / 6000)
 
 
-@pytest.mark.parametrize("name", LAYOUTS)
+@pytest.mark.parametrize("name", EVERY_LAYOUT)
 def test_sometimes_is_one_or_the_other(name):
     values = content(name, VECTOR)
     inputs = as_layout(name, values)
@@ -543,6 +617,7 @@ def test_sometimes_is_one_or_the_other(name):
         np.testing.assert_allclose(unchanged.dense(), values, rtol=1e-6)
 
 
+@slow
 def test_sometimes_is_as_often_as_asked():
     inputs = as_layout("counts", content("counts", VECTOR))
     keys = jax.random.split(KEY, 3000)
@@ -550,14 +625,18 @@ def test_sometimes_is_as_often_as_asked():
     assert abs(np.mean(~np.asarray(silent)) - 0.3) < 5 * math.sqrt(0.21 / 3000)
 
 
+@slow
 def test_double_precision_stays(x64):
     values = content("dense", VECTOR)
-    for inputs in (Floats(jnp.asarray(values), (7,)), Constant(jnp.asarray(values[0]), 7)):
-        for augmentation in (TimeShift(3), ChannelShift(2), DropEvents(0.3), Jitter(1.0, 0.5)):
-            assert augmentation(inputs, key=KEY).dense().dtype == jnp.float64
+    plain = Floats(jnp.asarray(values), (7,))
+    many = (TimeShift(3), ChannelShift(2), DropEvents(0.3), Jitter(1.0, 0.5))
+    results = jax.jit(lambda key: [a(x, key=key).dense() for x in (plain, Constant(plain.values[0], 7)) for a in many])(
+        KEY
+    )
+    assert {result.dtype for result in results} == {np.dtype("float64")}
     for name in ("counts", "events"):
         assert_sound(jax.jit(lambda k, x=as_layout(name, content(name, VECTOR)): Jitter(1.0, 0.5)(x, key=k))(KEY))
-    result = TimeShift(3)._apply(Floats(jnp.asarray(values), (7,)), jnp.asarray(2))
+    result = TimeShift(3)._apply(plain, jnp.asarray(2))
     np.testing.assert_array_equal(result.dense(), np.concatenate([np.zeros((2, 7)), values[:5]]))
 
 
@@ -581,6 +660,7 @@ CROWDS[1, 15] = 9  # all in one step, the last
 CROWDS[2] = 1  # the same in all
 
 
+@slow
 @pytest.mark.parametrize("augmentation", EVENTFUL, ids=repr)
 def test_no_window_has_more_events_than_busiest_says(augmentation):
     for counts in CROWDS:
@@ -591,6 +671,7 @@ def test_no_window_has_more_events_than_busiest_says(augmentation):
             assert_sound(jax.tree.map(lambda x, i=i: x[i], results))
 
 
+@slow
 @pytest.mark.parametrize("augmentation", [TimeStretch(0.2, 0.25), Jitter(2.0, 1.0)], ids=repr)
 def test_a_network_sees_every_event_in_every_chunk(augmentation):
     model = snnx.Sequential([eqx.nn.Linear(5, 3, key=KEY), snnx.LI(4.0)])
@@ -607,6 +688,7 @@ def test_a_network_sees_every_event_in_every_chunk(augmentation):
             np.testing.assert_allclose(got, expected, atol=1e-5)
 
 
+@slow
 @pytest.mark.parametrize(("step_dtype", "channel_dtype"), [(np.uint16, np.uint32), (np.uint32, np.uint16)])
 def test_events_of_other_widths(step_dtype, channel_dtype):
     values = content("events", VECTOR)
@@ -623,44 +705,67 @@ def test_events_of_other_widths(step_dtype, channel_dtype):
 
 
 @pytest.mark.parametrize(
-    ("make", "message"),
+    ("make", "name"),
     [
-        (lambda: ChannelShift(-1), "ChannelShift: most is -1, expected a whole number >= 0"),
-        (lambda: ChannelShift(1.5), "most is 1.5"),
-        (lambda: TimeShift(True), "most is True"),
-        (lambda: Translate(1, -2), "Translate: columns is -2"),
-        (lambda: TimeStretch(0.0, 1.0), "TimeStretch: low is 0.0, expected a number > 0"),
-        (lambda: TimeStretch(1.2, 0.8), "low is 1.2, but high is 0.8"),
-        (lambda: TimeStretch(0.5, math.inf), "high is inf"),
-        (lambda: TimeCrop(0), "TimeCrop: steps is 0, expected a whole number >= 1"),
-        (lambda: DropEvents(1.5), "DropEvents: p is 1.5, expected a number in"),
-        (lambda: DropSteps(-0.1), "DropSteps: p is -0.1"),
-        (lambda: DropChannels(math.nan), "DropChannels: p is nan"),
-        (lambda: DropBlock(0, 1), "DropBlock: steps is 0"),
-        (lambda: DropBlock(1, (1, 2, 3)), "expected a whole number or"),
-        (lambda: DropBlock(1, (1, 0)), "DropBlock: channels is 0"),
-        (lambda: Jitter(-1.0), "Jitter: steps is -1.0, expected a number >= 0"),
-        (lambda: Jitter(1.0, math.inf), "Jitter: channels is inf"),
-        (lambda: Flip(2.0), "Flip: p is 2.0"),
-        (lambda: FlipPolarity(2.0), "FlipPolarity: p is 2.0"),
-        (lambda: Rotate(181.0), r"Rotate: degrees is 181.0, expected a number in \[0, 180\]"),
-        (lambda: Sometimes(2.0, Flip()), "Sometimes: p is 2.0"),
+        (lambda: ChannelShift(-1), "most"),
+        (lambda: TimeShift(np.int64(-2)), "most"),
+        (lambda: Translate(1, -2), "columns"),
+        (lambda: TimeStretch(0.0, 1.0), "low"),
+        (lambda: TimeStretch(1.2, 0.8), "high"),
+        (lambda: TimeStretch(0.5, math.inf), "high"),
+        (lambda: TimeCrop(0), "steps"),
+        (lambda: DropEvents(1.5), "p"),
+        (lambda: DropSteps(-0.1), "p"),
+        (lambda: DropChannels(math.nan), "p"),
+        (lambda: DropBlock(0, 1), "steps"),
+        (lambda: DropBlock(1, (1, 2, 3)), "channels"),
+        (lambda: DropBlock(1, (1, 0)), "channels"),
+        (lambda: Jitter(-1.0), "steps"),
+        (lambda: Jitter(1.0, math.inf), "channels"),
+        (lambda: Flip(2.0), "p"),
+        (lambda: FlipPolarity(2.0), "p"),
+        (lambda: Rotate(np.float32(181.0)), "degrees"),
+        (lambda: Sometimes(2.0, Flip()), "p"),
     ],
 )
-def test_bad_numbers_are_refused(make, message):
-    with pytest.raises(ValueError, match=message):
+def test_numbers_out_of_range_are_refused(make, name):
+    with pytest.raises(ValueError, match=rf"\b{name}\b"):
         make()
 
 
-def test_bad_inputs_are_refused():
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [
+        (lambda: ChannelShift(1.5), "most"),
+        (lambda: TimeShift(True), "most"),
+        (lambda: DropBlock(1, "3"), "channels"),
+        (lambda: Rotate("90"), "degrees"),
+        (lambda: Sometimes(0.5, augment.Blend()), "augmentation"),
+        (lambda: Sometimes(0.5, Flip), "augmentation"),
+        (lambda: Flip(probability=0.5), "probability"),
+        (lambda: TimeShift(1)(jnp.zeros((7, 7)), key=KEY), "inputs"),
+    ],
+)
+def test_what_is_of_another_kind_is_refused(make, name):
+    with pytest.raises(TypeError, match=rf"\b{name}\b"):
+        make()
+
+
+def test_numbers_of_numpy_are_numbers():
+    assert TimeShift(np.int64(3)) == TimeShift(3)
+    assert DropBlock(np.int32(2), [np.int64(3), 4]) == DropBlock(2, (3, 4))
+    assert type(Jitter(np.float32(0.5)).steps) is float
+
+
+def test_inputs_that_do_not_fit_are_refused():
     vector, image = as_layout("counts", content("counts", VECTOR)), as_layout("counts", content("counts", IMAGE))
     for augmentation in (Translate(1, 1), Flip(), Rotate(10.0), DropBlock(1, (1, 1))):
-        with pytest.raises(ShapeError, match=r"\bstep\b"):
+        with pytest.raises(ShapeError, match=r"\binputs\b"):
             augmentation(vector, key=KEY)
     for augmentation, instead in ((ChannelShift(1), "Translate"), (DropBlock(1, 1), "rows, columns")):
-        with pytest.raises(ShapeError, match=f"expected a vector.*{instead}"):
+        with pytest.raises(ShapeError, match=rf"\binputs\b.*{instead}"):
             augmentation(image, key=KEY)
-    with pytest.raises(ShapeError, match=r"expected \(2, height, width\)"):
+    with pytest.raises(ShapeError, match=r"\binputs\b"):
         FlipPolarity()(Constant(jnp.ones((3, 4, 5)), 2), key=KEY)
     with pytest.raises(ValueError, match=r"\bsteps\b"):
         TimeCrop(8)(vector, key=KEY)
@@ -668,23 +773,10 @@ def test_bad_inputs_are_refused():
         DropBlock(1, (6, 1))(image, key=KEY)
     with pytest.raises(ValueError, match=r"\blow\b"):
         TimeStretch(1e-9, 1.0)(vector, key=KEY)
-    with pytest.raises(TypeError, match="expected a layout: Bits"):
-        TimeShift(1)(_Odd(), key=KEY)
-    with pytest.raises(TypeError, match=r"\baugmentation\b"):
-        Sometimes(0.5, augment.Blend())
-
-
-class _Odd(AbstractInputs):
-    num_steps: int = 3
-    sample_shape: tuple[int, ...] = (2,)
-
-    def stretch(self, start, size): ...
-
-    def dense(self, dtype=None): ...
 
 
 def test_a_key_is_needed():
     inputs = {shape: as_layout("dense", content("dense", shape)) for shape in (VECTOR, IMAGE)}
     for augmentation, shape in ALL:
-        with pytest.raises(TypeError, match="expected one key"):
+        with pytest.raises(TypeError, match=r"\bkey\b"):
             augmentation(inputs[shape], key=jnp.zeros(2, jnp.uint32))

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from test_augment import (
+    EVERY_LAYOUT,
     IMAGE,
     KEY,
-    LAYOUTS,
     NAMES,
     VECTOR,
     as_layout,
@@ -25,11 +25,10 @@ from test_augment import (
 import snnx
 from snnx._errors import ShapeError
 from snnx.augment import Blend, CutMix, MixUp
-from snnx.augment._blend import _centre, _halfway
-from snnx.augment._layout import unfolded
+from snnx.augment._mix import _centre, _halfway
 from snnx.inputs import ActiveChannels, Constant, EventList, Floats
 
-pytestmark = pytest.mark.slow  # nearly all of it is compiling
+slow = pytest.mark.slow  # nearly all of it is compiling; the short part sees every mixing once, on counts
 
 
 def pair(name, shape, seeds=(1, 2)):
@@ -65,7 +64,7 @@ def mean_place(values):
 
 
 @pytest.mark.parametrize("shape", [VECTOR, IMAGE])
-@pytest.mark.parametrize("name", LAYOUTS)
+@pytest.mark.parametrize("name", EVERY_LAYOUT)
 def test_examples_meet_half_way(name, shape):
     values, inputs = pair(name, shape)
     here, there = (mean_place(v) for v in values)
@@ -84,7 +83,7 @@ def far_apart(name):
     return values, inputs
 
 
-@pytest.mark.parametrize("name", LAYOUTS)
+@pytest.mark.parametrize("name", EVERY_LAYOUT)
 def test_blend_takes_each_event_with_probability_one_half(name):
     values, inputs = far_apart(name)
     aligned = moved(values[0], lambda t, c: (t + 3, c + 2))  # the partner's come to lie on the same bins
@@ -106,6 +105,7 @@ def test_blend_takes_each_event_with_probability_one_half(name):
         assert_sound(jax.tree.map(lambda x, i=i: x[i], results))
 
 
+@slow
 def test_what_a_blend_moves_outside_is_gone():
     low, high = np.zeros((8, 8)), np.zeros((8, 8))
     low[0, 0], low[0, 7], low[7, 7] = 60, 1, 1  # the two far ones leave
@@ -140,7 +140,7 @@ def test_an_example_without_events_moves_nothing(name):
 # CutMix
 
 
-@pytest.mark.parametrize("name", LAYOUTS)
+@pytest.mark.parametrize("name", EVERY_LAYOUT)
 def test_cut_mix_is_a_window_of_the_partner(name):
     values, inputs = pair(name, VECTOR)
     apply = eqx.filter_jit(lambda start, length: CutMix()._apply(*inputs, start, length))
@@ -153,6 +153,7 @@ def test_cut_mix_is_a_window_of_the_partner(name):
         np.testing.assert_allclose(share, 1 - length / 7, rtol=1e-6)
 
 
+@slow
 def test_windows_are_anywhere_inside():
     start, length = (np.asarray(x) for x in jax.vmap(lambda k: CutMix(1.0)._draw(10, k))(jax.random.split(KEY, 8000)))
     assert start.min() == 0
@@ -167,7 +168,7 @@ def test_windows_are_anywhere_inside():
 # MixUp
 
 
-@pytest.mark.parametrize("name", LAYOUTS)
+@pytest.mark.parametrize("name", EVERY_LAYOUT)
 def test_mix_up_keeps_each_event_with_the_share(name):
     values, inputs = pair(name, VECTOR)
     keys = jax.random.split(KEY)
@@ -184,6 +185,7 @@ def test_mix_up_keeps_each_event_with_the_share(name):
     np.testing.assert_allclose(result.dense(), expected, rtol=1e-5, atol=1e-6)
 
 
+@slow
 def test_mix_up_draws_its_share_from_a_beta():
     stats = pytest.importorskip("scipy.stats")
     inputs = Constant(jnp.ones(2), 3), Constant(jnp.zeros(2), 3)
@@ -196,6 +198,7 @@ def test_mix_up_draws_its_share_from_a_beta():
 # All
 
 
+@slow
 @pytest.mark.parametrize("mixing", [Blend(), CutMix(), MixUp(0.5)], ids=lambda m: type(m).__name__)
 @pytest.mark.parametrize("name", ["bits", "events"])
 def test_a_batch_is_mixed_example_by_example(mixing, name):
@@ -220,6 +223,7 @@ def test_same_class():
     assert not MixUp(0.4).same_class
 
 
+@slow
 def test_a_network_sees_every_event_of_a_mixture():
     early, late = np.zeros((12, 4)), np.zeros((12, 4))
     early[1], late[9] = 5, 5  # the bound of one list is passed where both meet
@@ -239,12 +243,12 @@ def test_a_network_sees_every_event_of_a_mixture():
             np.testing.assert_allclose(got, expected, atol=1e-5)
 
 
+@slow
 @pytest.mark.parametrize("mixing", [Blend(), CutMix()], ids=lambda m: type(m).__name__)
 def test_constants_become_dense(mixing):
     values = np.random.default_rng(0).random((2, 3)).astype(np.float32)
     result, share = mixing(*(Constant(jnp.asarray(v), 4) for v in values), key=KEY)
     assert isinstance(result, Floats)
-    assert isinstance(unfolded("x", result), Floats)
     assert 0 <= share <= 1
 
 
@@ -255,12 +259,8 @@ def test_what_does_not_fit_is_refused():
             mixing(inputs, Floats(inputs.dense(), (7,)), key=KEY)
         with pytest.raises(ShapeError, match=r"\bpartner\b"):
             mixing(inputs, inputs.stretch(0, 6), key=KEY)
-        with pytest.raises(TypeError, match="key"):
+        with pytest.raises(TypeError, match=r"\bkey\b"):
             mixing(inputs, inputs, key=jax.random.split(KEY))
-    for make, message in (
-        (lambda: CutMix(0.0), "CutMix: alpha is 0.0, expected a number > 0"),
-        (lambda: MixUp(-1.0), "MixUp: alpha is -1.0"),
-        (lambda: MixUp(math.nan), "MixUp: alpha is nan"),
-    ):
-        with pytest.raises(ValueError, match=message):
+    for make in (lambda: CutMix(0.0), lambda: MixUp(-1.0), lambda: MixUp(math.nan)):
+        with pytest.raises(ValueError, match=r"\balpha\b"):
             make()

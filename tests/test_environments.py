@@ -105,19 +105,26 @@ def test_they_start_all_over_their_range():
     assert not v.any()
 
 
-@pytest.mark.parametrize("dimensions", [0, True, 1.5])
-def test_a_point_mass_has_dimensions_and_a_step(dimensions):
-    with pytest.raises(ValueError, match=r"\bdimensions\b"):
-        point_mass(dimensions)
-    with pytest.raises(ValueError, match=r"\bdt\b"):
-        point_mass(dt=0.0)
+@pytest.mark.parametrize(
+    ("settings", "error"),
+    [
+        ({"dimensions": 0}, ValueError),
+        ({"dimensions": True}, TypeError),
+        ({"dimensions": 1.5}, TypeError),
+        ({"dt": 0.0}, ValueError),
+        ({"drag": math.inf}, ValueError),
+    ],
+)
+def test_a_point_mass_has_dimensions_and_a_step(settings, error):
+    with pytest.raises(error, match=rf"\b{next(iter(settings))}\b"):
+        point_mass(**settings)
 
 
 @pytest.mark.parametrize(("make", "size"), [(lambda: point_mass(2), 2), (pendulum, 1)])
 def test_an_action_of_another_size_is_refused(make, size):
     for other in (1, 2, 3):
         if other != size:
-            with pytest.raises(snnx.ShapeError, match=f"takes actions \\[{size}\\], but .*float32\\[{other}\\]"):
+            with pytest.raises(snnx.ShapeError, match=rf"\bactions\b.*float32\[{other}\]"):
                 rollout(script(np.ones((3, other))), make(), length=3, key=KEY)
 
 
@@ -176,85 +183,66 @@ def test_the_policy_sees_the_part_that_observe_says():
 
 
 @pytest.mark.parametrize(
-    ("given", "says"),
+    ("given", "name"),
     [
-        ((3, step), "reset is int 3; expected a function of key"),
-        ((reset, None), "step is NoneType None; expected a function of state, action, key"),
-        ((lambda: 0, step), r"reset takes \(\); expected reset\(key\)"),
-        ((reset, lambda state, action: 0), r"step takes \(state, action\); expected step\(state, action, key\)"),
-        ((reset, lambda key, state, action, params: 0), r"expected step\(state, action, key\)"),
+        ((3, step), "reset"),
+        ((reset, None), "step"),
+        ((lambda: 0, step), "reset"),
+        ((reset, lambda state, action: 0), "step"),
+        ((reset, lambda key, state, action, params: 0), "step"),
+        ((reset, step, "state"), "observe"),
     ],
 )
-def test_functions_of_other_arguments_are_refused(given, says):
-    with pytest.raises(TypeError, match=f"Environment: .*{says}"):
+def test_functions_of_other_arguments_are_refused(given, name):
+    with pytest.raises(TypeError, match=rf"Environment: {name}\b"):
         Environment(*given)
 
 
 BAD = {
-    "one thing at reset": (lambda key: jnp.zeros(2), step, TypeError, "reset gives a .*expected two things"),
-    "three at reset": (lambda key: (*reset(key), {}), step, TypeError, "reset gives 3 things"),
-    "three": (reset, changed(lambda o, s, r, d: (o, s, r)), TypeError, "step gives 3 things .*from_gymnax"),
-    "six": (reset, changed(lambda o, s, r, d: (o, s, r, d, d, {})), TypeError, "step gives 6 things"),
-    "no tuple": (reset, changed(lambda o, s, r, d: s), TypeError, "step gives a dict"),
-    "a smaller state": (
-        reset,
-        changed(lambda o, s, r, d: (o, {"x": s["x"]}, r, d)),
-        TypeError,
-        "state of another structure",
-    ),
-    "a state of another kind": (
-        reset,
-        changed(lambda o, s, r, d: (o, tuple(s.values()), r, d)),
-        TypeError,
-        "state of another structure",
-    ),
+    "one thing at reset": (lambda key: jnp.zeros(2), step, TypeError, "reset"),
+    "three at reset": (lambda key: (*reset(key), {}), step, TypeError, "reset"),
+    "three": (reset, changed(lambda o, s, r, d: (o, s, r)), TypeError, "step"),
+    "six": (reset, changed(lambda o, s, r, d: (o, s, r, d, d, {})), TypeError, "step"),
+    "no tuple": (reset, changed(lambda o, s, r, d: s), TypeError, "step"),
+    "a smaller state": (reset, changed(lambda o, s, r, d: (o, {"x": s["x"]}, r, d)), TypeError, "state"),
+    "a state of another kind": (reset, changed(lambda o, s, r, d: (o, tuple(s.values()), r, d)), TypeError, "state"),
     "a wider state": (
         reset,
         changed(lambda o, s, r, d: (o, s | {"x": jnp.zeros(3)}, r, d)),
         snnx.ShapeError,
-        r"state\['x'\] as float32\[3\], but it was given float32\[\]",
+        r"state\['x'\]",
     ),
     "a state of another dtype": (
         reset,
         changed(lambda o, s, r, d: (o, s | {"n": jnp.float32(s["n"])}, r, d)),
         snnx.ShapeError,
-        r"state\['n'\] as float32\[\], but it was given int32\[\]",
+        r"state\['n'\]",
     ),
-    "a reward by axis": (
-        reset,
-        changed(lambda o, s, r, d: (o, s, jnp.ones(3), d)),
-        snnx.ShapeError,
-        r"step gives reward as float32\[3\]; expected one number. .* jax.vmap over rollout",
-    ),
-    "many ends": (
-        reset,
-        changed(lambda o, s, r, d: (o, s, r, jnp.zeros(2, bool))),
-        snnx.ShapeError,
-        r"step gives done as bool\[2\]",
-    ),
+    "a reward by axis": (reset, changed(lambda o, s, r, d: (o, s, jnp.ones(3), d)), snnx.ShapeError, "reward"),
+    "many ends": (reset, changed(lambda o, s, r, d: (o, s, r, jnp.zeros(2, bool))), snnx.ShapeError, "done"),
     "many truncations": (
         reset,
         changed(lambda o, s, r, d: (o, s, r, d, jnp.zeros(2, bool))),
         snnx.ShapeError,
-        r"step gives truncated as bool\[2\]",
+        "truncated",
     ),
     "whole numbers at reset": (
         lambda key: (jnp.zeros(2, int), reset(key)[1]),
         step,
         snnx.DtypeError,
-        r"the observation is int32\[2\]",
+        "observation",
     ),
     "whole numbers": (
         reset,
         changed(lambda o, s, r, d: (o.astype(int), s, r, d)),
         snnx.DtypeError,
-        r"the observation is int32\[2\]",
+        "observation",
     ),
     "a wider observation": (
         reset,
         changed(lambda o, s, r, d: (jnp.zeros(3), s, r, d)),
         snnx.ShapeError,
-        r"observation .*\(3,\).* \(2,\)",
+        "observation",
     ),
     "an observation of parts": (
         reset,
@@ -272,7 +260,7 @@ def test_what_an_environment_gives_is_checked(name):
         rollout(script([[1.0]]), Environment(start, go), length=2, key=KEY)
 
 
-def test_what_is_no_environment_is_refused():
+def test_what_is_not_an_environment_is_refused():
     for given in (3, "CartPole-v1", (reset,), (reset, 3), object(), None):
         with pytest.raises(TypeError, match=r"\benv\b"):
             rollout(script([[1.0]]), given, length=2, key=KEY)
@@ -336,6 +324,7 @@ def assert_same_episode(out, env, params):
     return n
 
 
+@pytest.mark.slow
 def test_a_rollout_in_gymnax_is_a_loop_over_its_own_steps(gymnax):
     env, params = gymnax.make("CartPole-v1")
     for policy in (spiking(), script([1] * 60, int)):
@@ -346,6 +335,7 @@ def test_a_rollout_in_gymnax_is_a_loop_over_its_own_steps(gymnax):
     assert out.trajectory.terminated.any()
 
 
+@pytest.mark.slow
 def test_an_environment_of_gymnax_goes_in_by_itself_by_name_or_with_its_parameters(gymnax):
     env, params = gymnax.make("CartPole-v1")
     policy = Policy(snnx.Sequential([snnx.layers.Scale(1.0)]), action=balance)
@@ -358,6 +348,7 @@ def test_an_environment_of_gymnax_goes_in_by_itself_by_name_or_with_its_paramete
     assert np.abs(out.trajectory.observation[8] - bare.trajectory.observation[8]).max() > 0.01
 
 
+@pytest.mark.slow
 def test_time_that_is_up_truncates(gymnax):
     env, params = gymnax.make("CartPole-v1")
     params = params.replace(max_steps_in_episode=6)
@@ -374,6 +365,7 @@ def test_time_that_is_up_truncates(gymnax):
     assert len(np.unique(starts[:, 0])) == 3
 
 
+@pytest.mark.slow
 def test_parameters_can_be_vmapped(gymnax):
     env, params = gymnax.make("CartPole-v1")
     gravity = jnp.array([5.0, 9.8, 60.0])
@@ -388,6 +380,7 @@ def test_parameters_can_be_vmapped(gymnax):
     assert len(set(expected)) == 3
 
 
+@pytest.mark.slow
 def test_a_wrapper_of_gymnax_is_stepped_by_its_own_step(gymnax):
     from gymnax.wrappers.purerl import FlattenObservationWrapper
 
@@ -402,6 +395,7 @@ def test_a_wrapper_of_gymnax_is_stepped_by_its_own_step(gymnax):
     assert plain.lengths < 20
 
 
+@pytest.mark.slow
 def test_gymnaxs_pendulum_takes_its_action_in_any_shape_of_one(gymnax):
     env, params = gymnax.make("Pendulum-v1")
     torques = np.random.default_rng(2).uniform(-3.0, 3.0, 9)
@@ -414,6 +408,7 @@ def test_gymnaxs_pendulum_takes_its_action_in_any_shape_of_one(gymnax):
     np.testing.assert_allclose(half.trajectory.reward, plain.trajectory.reward, rtol=0.1, atol=0.1)
 
 
+@pytest.mark.slow
 def test_our_pendulum_is_gymnaxs_where_the_torque_is_within_its_bound(gymnax):
     """Ours bounds the action a by 2 tanh(a / 2), which near 0 is a itself, and everywhere a torque within the bound."""
     env, params = gymnax.make("Pendulum-v1")
@@ -426,12 +421,13 @@ def test_our_pendulum_is_gymnaxs_where_the_torque_is_within_its_bound(gymnax):
         np.testing.assert_allclose(ours.trajectory.reward, theirs.trajectory.reward, atol=10 * tolerance)
 
 
+@pytest.mark.slow
 def test_actions_that_do_not_fit_are_refused(gymnax):
     cart = gymnax.make("CartPole-v1")
     for actions in ([0.5] * 3, [[1, 0]] * 3):
-        with pytest.raises(snnx.ShapeError, match="from_gymnax: CartPole-v1 takes one of 2 actions.*action=jnp.argmax"):
+        with pytest.raises(snnx.ShapeError, match=r"\bactions\b.*argmax"):
             rollout(Script(jnp.asarray(actions)), cart, length=3, key=KEY)
-    with pytest.raises(snnx.ShapeError, match=r"Pendulum-v1 takes actions of shape \(1,\), but .*float32\[2\]"):
+    with pytest.raises(snnx.ShapeError, match=r"\bactions\b.*float32\[2\]"):
         rollout(script(np.ones((3, 2))), gymnax.make("Pendulum-v1"), length=3, key=KEY)
 
 
@@ -463,9 +459,7 @@ def test_steps_of_five_and_of_six_values_are_taken(values, params, reward):
 
 
 def test_steps_of_other_values_are_refused():
-    with pytest.raises(
-        TypeError, match=r"from_gymnax: Counting.step gives 4 values; expected six \(Gymnax 1.x\) or five"
-    ):
+    with pytest.raises(TypeError, match=r"Counting\.step\b"):
         rollout(script([[1.0]]), Counting(4), length=1, key=KEY)
 
 
@@ -496,6 +490,7 @@ def go_fast(pushes):
     return np.array(seen), np.array(rewards)
 
 
+@pytest.mark.slow
 def test_a_rollout_in_brax_goes_as_the_closed_form(brax):
     env = brax.envs.get_environment("fast", backend="spring")
     seen, rewards = go_fast(PUSHES)
@@ -508,6 +503,7 @@ def test_a_rollout_in_brax_goes_as_the_closed_form(brax):
         np.testing.assert_allclose(out.state.environment.pipeline_state.xd.vel, 0.08, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_nothing_is_run_before_the_rollout(brax):
     """Brax finds out the size of its observations by a reset, which takes seconds in a larger environment."""
     env = brax.envs.get_environment("fast", backend="spring")
@@ -517,6 +513,7 @@ def test_nothing_is_run_before_the_rollout(brax):
     assert env.reset_count <= 2
 
 
+@pytest.mark.slow
 def test_what_braxs_wrapper_cuts_off_is_truncated(brax):
     env = brax.envs.training.EpisodeWrapper(brax.envs.get_environment("fast", backend="spring"), 4, 1)
     out = roll(script(PUSHES[:, None]), env, 7)
@@ -526,6 +523,7 @@ def test_what_braxs_wrapper_cuts_off_is_truncated(brax):
     np.testing.assert_array_equal(out.trajectory.alive, [1, 1, 1, 1, 0, 0, 0])
 
 
+@pytest.mark.slow
 def test_an_environment_of_brax_that_resets_by_itself_is_ended_by_the_rollout(brax):
     env = brax.envs.create("fast", episode_length=4, backend="spring")
     out = roll(script(PUSHES[:, None]), env, 7, env_states=True)
@@ -616,15 +614,15 @@ def test_a_state_needs_observation_reward_and_end_alone():
     out = roll(script([[1.0], [2.0], [3.0]]), Bare(), 3)
     np.testing.assert_array_equal(out.trajectory.observation[:, 0], [0.0, 1.0, 3.0])
     assert out.returns == 6.0
-    with pytest.raises(TypeError, match="Bare.reset gives tuple .* without obs, reward, done"):
+    with pytest.raises(TypeError, match=r"Bare\.reset\b.*obs, reward, done"):
         rollout(script([[1.0]]), Bare(lambda *parts: parts), length=1, key=KEY)
 
 
 def test_an_action_of_another_size_than_braxs_is_refused():
     for actions, came in (([[1.0, 2.0]], r"float32\[2\]"), ([1.0], r"float32\[\]")):
-        with pytest.raises(snnx.ShapeError, match=rf"from_brax: Bare takes actions \[1\], but the policy gives {came}"):
+        with pytest.raises(snnx.ShapeError, match=rf"\bactions\b.*{came}"):
             rollout(script(actions), Bare(), length=1, key=KEY)
-    with pytest.raises(snnx.ShapeError, match="give its last layer 2 outputs"):
+    with pytest.raises(snnx.ShapeError, match=r"\bactions\b"):
         rollout(script([[1.0]]), from_brax(Playground(), observe=lambda obs: obs["state"]), length=1, key=KEY)
 
 
@@ -632,12 +630,10 @@ def test_a_name_needs_its_package_and_options_need_a_name(monkeypatch):
     with pytest.raises(TypeError, match=r"\benvironment\b"):
         from_brax(Bare(), backend="spring")
     monkeypatch.setitem(sys.modules, "brax.envs", None)
-    with pytest.raises(
-        snnx.MissingExtraError, match=r"from_brax needs the package 'brax'.* pip install 'snnx\[brax\]'"
-    ):
+    with pytest.raises(snnx.MissingExtraError, match=r"from_brax\b.*snnx\[brax\]"):
         from_brax("fast")
     monkeypatch.setitem(sys.modules, "gymnax", None)
-    with pytest.raises(snnx.MissingExtraError, match=r"from_gymnax needs the package 'gymnax'.* 'snnx\[evo\]'"):
+    with pytest.raises(snnx.MissingExtraError, match=r"from_gymnax\b.*snnx\[evo\]"):
         from_gymnax("CartPole-v1")
 
 
@@ -663,9 +659,10 @@ def ticked(model, x, ticks):
     return u
 
 
+@pytest.mark.slow
 def test_a_network_of_brax_starts_anew_at_every_observation(brax):
     model = make_model()
-    with pytest.warns(UserWarning, match="as_brax_policy: the neurons start anew at every step"):
+    with pytest.warns(UserWarning, match="as_brax_policy"):
         network = as_brax_policy(model, 5)
     params = network.init(KEY)
     obs = jnp.asarray(np.random.default_rng(0).normal(size=(2, 3, 3)), float)
@@ -686,6 +683,7 @@ def test_a_network_of_brax_starts_anew_at_every_observation(brax):
     np.testing.assert_allclose(distribution.mode(logits), np.tanh(expected[..., :2]), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:as_brax_policy")
 def test_braxs_normaliser_comes_before_the_network(brax):
     model = eqx.nn.inference_mode(make_model(), False)
@@ -697,6 +695,7 @@ def test_braxs_normaliser_comes_before_the_network(brax):
         network.apply(by, network.init(KEY), {"state": obs})
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:as_brax_policy")
 def test_a_network_of_brax_is_in_inference_mode(brax):
     model = snnx.Sequential([eqx.nn.Dropout(0.9), eqx.nn.Linear(3, 2, key=KEY), snnx.LI(tau=4.0)])
@@ -706,33 +705,33 @@ def test_a_network_of_brax_is_in_inference_mode(brax):
     np.testing.assert_allclose(network.apply(None, network.init(KEY), x), expected, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_what_a_network_of_brax_refuses(brax, monkeypatch):
     with pytest.raises(ValueError, match=r"\bticks\b"):
         as_brax_policy(make_model(), 0)
-    with pytest.raises(TypeError, match=r"\bnetwork\b"):
+    with pytest.raises(TypeError, match=r"\bmodel\b"):
         as_brax_policy(jnp.tanh, 2)
     monkeypatch.setitem(sys.modules, "brax.training.networks", None)
-    with pytest.raises(
-        snnx.MissingExtraError, match=r"as_brax_policy needs the package 'brax'.* pip install 'snnx\[brax\]'"
-    ):
+    with pytest.raises(snnx.MissingExtraError, match=r"as_brax_policy\b.*snnx\[brax\]"):
         as_brax_policy(make_model(), 2)
 
 
 @pytest.mark.parametrize("zero", [0, jnp.zeros((), int)])
 def test_a_state_of_whole_numbers_does_not_become_one_of_floats(zero):
     env = Environment(lambda key: (jnp.zeros(1), zero), lambda s, a, key: (jnp.zeros(1), s + 0.5, 1.0, False))
-    with pytest.raises(snnx.ShapeError, match=r"state as float32\[\], but it was given int32.*0.0 is a float"):
+    with pytest.raises(snnx.ShapeError, match=r"\bstate\b.*0\.0"):
         env.advance(env.start(jax.random.key(0))[1], jnp.zeros(1), jax.random.key(1))
     none = Environment(lambda key: (jnp.zeros(1), 0.0), lambda s, a, key: (jnp.zeros(1), s, 1.0, None))
-    with pytest.raises(TypeError, match="step gives done as None; expected one number"):
+    with pytest.raises(TypeError, match=r"\bdone\b"):
         none.advance(none.start(jax.random.key(0))[1], jnp.zeros(1), jax.random.key(1))
 
 
+@pytest.mark.slow
 def test_names_that_do_not_exist_are_said_with_the_nearest():
-    with pytest.raises(ValueError, match="from_brax: there is no environment 'fasst'. Did you mean 'fast'"):
+    with pytest.raises(ValueError, match="'fasst'.*'fast'"):
         snnx.control.from_brax("fasst")
     gymnax = pytest.importorskip("gymnax")
-    with pytest.raises(ValueError, match="Did you mean 'CartPole-v1'"):
+    with pytest.raises(ValueError, match="'Cartpole-v1'.*'CartPole-v1'"):
         snnx.control.from_gymnax("Cartpole-v1")
     with pytest.raises(TypeError, match=r"\benv\b"):
         snnx.control.from_gymnax(gymnax.environments.CartPole)

@@ -5,6 +5,7 @@ import functools
 import math
 import operator
 import pickle
+from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -30,6 +31,7 @@ from snnx.losses import (
     RateL1,
     RateL2,
     RateMSE,
+    StepCount,
     StepCrossEntropy,
     TargetRate,
     TraceMSE,
@@ -38,11 +40,11 @@ from snnx.losses import (
     WakeSilent,
 )
 from snnx.neurons import LI, LIF, NoReset
-from snnx.reductions import FirstSpike, Last, Max, Mean, Stack, Sum, Weighted
+from snnx.reductions import AbstractReduction, FirstSpike, Last, Max, Mean, Stack, Sum, Weighted
 from snnx.simulation import simulate
 from snnx.surrogates import Boxcar
 
-pytestmark = pytest.mark.slow  # nearly all of it is compiling
+slow = pytest.mark.slow  # those that train, or compile large programs
 
 STEPS, CLASSES, LABEL = 7, 3, 1
 RNG = np.random.default_rng(5)
@@ -154,7 +156,7 @@ def slope(reference, xs):
 
 
 @pytest.mark.usefixtures("x64")
-@pytest.mark.parametrize("chunk", [1, 3, STEPS])
+@pytest.mark.parametrize("chunk", [pytest.param(1, marks=slow), pytest.param(3, marks=slow), STEPS])
 def test_value_and_gradient_are_those_of_the_formula_and_padding_does_not_count(chunk):
     lengths = (STEPS, 5, 1, 0)
     masks = np.stack([np.arange(STEPS) < live for live in lengths])
@@ -192,9 +194,10 @@ def test_losses_can_be_pickled_and_copied(loss):
 
 def test_every_public_loss_is_in_a_registry():
     names = (getattr(losses, name) for name in losses.__all__)
-    classes = {name for name in names if isinstance(name, type)}
+    classes = {name for name in names if isinstance(name, type) and issubclass(name, AbstractLoss)}
     tested = {type(loss) for loss in EVERY_LOSS}
-    assert classes - tested == {AbstractLoss, losses.AbstractRateRegulariser, losses.WeightedSum}
+    abstract = {AbstractLoss, losses.AbstractClassLoss, losses.AbstractRateRegulariser}
+    assert classes - tested == {*abstract, losses.WeightedSum}
 
 
 @pytest.mark.parametrize("name", ["CrossEntropy(Last)", "CrossEntropy(Max)", "MSE(Last)", "TraceMSE"])
@@ -221,7 +224,7 @@ def test_cross_entropy_is_optax_s(smoothing):
 
 @pytest.mark.parametrize("label", [-1, CLASSES])
 @pytest.mark.parametrize("loss", [CrossEntropy(), StepCrossEntropy(), CountMSE(3), RateMSE(), *FIRST_SPIKES])
-def test_a_label_that_is_no_class_gives_nan(loss, label):
+def test_a_label_that_is_not_a_class_gives_nan(loss, label):
     assert jnp.isnan(loss(jnp.zeros(CLASSES), jnp.asarray(label), record={}))
 
 
@@ -311,11 +314,12 @@ def test_what_the_target_holds_at_padded_steps_does_not_matter(loss):
     np.testing.assert_allclose(apply(loss, outputs, garbage, mask), short, rtol=1e-6)
 
 
+@slow
 @pytest.mark.parametrize("loss", [TraceMSE(), VanRossum(2.0)])
 @pytest.mark.parametrize("chunk", [1, 5, 12])
 def test_traces_with_a_masked_step_in_between_are_refused(loss, chunk):
     mask = jnp.arange(12) != 6
-    with pytest.raises(RuntimeError, match="masked steps at the end only"):
+    with pytest.raises(RuntimeError, match=r"\bmask\b"):
         apply(loss, train(1), train(2), mask, chunk)
 
 
@@ -335,6 +339,7 @@ def test_a_silent_neuron_counts_as_firing_one_step_after_the_last():
     assert apply(FirstSpikeCrossEntropy(3.0), two, 0) == pytest.approx(math.log1p(math.exp(-2 / 3.0)), rel=1e-5)
 
 
+@slow
 def test_the_gradient_makes_the_label_s_neuron_fire_earlier_and_the_others_later():
     two = jnp.asarray(np.concatenate([train(5), train(6)], axis=1))
     gradient = jax.grad(lambda xs: apply(FirstSpikeCrossEntropy(3.0), xs, 0))(two)
@@ -342,6 +347,7 @@ def test_the_gradient_makes_the_label_s_neuron_fire_earlier_and_the_others_later
     assert (gradient[:7, 1] > 0).all()
 
 
+@slow
 def test_a_silent_network_learns_to_fire_for_its_label():
     model = Sequential([lambda x: x, LIF(tau=5.0)])
     loss = FirstSpikeCrossEntropy(3.0)
@@ -425,6 +431,7 @@ def test_a_regulariser_s_penalties_are_those_of_the_formula_summed_over_layers(l
     assert loss(None, None, record={"3": record["3"]}) == pytest.approx(expected[1], rel=1e-5)
 
 
+@slow
 @pytest.mark.parametrize("chunk", [1, STEPS])
 def test_a_regulariser_reads_the_rates_of_all_spiking_parts(chunk):
     loss, reference = PENALTIES[0]
@@ -439,11 +446,9 @@ def test_paths_name_the_layers_that_are_meant():
     assert set(UpperRate(0.1, paths="3").taps(MODEL)) == {"3"}
     assert UpperRate(0.1, paths=["3", "1"]).paths == ("3", "1")
     assert set(UpperRate(0.1).taps(LIF())) == {""}
-    with pytest.raises(ValueError, match="there is no part '7'. Known: 0, 1,"):
+    with pytest.raises(ValueError, match="'7'"):
         penalty(UpperRate(0.1, paths="7"))
-    with pytest.raises(
-        ValueError, match="UpperRate: paths names part '0', a Linear, which puts out no spikes; those that"
-    ):
+    with pytest.raises(ValueError, match=r"\bpaths\b.*'0'"):
         penalty(UpperRate(0.1, paths="0"))
 
 
@@ -452,7 +457,7 @@ def test_a_bare_neuron_is_a_spiking_part():
 
 
 def test_a_model_that_does_not_spike_is_refused():
-    with pytest.raises(ValueError, match=r"UpperRate: no part of the model \(LI\) puts out spikes; name the parts"):
+    with pytest.raises(ValueError, match=r"\bmodel\b.*\bpaths\b"):
         UpperRate(0.1).taps(LI())
     with pytest.raises(ValueError, match=r"\brecord\b"):
         RateL1()((), None, record={})
@@ -482,6 +487,7 @@ def test_a_regulariser_pulls_the_right_way(loss, rate, gradient):
     np.testing.assert_allclose(found, [gradient], rtol=1e-5, atol=1e-7)
 
 
+@slow
 def test_a_lower_rate_wakes_a_silent_layer_up():
     xs = jnp.ones((10, 2))
 
@@ -509,6 +515,7 @@ def membranes_below(spikes, v, threshold, margin):
     return total / spikes.shape[1]
 
 
+@slow
 @pytest.mark.parametrize("chunk", [1, STEPS])
 def test_silent_neurons_are_drawn_to_their_threshold_and_those_that_fire_are_not(chunk):
     seen = jax.jit(lambda xs: simulate(MODEL, xs, record=["1.neuron", "1.neuron.v", "3", "3.v"])[2])(XS)
@@ -528,6 +535,7 @@ def test_silent_neurons_are_drawn_to_their_threshold_and_those_that_fire_are_not
     assert together == pytest.approx(0.5 * sum(each) + 2 * each[1] + float(run(UpperRate(0.3))), rel=1e-5)
 
 
+@slow
 @pytest.mark.usefixtures("x64")
 def test_the_gradient_of_a_silent_neuron_is_that_of_its_membrane_and_its_threshold():
     xs = np.random.default_rng(1).normal(size=(6, 3)) * [0.2, 3.0, 0.1]
@@ -558,6 +566,7 @@ def test_the_gradient_of_a_silent_neuron_is_that_of_its_membrane_and_its_thresho
     assert found[0][0] < 0 == found[0][1]
 
 
+@slow
 def test_a_neuron_out_of_its_surrogate_s_reach_wakes_up():
     xs = jnp.ones((10, 2))
     cell = LIF(tau=5.0, surrogate=Boxcar(0.2))
@@ -582,16 +591,74 @@ def test_one_spike_is_enough_not_to_be_drawn():
 def test_parts_that_cannot_be_woken_are_refused_by_name():
     assert set(WakeSilent(0.1).taps(MODEL)) == {"1.neuron", "1.neuron.v", "3", "3.v"}
     assert set(WakeSilent(0.1).taps(LIF())) == {"", "v"}
-    with pytest.raises(
-        ValueError, match=r"part '1', a Recurrent, has no threshold; name the neurons .* Its parts: neuron"
-    ):
+    with pytest.raises(ValueError, match=r"'1'.*Its parts: neuron"):
         WakeSilent(0.1, paths="1").taps(MODEL)
-    with pytest.raises(ValueError, match="WakeSilent: paths names part '0', a Linear, which puts out no spikes"):
+    with pytest.raises(ValueError, match=r"\bpaths\b.*'0'"):
         WakeSilent(0.1, paths="0").taps(MODEL)
-    with pytest.raises(ValueError, match=r"WakeSilent: no part of the model \(LI\) puts out spikes"):
+    with pytest.raises(ValueError, match=r"\bmodel\b.*\bpaths\b"):
         WakeSilent(0.1).taps(LI())
     with pytest.raises(ValueError, match=r"\brecord\b"):
         WakeSilent(0.1)((), None, record={})
+
+
+# --- losses of a user's own, as the docstring of AbstractLoss has them
+
+
+class AbsoluteError(AbstractLoss):
+    readout: AbstractReduction = Mean()
+
+    def __call__(self, reduced, target, *, record):
+        return jnp.abs(reduced - target).mean()
+
+
+class AbsoluteTraceError(AbstractLoss):
+    readout: tuple = (Stack(), StepCount())
+
+    def __call__(self, reduced, target, *, record):
+        outputs, steps = reduced
+        errors = jnp.abs(outputs - target).mean(axis=1)
+        return jnp.sum(errors, where=jnp.arange(len(errors)) < steps) / jnp.maximum(steps, 1)
+
+
+class Margin(losses.AbstractClassLoss):
+    of_spikes: ClassVar[bool] = True
+
+    readout: AbstractReduction = Last()
+
+    def __call__(self, reduced, target, *, record):
+        return jnp.max(reduced) - reduced[target]
+
+
+def test_a_loss_of_labels_of_ones_own_has_scores_and_checks_its_targets():
+    together = 0.1 * RateL1() + Margin()
+    np.testing.assert_array_equal(together.scores((jnp.float32([1, 3]),)), [1, 3])
+    with pytest.raises(ValueError, match=r"Margin: targets\[1\]"):
+        together.check_targets(np.array([0, 2]), 2)
+    assert set(together.taps(Sequential(MODEL.layers[:4]))) == {"1.neuron", "3"}
+    with pytest.raises(ValueError, match=r"Margin: .*\boutput\b"):
+        together.taps(MODEL)
+
+
+@pytest.mark.parametrize("chunk", [1, 3])
+def test_a_loss_of_ones_own_takes_masks(chunk):
+    """What stands in padding counts neither in the value nor in its gradient, alone or in a sum."""
+    live, mask = 5, jnp.arange(STEPS) < 5
+    xs = jnp.float32(np.where(mask[:, None], TRACE, 100.0))
+    cases = [
+        (AbsoluteError(), jnp.float32(VALUES), np.abs(TRACE[:live].mean(0) - VALUES).mean()),
+        (AbsoluteTraceError(), jnp.float32(WANTED), np.abs(TRACE[:live] - WANTED[:live]).mean()),
+    ]
+    for loss, target, expected in cases:
+        value, gradient = jax.value_and_grad(lambda xs, a=loss, z=target: apply(a, xs, z, mask, chunk))(xs)
+        np.testing.assert_allclose(value, expected, rtol=1e-5)
+        assert gradient[:live].all()
+        assert not gradient[live:].any()
+    both = 2.0 * AbsoluteTraceError() + 0.0 * CrossEntropy()
+    reduced, _ = simulate(Echo(), xs, mask=mask, readout=both.readout, chunk=chunk)
+    parts = dict(zip(both.terms, both._of_each(reduced), strict=True))
+    np.testing.assert_allclose(
+        both.terms[0](parts[both.terms[0]], jnp.float32(WANTED), record={}), cases[1][2], rtol=1e-5
+    )
 
 
 # --- sums
@@ -611,6 +678,7 @@ class Highest(AbstractLoss):
         return {"3": self.reduction}
 
 
+@slow
 @pytest.mark.parametrize("reduction", [Max(), Stack()])
 def test_a_sum_is_the_sum_whatever_its_terms_record(reduction):
     terms = [CrossEntropy(Sum()), UpperRate(0.3), Highest(reduction=reduction), LowerRate(0.4, paths="3"), RateL1()]
@@ -672,7 +740,7 @@ def test_a_loss_is_multiplied_by_numbers_only(other):
 
 
 @pytest.mark.parametrize("weight", [math.nan, math.inf])
-def test_a_weight_that_is_no_number_is_refused(weight):
+def test_a_weight_that_is_not_finite_is_refused(weight):
     with pytest.raises(ValueError, match=r"\bweight\b"):
         weight * CrossEntropy()
 
@@ -688,59 +756,80 @@ def test_a_loss_and_a_number_do_not_add_up():
 
 
 @pytest.mark.parametrize(
-    ("make", "message"),
+    ("make", "name"),
     [
-        (lambda: CrossEntropy(Stack()), "take snnx.losses.StepCrossEntropy"),
-        (lambda: CrossEntropy(FirstSpike()), "take snnx.losses.FirstSpikeCrossEntropy"),
-        (lambda: CrossEntropy(label_smoothing=1.5), "label_smoothing is 1.5, expected a number from 0 to 1"),
-        (lambda: StepCrossEntropy(-0.1), "label_smoothing is -0.1, expected a number from 0 to 1"),
-        (lambda: MSE(Stack()), "take snnx.losses.TraceMSE"),
-        (lambda: CountMSE(-1), "CountMSE: correct is -1, expected a number >= 0"),
-        (lambda: CountMSE(2, 3), "correct is 2 and incorrect is 3, expected correct > incorrect"),
-        (lambda: RateMSE(20.0), "RateMSE: correct is 20.0, expected a number from 0 to 1"),
-        (lambda: VanRossum(0.0), "VanRossum: tau is 0.0, expected a number > 0"),
-        (lambda: VanRossum(math.inf), "VanRossum: tau is float inf, expected a finite number"),
-        (lambda: FirstSpikeCrossEntropy(-1.0), "tau is -1.0, expected a number > 0"),
-        (lambda: UpperRate(20.0), "UpperRate: limit is 20.0, expected a number from 0 to 1"),
-        (lambda: UpperRate(0.1, power=3), "UpperRate: power is 3, expected 1 or 2"),
-        (lambda: LowerRate(-0.1), "LowerRate: limit is -0.1, expected a number from 0 to 1"),
-        (lambda: FirstSpikeCrossEntropy(1.0, 0.1), "alpha is 0.1, but tau_early is None; expected the time constant"),
-        (
-            lambda: FirstSpikeCrossEntropy(1.0, -0.1, 5.0),
-            "FirstSpikeCrossEntropy: alpha is -0.1, expected a number >= 0",
-        ),
-        (lambda: FirstSpikeCrossEntropy(1.0, 0.1, 0.0), "tau_early is 0.0, expected a number > 0"),
-        (
-            lambda: FirstSpikeMSE(5, 5),
-            "FirstSpikeMSE: correct is 5 and incorrect is int 5, expected correct < incorrect",
-        ),
-        (lambda: FirstSpikeMSE(-1, 5), "FirstSpikeMSE: correct is -1, expected a number >= 0"),
-        (lambda: FirstSpikeMSE(1, math.inf), "FirstSpikeMSE: incorrect is float inf, expected a finite number"),
-        (lambda: TargetRate(-0.1), "TargetRate: target is -0.1, expected a number from 0 to 1"),
-        (lambda: WakeSilent(-0.1), "WakeSilent: margin is -0.1, expected a number >= 0"),
-        (lambda: PopulationRate(2.0), "PopulationRate: target is 2.0, expected a number from 0 to 1"),
-        (lambda: PopulationUpperRate(0.1, power=0), "PopulationUpperRate: power is 0, expected 1 or 2"),
+        (lambda: CrossEntropy(Stack()), "readout"),
+        (lambda: CrossEntropy(FirstSpike()), "readout"),
+        (lambda: CrossEntropy(label_smoothing=1.5), "label_smoothing"),
+        (lambda: StepCrossEntropy(-0.1), "label_smoothing"),
+        (lambda: MSE(Stack()), "readout"),
+        (lambda: CountMSE(-1), "correct"),
+        (lambda: CountMSE(2, 3), "incorrect"),
+        (lambda: RateMSE(20.0), "correct"),
+        (lambda: RateMSE(0.1, 0.1), "incorrect"),
+        (lambda: VanRossum(0.0), "tau"),
+        (lambda: VanRossum(math.inf), "tau"),
+        (lambda: FirstSpikeCrossEntropy(-1.0), "tau"),
+        (lambda: FirstSpikeCrossEntropy(1.0, 0.1), "tau_early"),
+        (lambda: FirstSpikeCrossEntropy(1.0, -0.1, 5.0), "alpha"),
+        (lambda: FirstSpikeCrossEntropy(1.0, 0.1, 0.0), "tau_early"),
+        (lambda: FirstSpikeMSE(5, 5), "incorrect"),
+        (lambda: FirstSpikeMSE(-1, 5), "correct"),
+        (lambda: FirstSpikeMSE(1, math.inf), "incorrect"),
+        (lambda: UpperRate(20.0), "limit"),
+        (lambda: UpperRate(0.1, power=3), "power"),
+        (lambda: LowerRate(-0.1), "limit"),
+        (lambda: TargetRate(-0.1), "target"),
+        (lambda: PopulationRate(2.0), "target"),
+        (lambda: PopulationUpperRate(0.1, power=0), "power"),
+        (lambda: WakeSilent(-0.1), "margin"),
     ],
 )
-def test_settings_out_of_range_are_refused(make, message):
-    with pytest.raises(ValueError, match=message):
+def test_settings_out_of_range_are_refused(make, name):
+    with pytest.raises(ValueError, match=rf"\b{name}\b"):
         make()
 
 
 @pytest.mark.parametrize(
-    ("loss", "reduced", "target", "error", "message"),
+    ("make", "name"),
     [
-        (CrossEntropy(), jnp.ones((4, 3)), 1, ShapeError, r"output is float32\[4, 3\], expected \[classes\]"),
-        (CrossEntropy(), jnp.ones(3), 1.0, DtypeError, r"target is float32\[\], expected the integer label"),
-        (CrossEntropy(), jnp.ones(3), np.ones(2, int), ShapeError, r"target is int32\[2\], expected one label"),
-        (RateMSE(), jnp.ones(3, int), 1, DtypeError, r"output is int32\[3\], expected floats"),
-        (MSE(), jnp.ones(3), np.ones((1, 3)), ShapeError, r"target is float32\[1, 3\], but the reduced output is"),
-        (TraceMSE(), jnp.ones((4, 3)), np.ones((4, 3)), TypeError, "expected what simulate"),
-        (VanRossum(1.0), (jnp.ones((4, 3)), jnp.asarray(4)), np.ones((3, 4)), ShapeError, r"target is float32\[3, 4\]"),
+        (lambda: CrossEntropy(Mean), "readout"),
+        (lambda: CrossEntropy(label_smoothing="0.1"), "label_smoothing"),
+        (lambda: MSE(jnp.mean), "readout"),
+        (lambda: VanRossum(True), "tau"),
+        (lambda: VanRossum(jnp.ones(3)), "tau"),
+        (lambda: UpperRate(0.1, paths=3), "paths"),
+        (lambda: UpperRate(0.1, power=1.5), "power"),
+        (lambda: UpperRate(0.1, rate=0.1), "rate"),
+        (lambda: losses.WeightedSum((MSE(), Mean()), (1.0, 1.0)), "terms"),
     ],
 )
-def test_outputs_and_targets_that_do_not_fit_are_refused(loss, reduced, target, error, message):
-    with pytest.raises(error, match=message):
+def test_settings_of_another_kind_are_refused(make, name):
+    with pytest.raises(TypeError, match=rf"\b{name}\b"):
+        make()
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64, np.float16, jnp.float32])
+def test_settings_can_be_numbers_of_numpy(kind):
+    loss = 2 * UpperRate(kind(0.25), np.int64(1)) + WakeSilent(kind(0.5)) + VanRossum(np.int64(3))
+    assert [type(n) for n in (loss.terms[0].limit, loss.terms[0].power, loss.terms[1].margin)] == [float, int, float]
+    assert eqx.tree_equal(loss, 2 * UpperRate(0.25, 1) + WakeSilent(0.5) + VanRossum(3))
+
+
+@pytest.mark.parametrize(
+    ("loss", "reduced", "target", "error", "name"),
+    [
+        (CrossEntropy(), jnp.ones((4, 3)), 1, ShapeError, "output"),
+        (CrossEntropy(), jnp.ones(3), 1.0, DtypeError, "target"),
+        (CrossEntropy(), jnp.ones(3), np.ones(2, int), ShapeError, "target"),
+        (RateMSE(), jnp.ones(3, int), 1, DtypeError, "output"),
+        (MSE(), jnp.ones(3), np.ones((1, 3)), ShapeError, "target"),
+        (TraceMSE(), jnp.ones((4, 3)), np.ones((4, 3)), TypeError, "reduced"),
+        (VanRossum(1.0), (jnp.ones((4, 3)), jnp.asarray(4)), np.ones((3, 4)), ShapeError, "target"),
+    ],
+)
+def test_outputs_and_targets_that_do_not_fit_are_refused(loss, reduced, target, error, name):
+    with pytest.raises(error, match=rf"\b{name}\b"):
         loss(reduced, jnp.asarray(target), record={})
 
 
@@ -761,18 +850,18 @@ CLASSIFIERS = [
 
 @pytest.mark.parametrize("loss", CLASSIFIERS, ids=lambda loss: type(loss).__name__)
 @pytest.mark.parametrize(
-    ("targets", "error", "message"),
+    ("targets", "error", "says"),
     [
-        (np.array([0, 1, 2, 3]), ValueError, r"targets\[3\] is 3, but the model has 3 outputs: 0 to 2"),
-        (np.array([0, -1, 2, 3]), ValueError, r"targets\[1\] is -1, but the model has 3 outputs"),
-        (np.array([0.0, 1.0]), DtypeError, r"targets are float64\[2\], expected integer class labels .*astype\(int\)"),
-        (np.eye(3), DtypeError, r"argmax\(-1\) if they are one-hot"),
-        (np.array([[0], [1]]), ShapeError, r"targets are int64\[2, 1\], expected \[n\]"),
+        (np.array([0, 1, 2, 3]), ValueError, r"targets\[3\]"),
+        (np.array([0, -1, 2, 3]), ValueError, r"targets\[1\]"),
+        (np.array([0.0, 1.0]), DtypeError, r"\btargets\b"),
+        (np.eye(3), DtypeError, r"\btargets\b.*argmax"),
+        (np.array([[0], [1]]), ShapeError, r"\btargets\b"),
     ],
 )
-def test_labels_of_a_data_set_are_checked(loss, targets, error, message):
+def test_labels_of_a_data_set_are_checked(loss, targets, error, says):
     for checked in (loss, 0.1 * RateL1() + loss):
-        with pytest.raises(error, match=message) as info:
+        with pytest.raises(error, match=says) as info:
             checked.check_targets(targets, 3)
         assert str(info.value).startswith(type(loss).__name__)
 
@@ -782,23 +871,23 @@ def test_sound_labels_pass(loss):
     loss.check_targets(np.array([0, 1, 2], np.uint8), 3)
     loss.check_targets(jnp.array([0, 1, 2]), 3)
     loss.check_targets(np.array([0, 10]), None)
-    with pytest.raises(ValueError, match="labels start at 0"):
+    with pytest.raises(ValueError, match=r"targets\[1\]"):
         loss.check_targets(np.array([0, -1]), None)
 
 
 @pytest.mark.parametrize(
-    ("loss", "targets", "error", "message"),
+    ("loss", "targets", "error", "says"),
     [
-        (MSE(), np.array([0, 1]), DtypeError, r"MSE: targets are int64\[2\], expected floats \[n, outputs\]"),
-        (MSE(), np.ones((5, 2)), ShapeError, r"targets are float64\[5, 2\], expected \[n, outputs\] with 3 outputs"),
-        (MSE(), np.array([[0, 1, 2], [0, np.nan, 0]]), ValueError, r"targets\[1, 1\] is nan, expected finite"),
-        (TraceMSE(), np.ones((5, 3)), ShapeError, r"expected \[n, time, outputs\] with 3 outputs"),
-        (VanRossum(1.0), np.ones((5, 3)), ShapeError, r"expected \[n, time, outputs\] with 3 outputs"),
-        (VanRossum(1.0), np.ones((5, 9, 2), bool), ShapeError, r"targets are bool\[5, 9, 2\]"),
+        (MSE(), np.array([0, 1]), DtypeError, r"\btargets\b"),
+        (MSE(), np.ones((5, 2)), ShapeError, r"\btargets\b"),
+        (MSE(), np.array([[0, 1, 2], [0, np.nan, 0]]), ValueError, r"targets\[1, 1\]"),
+        (TraceMSE(), np.ones((5, 3)), ShapeError, r"\btargets\b"),
+        (VanRossum(1.0), np.ones((5, 3)), ShapeError, r"\btargets\b"),
+        (VanRossum(1.0), np.ones((5, 9, 2), bool), ShapeError, r"\btargets\b"),
     ],
 )
-def test_wanted_values_of_a_data_set_are_checked(loss, targets, error, message):
-    with pytest.raises(error, match=message):
+def test_wanted_values_of_a_data_set_are_checked(loss, targets, error, says):
+    with pytest.raises(error, match=says):
         loss.check_targets(targets, 3)
 
 

@@ -60,7 +60,7 @@ def test_a_row_with_a_nan_is_wrong(row):
 
 
 @pytest.mark.parametrize("label", [-1, 5, 200])
-def test_a_label_that_is_no_class_is_wrong(label):
+def test_a_label_that_is_not_a_class_is_wrong(label):
     assert accuracy(SCORES[:1], np.array([label])) == 0
     assert top_k(SCORES[:1], np.array([label]), 5) == 0
 
@@ -100,7 +100,7 @@ def test_rows_are_labels_and_columns_predictions():
     matrix = confusion_matrix(labels, predictions, 3)
     np.testing.assert_array_equal(matrix, expected)
     assert matrix.dtype == jnp.int32
-    np.testing.assert_array_equal(metrics.confusion_matrix(labels, predictions, 3), expected)
+    np.testing.assert_array_equal(metrics.confusion_matrix(labels, predictions, np.int64(3)), expected)
 
 
 def test_a_confusion_matrix_adds_up_weights():
@@ -113,7 +113,7 @@ def test_a_confusion_matrix_adds_up_weights():
     np.testing.assert_allclose(jnp.trace(matrix) / matrix.sum(), accuracy(SCORES, LABELS, WEIGHTS), rtol=1e-5)
 
 
-def test_what_is_no_class_is_left_out():
+def test_what_is_not_a_class_is_left_out():
     matrix = confusion_matrix(np.array([0, -1, 3, 1, 1]), np.array([0, 0, 0, 3, -1]), 3)
     np.testing.assert_array_equal(matrix, [[1, 0, 0], [0, 0, 0], [0, 0, 0]])
 
@@ -175,47 +175,26 @@ def test_masked_steps_are_skipped_between_spikes():
 
 
 @pytest.mark.parametrize(
-    ("call", "error", "message"),
+    ("call", "error", "name"),
     [
-        (
-            lambda: metrics.accuracy(SCORES, LABELS[:3]),
-            ShapeError,
-            r"accuracy: labels is int64\[3\], expected Integer\[batch\]",
-        ),
-        (
-            lambda: metrics.accuracy(SCORES, LABELS * 1.0),
-            DtypeError,
-            r"accuracy: labels is float64\[40\], expected Integer",
-        ),
-        (
-            lambda: metrics.accuracy(LABELS, LABELS),
-            DtypeError,
-            r"scores is int64\[40\], expected Float\[batch, classes\]",
-        ),
-        (lambda: metrics.accuracy(SCORES, LABELS, WEIGHTS[:3]), ShapeError, r"weights is float32\[3\], expected"),
-        (
-            lambda: metrics.accuracy(SCORES[0], LABELS[:1]),
-            ShapeError,
-            r"scores is float32\[5\], expected Float\[batch, classes\]",
-        ),
-        (
-            lambda: metrics.top_k(SCORES, LABELS, 6),
-            ValueError,
-            r"top_k: k is 6, expected 1 to 5, the number of classes",
-        ),
-        (lambda: metrics.top_k(SCORES, LABELS, 0), ValueError, r"top_k: k is 0, expected 1 to 5"),
-        (lambda: metrics.confusion_matrix(LABELS, LABELS, 0), ValueError, r"classes is 0, expected a number >= 1"),
-        (lambda: metrics.confusion_matrix(LABELS, LABELS[:3], 5), ShapeError, r"predictions is int64\[3\], expected"),
-        (lambda: metrics.confusion_matrix(SCORES, LABELS, 5), DtypeError, r"labels is float32\[40, 5\], expected"),
-        (
-            lambda: metrics.spike_rate(SPIKES[0, 0, 0]),
-            ShapeError,
-            r"spikes is float32\[3\], expected Shaped\[batch, time, \*shape\]",
-        ),
-        (lambda: metrics.spike_rate(SPIKES, mask=np.ones((4, 8), bool)), ShapeError, r"mask is bool\[4, 8\], expected"),
-        (lambda: metrics.sparsity(SPIKES, mask=np.ones((4, 9))), DtypeError, r"mask is float64\[4, 9\], expected Bool"),
+        (lambda: metrics.accuracy(SCORES, LABELS[:3]), ShapeError, "labels"),
+        (lambda: metrics.accuracy(SCORES, LABELS * np.float32(1)), DtypeError, "labels"),
+        (lambda: metrics.accuracy(LABELS, LABELS), DtypeError, "scores"),
+        (lambda: metrics.accuracy(SCORES.astype(float), LABELS), DtypeError, "scores"),
+        (lambda: metrics.accuracy(SCORES, LABELS, WEIGHTS[:3]), ShapeError, "weights"),
+        (lambda: metrics.accuracy(SCORES[0], LABELS[:1]), ShapeError, "scores"),
+        (lambda: metrics.top_k(SCORES, LABELS, 6), ValueError, "k"),
+        (lambda: metrics.top_k(SCORES, LABELS, 0), ValueError, "k"),
+        (lambda: metrics.top_k(SCORES, LABELS, 2.0), TypeError, "k"),
+        (lambda: metrics.confusion_matrix(LABELS, LABELS, 0), ValueError, "classes"),
+        (lambda: metrics.confusion_matrix(LABELS, LABELS[:3], 5), ShapeError, "predictions"),
+        (lambda: metrics.confusion_matrix(SCORES, LABELS, 5), DtypeError, "labels"),
+        (lambda: metrics.spike_rate(SPIKES[0, 0, 0]), ShapeError, "spikes"),
+        (lambda: metrics.spike_rate(SPIKES, mask=np.ones((4, 8), bool)), ShapeError, "mask"),
+        (lambda: metrics.sparsity(SPIKES, mask=np.ones((4, 9), np.float32)), DtypeError, "mask"),
+        (lambda: metrics.sparsity(SPIKES.astype(float)), DtypeError, "activations"),
     ],
 )
-def test_arrays_that_do_not_fit_are_refused(call, error, message):
-    with pytest.raises(error, match=message):
+def test_arrays_that_do_not_fit_are_refused(call, error, name):
+    with pytest.raises(error, match=rf"\b{name}\b"):
         call()

@@ -87,6 +87,10 @@ def test_pictures_are_registered_nowhere():
 def test_a_raster_needs_time_and_neurons():
     with pytest.raises(ShapeError, match=r"\bspikes\b"):
         plot.raster(np.zeros(5))
+    with pytest.raises(ValueError, match=r"\bdt\b"):
+        plot.raster(np.zeros((5, 2)), dt=0.0)
+    with pytest.raises(TypeError, match=r"\btitle\b"):
+        plot.raster(np.zeros((5, 2)), title=3)
 
 
 # Sample
@@ -144,14 +148,14 @@ def test_a_sample_that_does_not_fit_is_refused():
     _, inputs, spikes, outputs = simulated()
     with pytest.raises(ShapeError, match=r"\boutputs\b"):
         plot.sample(inputs, spikes, outputs[:, 0])
-    with pytest.raises(ShapeError, match=r"sample: there are 2 class names for 3 outputs"):
+    with pytest.raises(ShapeError, match=r"\bclasses\b"):
         plot.sample(inputs, spikes, outputs, classes=["a", "b"])
     with pytest.raises(ShapeError, match=r"\binputs\b"):
         plot.sample(inputs, spikes, outputs[:-1])
     with pytest.raises(TypeError, match=r"\bspikes\b"):
         plot.sample(inputs, spikes["1"], outputs)
     for label in (-1, CLASSES):
-        with pytest.raises(ValueError, match=rf"sample: label is {label}, but there are 3 outputs: 0 to 2"):
+        with pytest.raises(ValueError, match=r"\blabel\b"):
             plot.sample(inputs, spikes, outputs, label=label)
 
 
@@ -231,7 +235,7 @@ def test_epochs_are_whole_numbers_on_the_axis(tmp_path):
 
 
 def test_a_learning_curve_needs_an_epoch():
-    with pytest.raises(ValueError, match=r"\bhistory\b"):
+    with pytest.raises(ValueError, match=r"\bresult\b"):
         plot.learning_curve([])
     for wrong in (3, [1.0, 0.5], "history"):
         with pytest.raises(TypeError, match=r"\bresult\b"):
@@ -290,7 +294,7 @@ def test_a_confusion_matrix_is_square_and_named():
         plot.confusion(np.zeros((2, 3), int))
     with pytest.raises(ShapeError, match=r"\bscored\b"):
         plot.confusion(np.zeros(3, int))
-    with pytest.raises(ShapeError, match=r"confusion: there are 2 class names for 3 classes"):
+    with pytest.raises(ShapeError, match=r"\bclasses\b"):
         plot.confusion(np.zeros((3, 3), int), classes=["a", "b"])
 
 
@@ -333,10 +337,7 @@ def test_without_matplotlib_the_package_works_and_says_what_is_missing(monkeypat
         lambda: plot.learning_curve(HISTORY),
         lambda: plot.sample(np.ones((STEPS, 3)), {"1": np.ones((STEPS, HIDDEN))}, np.ones((STEPS, CLASSES))),
     ):
-        with pytest.raises(
-            MissingExtraError,
-            match=r"snnx.plot needs the package 'matplotlib', which is not installed; run: pip install 'snnx\[plot\]'",
-        ):
+        with pytest.raises(MissingExtraError, match=r"snnx\[plot\]"):
             draw()
 
 

@@ -15,7 +15,7 @@ from snnx import MissingExtraError, plot
 from snnx.plot._arrange import acyclic, cut, in_order
 from snnx.plot._layout import Graph, lay_out
 
-pytestmark = pytest.mark.slow  # left to the older Python, that the newer one's tests stay short
+slow = pytest.mark.slow
 
 SIZE = (1.0, 0.5)
 
@@ -82,6 +82,7 @@ def wirings(draw):
     return [*dict.fromkeys(edges), (names[-1], "output")]
 
 
+@slow
 @given(wirings())
 def test_boxes_do_not_overlap_and_edges_join_their_boxes(edges):
     graph = net(edges)
@@ -99,6 +100,7 @@ def test_boxes_do_not_overlap_and_edges_join_their_boxes(edges):
         np.testing.assert_allclose(way[-1], (left - SIZE[0] / 2, low))
 
 
+@slow
 @given(wirings())
 def test_frames_hold_their_own_nodes_and_no_others(edges):
     graph = net(edges)
@@ -116,6 +118,7 @@ def test_frames_hold_their_own_nodes_and_no_others(edges):
                 assert apart(frame, (left, top, right, bottom))
 
 
+@slow
 @given(wirings())
 def test_level_parts_of_lines_pass_no_box(edges):
     """A line that goes level through a column has a place of its own there."""
@@ -183,6 +186,7 @@ def test_nodes_with_a_state_have_a_colour_of_their_own():
     assert len({by_name["l1"], by_name["a"], by_name["input"]}) == 3
 
 
+@slow
 def test_a_nir_graph_is_drawn_from_its_summary():
     key = jax.random.key(0)
     model = snnx.Sequential([eqx.nn.Linear(4, 3, key=key), snnx.LIF(reset=snnx.ValueReset())])
@@ -225,14 +229,14 @@ def test_pictures_are_registered_nowhere():
     assert matplotlib.pyplot.get_fignums() == before
 
 
-def test_what_is_no_graph_is_refused():
+def test_what_is_not_a_graph_is_refused():
     with pytest.raises(TypeError, match=r"\bgraph\b"):
         plot.graph(snnx.LIF())
 
 
 def test_without_matplotlib_the_line_to_install_it_is_said(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "matplotlib.patches", None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'snnx\[plot\]'"):
+    with pytest.raises(MissingExtraError, match=r"snnx\[plot\]"):
         plot.graph(net(RECURRENT))
 
 

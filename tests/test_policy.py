@@ -306,31 +306,47 @@ def test_survives_pickle_copy_and_file():
     assert eqx.tree_equal(eqx.tree_deserialise_leaves(file, blank), policy)
 
 
-@pytest.mark.parametrize("ticks", [0, -1, 1.5, True, "2"])
-def test_ticks_are_a_whole_number(ticks):
+@pytest.mark.parametrize(
+    ("ticks", "error"), [(0, ValueError), (-1, ValueError), (1.5, TypeError), (True, TypeError), ("2", TypeError)]
+)
+def test_ticks_are_a_whole_number(ticks, error):
     for make in (
         lambda: Policy(make_network(), ticks=ticks),
         lambda: LatencyEncoder(0.0, 1.0, ticks),
         lambda: FirstSpikeDecoder(ticks),
     ):
-        with pytest.raises(ValueError, match=r"\bticks\b"):
+        with pytest.raises(error, match=r"\bticks\b"):
             make()
 
 
 @pytest.mark.parametrize(
-    ("settings", "says"),
-    [
-        ({"network": jnp.tanh}, "network is .*tanh.* expected a cell. Wrap callables: snnx.Sequential"),
-        ({"network": None}, "network is NoneType None; expected a cell"),
-        ({"encoder": jnp.tanh}, "encoder is .* expected a cell"),
-        ({"decoder": RateDecoder}, "decoder is .* expected a cell"),
-        ({"action": 3}, "action is int 3; expected a function, e.g. jnp.argmax"),
-    ],
+    "settings",
+    [{"network": jnp.tanh}, {"network": None}, {"encoder": jnp.tanh}, {"decoder": RateDecoder}, {"action": 3}],
+    ids=lambda settings: next(iter(settings)),
 )
-def test_what_is_no_part_is_refused(settings, says):
-    network = settings.get("network", make_network())
-    with pytest.raises(TypeError, match=f"Policy: {says}"):
-        Policy(network, **{name: part for name, part in settings.items() if name != "network"})
+def test_what_is_not_a_part_is_refused(settings):
+    (name,) = settings
+    with pytest.raises(TypeError, match=rf"Policy: {name}\b"):
+        Policy(**({"network": make_network()} | settings))
+
+
+def test_numbers_and_arrays_of_numpy_are_taken():
+    low, high = LOW.astype(np.float32), HIGH.astype(np.float32)
+    x = jnp.array([0.1, 0.2, 3.0])
+    for kind in (RateEncoder, lambda low, high: LatencyEncoder(low, high, np.int64(9))):
+        found, expected = (
+            over_ticks(kind(*ends), x, 9) for ends in ((low, high), (jnp.asarray(low), jnp.asarray(high)))
+        )
+        np.testing.assert_array_equal(found, expected)
+    assert PopulationEncoder(LOW, HIGH, np.int64(4), beta=np.float32(1.5)) == PopulationEncoder(
+        LOW.tolist(), tuple(HIGH.tolist()), 4
+    )
+    assert Policy(make_network(), ticks=np.int64(3)).ticks == 3
+    decoder = PopulationVectorDecoder(np.linspace(-1, 1, 5, dtype=np.float32))
+    assert isinstance(decoder.preferred, jax.Array)
+    for wrong in (lambda: RateEncoder(LOW, HIGH), lambda: PopulationVectorDecoder(LOW)):
+        with pytest.raises(snnx.DtypeError, match=r"\b(low|preferred)\b.*float64"):
+            wrong()
 
 
 # Encoders and decoders, each at all ticks against NumPy.
@@ -544,35 +560,34 @@ def test_a_range_goes_up_and_fits_the_observation(kind):
 
 def test_codes_are_made_for_the_ticks_of_the_policy():
     for part in ({"encoder": LatencyEncoder(0.0, 1.0, 4)}, {"decoder": FirstSpikeDecoder(4)}):
-        with pytest.raises(
-            ValueError, match=f"ticks is 8, but the {next(iter(part))} was made for 4; give both the same"
-        ):
+        with pytest.raises(ValueError, match=rf"\bticks\b.*{next(iter(part))}"):
             Policy(make_network(), ticks=8, **part)
 
 
 def test_what_encoders_and_decoders_refuse():
     policy = Policy(make_network(), encoder=RateEncoder(0.0, 1.0))
-    with pytest.raises(ValueError, match="RateEncoder: is random and needs a key"):
+    with pytest.raises(ValueError, match=r"RateEncoder.*\bkey\b"):
         policy(jnp.zeros(VALUES), policy.init_state((VALUES,)))
-    for fields in (2, True):
-        with pytest.raises(ValueError, match="expected at least 3"):
-            PopulationEncoder(0.0, 1.0, fields)
-    with pytest.raises(ValueError, match="expected low < high"):
-        PopulationEncoder((0.0, 1.0), 1.0, 4)
-    with pytest.raises(ValueError, match=r"\blow\b"):
-        PopulationEncoder((0.0, 0.0, 0.0), (1.0, 1.0), 4)
-    with pytest.raises(ValueError, match="beta"):
-        PopulationEncoder(0.0, 1.0, 4, beta=0.0)
+    for make, error, name in (
+        (lambda: PopulationEncoder(0.0, 1.0, 2), ValueError, "fields"),
+        (lambda: PopulationEncoder(0.0, 1.0, True), TypeError, "fields"),
+        (lambda: PopulationEncoder((0.0, 1.0), 1.0, 4), ValueError, "low < high"),
+        (lambda: PopulationEncoder((0.0, 0.0, 0.0), (1.0, 1.0), 4), ValueError, "low"),
+        (lambda: PopulationEncoder(0.0, jnp.inf, 4), ValueError, "high"),
+        (lambda: PopulationEncoder(0.0, 1.0, 4, beta=0.0), ValueError, "beta"),
+    ):
+        with pytest.raises(error, match=rf"\b{name}\b"):
+            make()
     encoder = PopulationEncoder((0.0, 0.0, 0.0), 1.0, 4)
     for shape in ((4,), (1,), (3, 1)):
-        with pytest.raises(snnx.ShapeError, match="PopulationEncoder: .*3"):
+        with pytest.raises(snnx.ShapeError, match=r"\bobservation\b.*3"):
             encoder(jnp.zeros(shape), encoder.init_state(shape))
     with pytest.raises(snnx.ShapeError, match=r"\bpreferred\b"):
         PopulationVectorDecoder(jnp.zeros(3)).init_state((2,))
-    with pytest.raises(snnx.ShapeError, match="expected \\[neurons\\], or \\[neurons, dimensions\\]"):
+    with pytest.raises(snnx.ShapeError, match=r"\bpreferred\b"):
         PopulationVectorDecoder(jnp.array(1.0))
     with pytest.raises(TypeError, match=r"\bpreferred\b"):
         PopulationVectorDecoder(np.zeros(3))
     for cell in (RateDecoder(), FirstSpikeDecoder(2), PopulationVectorDecoder(jnp.zeros(3)), RateEncoder(0.0, 1.0)):
-        with pytest.raises(snnx.DtypeError, match="takes floats"):
+        with pytest.raises(snnx.DtypeError, match=r"\bx\b"):
             cell(jnp.zeros(3, int), cell.init_state((3,)), key=KEY)

@@ -2,12 +2,44 @@
 
 import math
 
+import equinox as eqx
+import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Int
+from jaxtyping import Array, Int, Key
 
-from snnx.augment._events import closed_up, unmoved
-from snnx.augment._layout import channels_of, from_grid, grid, unfolded
+from snnx._checks import checked
+from snnx._typing import Natural
+from snnx.augment._augmentation import AbstractDrawn
+from snnx.augment._layout import channels_of, check_vector, closed_up, from_grid, grid, known_layout, unmoved
 from snnx.inputs import AbstractInputs, ActiveChannels, Constant, EventList
+
+
+@checked
+class ChannelShift(AbstractDrawn):
+    r"""All events move by the same random number of channels; those that leave are gone.
+
+    $$ x'_{t,c} = x_{t,c-d}, \quad x_{t,c} = 0 \text{ for } c \notin [0, C), \quad
+    d \sim U\{-\texttt{most}, \dots, \texttt{most}\} $$
+
+    Bits become counts; every other layout stays.
+
+    **Arguments:**
+    - `most`: the largest shift, in channels.
+
+    **Raises:** `ShapeError`, when called, for an image.
+
+    Source: Nowotny, Turner & Knight, Loss Shaping Enhances Exact Gradient Learning With Eventprop in Spiking Neural Networks,
+    Neuromorphic Computing and Engineering (2025), where 40 of the 700 channels did best on spoken digits.
+    """
+
+    most: Natural = eqx.field(static=True)
+
+    def _draw(self, inputs: AbstractInputs, key: Key[Array, ""]) -> Int[Array, ""]:
+        return jax.random.randint(key, (), -self.most, self.most + 1)
+
+    def _apply(self, inputs: AbstractInputs, move: Int[Array, ""]) -> AbstractInputs:
+        check_vector("ChannelShift", inputs, "Translate")
+        return move_channels(inputs, shifted(inputs.sample_shape, jnp.arange(channels_of(inputs)), (move,)))
 
 
 def shifted(
@@ -25,7 +57,7 @@ def shifted(
     return jnp.where(inside, moved, count)
 
 
-def move_channels(where: str, inputs: AbstractInputs, target: Int[Array, "channels"], ways: int = 1) -> AbstractInputs:
+def move_channels(inputs: AbstractInputs, target: Int[Array, "channels"], ways: int = 1) -> AbstractInputs:
     """The events of channel `c` in channel `target[c]`, or gone where that is the number of channels.
 
     **Arguments:** `ways`: how many channels may end in the same one. Bits become counts; with several ways, counts become
@@ -33,10 +65,9 @@ def move_channels(where: str, inputs: AbstractInputs, target: Int[Array, "channe
     """
     count = channels_of(inputs)
     if isinstance(inputs, Constant):
-        return Constant(
-            _moved(inputs.values.reshape(1, count), target, ways).reshape(inputs.sample_shape), inputs.num_steps
-        )
-    inputs = unfolded(where, inputs)
+        values = _moved(inputs.values.reshape(1, count), target, ways).reshape(inputs.sample_shape)
+        return Constant(values, inputs.num_steps)
+    inputs = known_layout(inputs)
     if isinstance(inputs, ActiveChannels):
         moved = target.at[inputs.channels].get(mode="fill", fill_value=count)
         return ActiveChannels(moved.astype(inputs.channels.dtype), inputs.sample_shape)
@@ -50,6 +81,7 @@ def move_channels(where: str, inputs: AbstractInputs, target: Int[Array, "channe
 def _moved(values: Array, target: Int[Array, "channels"], ways: int) -> Array:
     if ways > 1:
         return jnp.zeros_like(values).at[:, target].add(values, mode="drop")
+    # One channel at most ends in each: a gather from where it comes from is cheaper than a scatter.
     count = target.shape[0]
     source = jnp.full(count, count).at[target].set(jnp.arange(count), mode="drop")
     return values.at[:, source].get(mode="fill", fill_value=0)

@@ -1,3 +1,5 @@
+"""Every event moves by a random number of its own."""
+
 import math
 
 import equinox as eqx
@@ -5,17 +7,28 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int, Key
 
-from snnx._readers import read_key
+from snnx._checks import checked
+from snnx._typing import NotNegative
 from snnx.augment._augmentation import AbstractAugmentation
 from snnx.augment._channels import shifted
-from snnx.augment._check import check_number
-from snnx.augment._events import bounds, events_of, in_order
-from snnx.augment._layout import Grid, Layout, channels_of, from_grid, grid, places, unfolded
+from snnx.augment._layout import (
+    Grid,
+    Layout,
+    bounds,
+    channels_of,
+    events_of,
+    from_grid,
+    grid,
+    in_order,
+    known_layout,
+    places,
+)
 from snnx.inputs import AbstractInputs, ActiveChannels, Counts, EventList
 
 SIGMAS = 4.0  # where the normal ends: 6e-5 of it lie beyond
 
 
+@checked
 class Jitter(AbstractAugmentation):
     r"""Every event moves by a random number of steps, and of channels; those that leave are gone.
 
@@ -34,22 +47,16 @@ class Jitter(AbstractAugmentation):
     - `steps`: the standard deviation $\sigma_t$, in steps.
     - `channels`: the standard deviation $\sigma_c$, in channels or pixels.
 
-    **Raises:** `ValueError` if a standard deviation is no number >= 0.
-
     Source: Nowotny, Turner & Knight, Loss Shaping Enhances Exact Gradient Learning With Eventprop in Spiking Neural Networks,
     Neuromorphic Computing and Engineering (2025), for channels; the jitter of times is common practice.
     """
 
-    steps: float = eqx.field(static=True)
-    channels: float = eqx.field(static=True, default=0.0)
+    steps: NotNegative = eqx.field(static=True)
+    channels: NotNegative = eqx.field(static=True, default=0.0)
 
-    def __check_init__(self):
-        check_number("Jitter", "steps", self.steps, 0.0)
-        check_number("Jitter", "channels", self.channels, 0.0)
-
+    @checked
     def __call__(self, inputs: AbstractInputs, *, key: Key[Array, ""]) -> AbstractInputs:
-        read_key("Jitter", "key", key)
-        layout = unfolded("Jitter", inputs)
+        layout = known_layout(inputs)
         if isinstance(layout, ActiveChannels):
             if self.steps == 0:
                 moves = self._draw(layout.channels.shape, layout.sample_shape, key)

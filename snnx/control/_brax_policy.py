@@ -7,14 +7,17 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
+from snnx._checks import checked
 from snnx._errors import ShapeError, describe, missing_extra
+from snnx._typing import Count
 from snnx.cells import AbstractCell, cell_dtype
 from snnx.control._policy import Policy
 from snnx.parameters import combine, partition
 
 
+@checked
 def as_brax_policy(
-    model: AbstractCell, ticks: int, *, preprocess: Callable[[Array, PyTree], Array] | None = None
+    model: AbstractCell, ticks: Count, *, preprocess: Callable[[Array, PyTree], Array] | None = None
 ) -> Any:
     """A network as the policy network of Brax's trainers: a `brax.training.networks.FeedForwardNetwork`.
 
@@ -29,9 +32,9 @@ def as_brax_policy(
 
     Two limits, of which a warning reminds:
 
-    - That interface has no place for a state: the neurons start anew at every step of the environment, and have nothing
-        but the `ticks` of it. Who wants them to go on takes `rollout`; `benchmarks/ppo.py` is a PPO that does.
-    - `brax.training` 0.14.2 calls `jax.device_put_replicated`, which JAX has no more since 0.10: its trainers fail there,
+    - That interface has no place for a state: the neurons start anew at every step of the environment, and have only its
+        `ticks`. With `rollout` they go on; `benchmarks/ppo.py` is a PPO on top of it.
+    - `brax.training` 0.14.2 calls `jax.device_put_replicated`, which JAX no longer has since 0.10: its trainers fail there,
         whatever the policy. Brax's environments work.
 
     **Arguments:**
@@ -51,10 +54,10 @@ def as_brax_policy(
         missing_extra("as_brax_policy", "brax", "brax", error)
     policy = Policy(eqx.nn.inference_mode(model), ticks=ticks)
     warnings.warn(
-        "as_brax_policy: the neurons start anew at every step of the environment, for Brax's networks keep no state;"
-        " snnx.rollout keeps it. Brax 0.14.2's own trainers need jax.device_put_replicated, which JAX has no more since"
-        " 0.10.",
-        stacklevel=2,
+        "as_brax_policy: the neurons start anew at every step of the environment, because Brax's networks keep no"
+        " state; snnx.rollout keeps it. Brax 0.14.2's own trainers need jax.device_put_replicated, which JAX no longer has"
+        " since 0.10.",
+        stacklevel=3,
     )
     params, rest = partition(policy)
 

@@ -4,11 +4,12 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
+from snnx._checks import checked
 from snnx._errors import ShapeError, describe
 from snnx._readers import check_float
+from snnx._typing import Count
 from snnx.cells import AbstractCell, Shape
-from snnx.control._encoders import check_ticks
-from snnx.parameters import Parameter, check_number, value
+from snnx.parameters import Parameter, value
 
 
 class CountState(eqx.Module):
@@ -37,6 +38,7 @@ class RateDecoder(AbstractCell):
         return (new.count / new.tick).astype(x.dtype), new
 
 
+@checked
 class FirstSpikeDecoder(AbstractCell):
     r"""Who fires first: a score that is higher the earlier the first spike, and 0 as long as there is none.
 
@@ -49,10 +51,7 @@ class FirstSpikeDecoder(AbstractCell):
     **Returns** (`__call__`): `*shape`, in [0, 1], and the new `CountState`, whose `count` is the score.
     """
 
-    ticks: int = eqx.field(static=True)
-
-    def __check_init__(self):
-        check_ticks("FirstSpikeDecoder", self.ticks)
+    ticks: Count = eqx.field(static=True)
 
     def init_state(self, shape: Shape) -> CountState:
         return CountState(jnp.zeros(shape), jnp.zeros((), jnp.int32))
@@ -66,6 +65,7 @@ class FirstSpikeDecoder(AbstractCell):
         return score.astype(x.dtype), CountState(score.astype(state.count.dtype), state.tick + 1)
 
 
+@checked
 class PopulationVectorDecoder(AbstractCell):
     r"""The population vector: the mean of what the neurons stand for, weighted by their spikes so far; 0 before the first.
 
@@ -83,7 +83,6 @@ class PopulationVectorDecoder(AbstractCell):
     preferred: Parameter
 
     def __check_init__(self):
-        check_number("PopulationVectorDecoder", "preferred", self.preferred)
         if jnp.ndim(value(self.preferred)) not in (1, 2):
             raise ShapeError(
                 f"PopulationVectorDecoder: preferred is {describe(value(self.preferred))}; expected [neurons], or [neurons,"

@@ -1,18 +1,22 @@
 """Observations as spikes: cells that see the same observation at every tick, and start anew with the next."""
 
-from typing import ClassVar
+from collections.abc import Sequence
+from typing import Annotated, ClassVar, TypeAlias
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jax.core import Tracer
 from jaxtyping import Array, Float, Int, Key
 
+from snnx._checks import checked
 from snnx._errors import ShapeError
 from snnx._readers import check_float
+from snnx._typing import AboveZero, Count, Number, Whole
 from snnx.cells import AbstractCell, Shape
 from snnx.encoding import population, population_fields
-from snnx.parameters import Parameter, check_number, check_parameter_shape, value
+from snnx.parameters import Parameter, check_parameter_shape, known, value
+
+Side: TypeAlias = Number | Sequence[Number]  # an end of a range: of all values, or of each
 
 
 class TickState(eqx.Module):
@@ -25,6 +29,7 @@ def _start() -> TickState:
     return TickState(jnp.zeros((), jnp.int32))
 
 
+@checked
 class RateEncoder(AbstractCell):
     r"""Rate code: at every tick a spike with a probability that grows with the value.
 
@@ -60,6 +65,7 @@ class RateEncoder(AbstractCell):
         return (draw < _share(x, self.low, self.high)).astype(x.dtype), TickState(state.tick + 1)
 
 
+@checked
 class LatencyEncoder(AbstractCell):
     r"""Latency code: one spike, the earlier the larger the value; none at the lower end of the range and below.
 
@@ -70,8 +76,6 @@ class LatencyEncoder(AbstractCell):
 
     **Returns** (`__call__`): spikes in {0, 1}, `*shape`, and the new `TickState`.
 
-    **Raises:** `ValueError` for `ticks` < 1.
-
     Source: as `snnx.encoding.latency`, whose spikes these are.
     """
 
@@ -79,11 +83,10 @@ class LatencyEncoder(AbstractCell):
 
     low: Parameter
     high: Parameter
-    ticks: int = eqx.field(static=True)
+    ticks: Count = eqx.field(static=True)
 
     def __check_init__(self):
         _check_range("LatencyEncoder", self.low, self.high)
-        check_ticks("LatencyEncoder", self.ticks)
 
     def init_state(self, shape: Shape) -> TickState:
         _check_fit("LatencyEncoder", self.low, self.high, shape)
@@ -99,6 +102,7 @@ class LatencyEncoder(AbstractCell):
         return ((at == state.tick) & (share > 0)).astype(x.dtype), TickState(state.tick + 1)
 
 
+@checked
 class PopulationEncoder(AbstractCell):
     r"""Population code: how strongly each of several Gaussian receptive fields answers to each value, as a current.
 
@@ -111,7 +115,7 @@ class PopulationEncoder(AbstractCell):
 
     **Returns** (`__call__`): from `[values]` to `[values * fields]`, the fields of one value beside each other; no state.
 
-    **Raises:** `ValueError` for an empty range or fewer than 3 fields; `ShapeError` for another number of values.
+    **Raises:** `ValueError` for an empty range; `ShapeError` for another number of values.
     """
 
     low: tuple[float, ...] = eqx.field(static=True)
@@ -119,8 +123,8 @@ class PopulationEncoder(AbstractCell):
     fields: int = eqx.field(static=True)
     beta: float = eqx.field(static=True)
 
-    def __init__(self, low: "float | Array", high: "float | Array", fields: int, *, beta: float = 1.5):
-        lows, highs = (tuple(float(x) for x in jnp.atleast_1d(jnp.asarray(given))) for given in (low, high))
+    def __init__(self, low: Side, high: Side, fields: Annotated[int, Whole(3)], *, beta: AboveZero = 1.5):
+        lows, highs = (tuple(side) if isinstance(side, Sequence) else (side,) for side in (low, high))
         size = max(len(lows), len(highs))
         self.low, self.high = (side * size if len(side) == 1 else side for side in (lows, highs))
         self.fields, self.beta = fields, beta
@@ -159,21 +163,11 @@ def _share(x: Array, low: Parameter, high: Parameter) -> Array:
 
 
 def _check_range(where: str, low: Parameter, high: Parameter) -> None:
-    check_number(where, "low", low)
-    check_number(where, "high", high)
-    if (
-        not isinstance(value(low), Tracer)
-        and not isinstance(value(high), Tracer)
-        and not bool(jnp.all(jnp.asarray(value(low)) < jnp.asarray(value(high))))
-    ):
+    lows, highs = known(low), known(high)
+    if lows is not None and highs is not None and not (lows < highs).all():
         raise ValueError(f"{where}: the range goes from {low} to {high}; expected low < high.")
 
 
 def _check_fit(where: str, low: Parameter, high: Parameter, shape: Shape) -> None:
     check_parameter_shape(where, "low", low, shape)
     check_parameter_shape(where, "high", high, shape)
-
-
-def check_ticks(where: str, ticks: int) -> None:
-    if isinstance(ticks, bool) or not isinstance(ticks, int) or ticks < 1:
-        raise ValueError(f"{where}: ticks is {ticks!r}, expected a whole number >= 1.")

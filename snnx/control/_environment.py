@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key, PyTree
 
+from snnx._checks import checked
 from snnx._errors import DtypeError, ShapeError, describe
 
 
@@ -23,6 +24,7 @@ class Transition(eqx.Module):
     truncated: Bool[Array, ""]
 
 
+@checked
 class Environment(eqx.Module):
     """An environment for `rollout`: two pure functions of one episode, without a batch axis.
 
@@ -44,7 +46,7 @@ class Environment(eqx.Module):
         terminated, truncated)`. It does not reset by itself.
     - `observe`: what the policy sees of an observation, e.g. `lambda seen: seen["state"]`; all of it by default.
 
-    **Raises:** `TypeError` for what are no functions of such arguments; the others at the first `rollout`.
+    **Raises:** `TypeError` unless these are functions of such arguments. What they return is checked at the first `rollout`.
     """
 
     reset: Callable[..., Any]
@@ -52,13 +54,8 @@ class Environment(eqx.Module):
     observe: Callable[[PyTree], PyTree] | None = None
 
     def __check_init__(self):
-        for name, wanted in (("reset", ("key",)), ("step", ("state", "action", "key"))):
-            function = getattr(self, name)
-            if not callable(function):
-                raise TypeError(
-                    f"Environment: {name} is {describe(function)}; expected a function of {', '.join(wanted)}."
-                )
-            _check_signature(name, function, wanted)
+        _check_signature("reset", self.reset, ("key",))
+        _check_signature("step", self.step, ("state", "action", "key"))
 
     def start(self, key: Key[Array, ""]) -> tuple[PyTree, PyTree]:
         """The observation, as the policy sees it, and the state at the beginning of an episode."""
@@ -113,8 +110,8 @@ def _like(what: str, new: PyTree, old: PyTree) -> PyTree:
     """`new` with the dtypes of `old`, where only JAX's weak types differ; refused where anything else does."""
     if jax.tree.structure(new) != jax.tree.structure(old):
         raise TypeError(
-            f"Environment: step gives a {what} of another structure than the one that it was given: {_tree(new)} instead"
-            f" of {_tree(old)}."
+            f"Environment: step gives a {what} of another structure than the one that it was given:"
+            f" {describe(jax.tree.structure(new))} instead of {describe(jax.tree.structure(old))}."
         )
     return jax.tree_util.tree_map_with_path(lambda path, n, o: _cast(what, path, n, o), new, old)
 
@@ -151,8 +148,3 @@ def _kinds(found: Any) -> str:
     if isinstance(found, tuple):
         return f"{len(found)} things ({', '.join(type(x).__name__ for x in found)})"
     return f"a {type(found).__name__}"
-
-
-def _tree(tree: PyTree) -> str:
-    text = " ".join(str(jax.tree.structure(tree)).split())
-    return text if len(text) <= 90 else text[:87] + "..."

@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int, Key, PyTree
 
-from snnx._errors import describe
+from snnx._checks import checked
+from snnx._typing import Count
 from snnx.cells import AbstractCell, State, Taps, cell_dtype, keep_where, taps_of_child, with_prefix, zero_where_masked
 
 
@@ -17,6 +18,7 @@ class PolicyState(eqx.Module):
     step: Int[Array, ""]
 
 
+@checked
 class Policy(AbstractCell):
     r"""A network that acts: one step of it is one step of the environment, and several ticks of the network.
 
@@ -54,43 +56,24 @@ class Policy(AbstractCell):
 
     A random encoder, or network in training mode, needs a key; every step of the environment has noise of its own.
 
-    **Raises:** `ValueError` for `ticks` < 1, or others than those of encoder or decoder; `TypeError` for parts that are no cells.
+    **Raises:** `ValueError` for other `ticks` than those of encoder or decoder; `TypeError` for parts that are not cells (wrap
+    callables: `snnx.Sequential([...])`).
     """
 
     spikes: ClassVar[bool] = False
 
     network: AbstractCell
-    encoder: AbstractCell | None
-    decoder: AbstractCell | None
-    action: Callable[[Array], Any] | None
-    ticks: int = eqx.field(static=True)
-
-    def __init__(
-        self,
-        network: AbstractCell,
-        *,
-        ticks: int = 1,
-        encoder: AbstractCell | None = None,
-        decoder: AbstractCell | None = None,
-        action: Callable[[Array], Any] | None = None,
-    ):
-        self.network, self.encoder, self.decoder, self.action, self.ticks = network, encoder, decoder, action, ticks
+    encoder: AbstractCell | None = eqx.field(default=None, kw_only=True)
+    decoder: AbstractCell | None = eqx.field(default=None, kw_only=True)
+    action: Callable[[Array], Any] | None = eqx.field(default=None, kw_only=True)
+    ticks: Count = eqx.field(static=True, default=1, kw_only=True)
 
     def __check_init__(self):
-        if isinstance(self.ticks, bool) or not isinstance(self.ticks, int) or self.ticks < 1:
-            raise ValueError(f"Policy: ticks is {self.ticks!r}, expected a whole number >= 1.")
-        for name, part in (("network", self.network), ("encoder", self.encoder), ("decoder", self.decoder)):
-            if not (isinstance(part, AbstractCell) or (part is None and name != "network")):
-                raise TypeError(
-                    f"Policy: {name} is {describe(part)}; expected a cell. Wrap callables: snnx.Sequential([...])."
-                )
         for name, part in (("encoder", self.encoder), ("decoder", self.decoder)):
             if getattr(part, "ticks", self.ticks) != self.ticks:
                 raise ValueError(
                     f"Policy: ticks is {self.ticks}, but the {name} was made for {part.ticks}; give both the same."  # pyright: ignore
                 )
-        if self.action is not None and not callable(self.action):
-            raise TypeError(f"Policy: action is {describe(self.action)}; expected a function, e.g. jnp.argmax.")
 
     def children(self) -> dict[str, PyTree]:
         parts = {"encoder": self.encoder, "network": self.network, "decoder": self.decoder}
@@ -100,7 +83,7 @@ class Policy(AbstractCell):
         if self.encoder is not None:
             encoder, dtype = self.encoder, cell_dtype(self)
             x = jax.tree.map(lambda s: jnp.zeros(s, dtype), shape, is_leaf=lambda node: isinstance(node, tuple))
-            shape = _shape(jax.eval_shape(lambda x: encoder(x, encoder.init_state(shape), key=some_key(None))[0], x))
+            shape = _shape(jax.eval_shape(lambda x: encoder(x, encoder.init_state(shape), key=_some_key(None))[0], x))
         return PolicyState(self.network.init_state(shape), jnp.zeros((), jnp.int32))
 
     def __call__(self, x: PyTree, state: PolicyState, *, key: Key[Array, ""] | None = None) -> tuple[Any, PolicyState]:
@@ -140,9 +123,9 @@ class Policy(AbstractCell):
         seen_by = x
         if (encoder := self.encoder) is not None:
             states["encoder"] = encoder.init_state(_shape(x))
-            seen_by = jax.eval_shape(lambda x: encoder(x, states["encoder"], key=some_key(keys.get("encoder")))[0], x)
+            seen_by = jax.eval_shape(lambda x: encoder(x, states["encoder"], key=_some_key(keys.get("encoder")))[0], x)
         if self.decoder is not None:
-            given = jax.eval_shape(lambda x: self.network(x, state.network, key=some_key(key))[0], seen_by)
+            given = jax.eval_shape(lambda x: self.network(x, state.network, key=_some_key(key))[0], seen_by)
             states["decoder"] = self.decoder.init_state(_shape(given))
 
         def tick(states: dict[str, State], _: None) -> tuple[dict[str, State], PyTree]:
@@ -174,6 +157,6 @@ def _shape(x: PyTree) -> Any:
     return jax.tree.map(lambda o: o.shape, x)
 
 
-def some_key(key: Array | None) -> Array:
+def _some_key(key: Array | None) -> Array:
     """A key for working out shapes, where no number is drawn."""
     return jax.random.key(0) if key is None else key

@@ -1,3 +1,5 @@
+"""A policy in an environment, step by step."""
+
 import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -7,12 +9,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
-from snnx._errors import ShapeError, describe
+from snnx._checks import checked
+from snnx._errors import ShapeError
 from snnx._jitted import as_jax, run_jitted
-from snnx._readers import read_key
+from snnx._typing import Count
 from snnx._varying import varying_like
-from snnx.cells import AbstractCell, State, Taps, cell_dtype, check_state
-from snnx.control._choose import as_environment
+from snnx.cells import AbstractCell, State, Taps, cell_dtype, check_state, keep_where, zero_where_masked
+from snnx.control._adapters import as_environment
 from snnx.control._environment import Environment
 from snnx.layers import Sequential
 from snnx.neurons import AbstractNeuron
@@ -35,8 +38,8 @@ class RolloutState(eqx.Module):
 class Trajectory(eqx.Module):
     """Every step of a rollout, `[length, ...]`; zeros behind the end of the episode.
 
-    `observation` is what the policy saw before it chose `action`; `reward`, `terminated` and `truncated` are what came of
-    it. `alive`: whether the step counts. `state`: the environment's before the action, if asked for, to draw it by; it
+    `observation` is what the policy saw before it chose `action`; `reward`, `terminated` and `truncated` are what the
+    action led to. `alive`: whether the step counts. `state`: the environment's before the action, if asked for, to draw it by; it
     stands still behind the end.
     """
 
@@ -68,18 +71,19 @@ class Rollout(eqx.Module):
     record: dict[str, PyTree]
 
 
+@checked
 def rollout(
     policy: AbstractCell,
     env: Any,
     *,
-    length: int,
+    length: Count,
     key: Key[Array, ""],
     state: RolloutState | None = None,
     auto_reset: bool = False,
     trajectory: bool = False,
     env_states: bool = False,
     record: "Record | None" = None,
-    truncate: int | None = None,
+    truncate: Count | None = None,
 ) -> Rollout:
     r"""Let a policy act in an environment: a scan of `length` steps, with the neurons' state in its carry.
 
@@ -117,16 +121,14 @@ def rollout(
     - `truncate`: no gradient flows through environment and neurons across every `truncate`-th step.
 
     **Raises:** `TypeError`, `ShapeError`, `DtypeError` for an environment with another signature, or whose states change
-    their shape, for actions that do not fit, and for observations that are no floats; `ValueError` for `length` or
-    `truncate` < 1.
+    their shape, for actions that do not fit, and for observations that are not floats.
     """
     as_environment(env)
-    _check(policy, length, truncate, env_states, trajectory)
-    read_key("rollout", "key", key)
+    if env_states and not trajectory:
+        raise ValueError("rollout: env_states are part of a trajectory; pass trajectory=True too.")
     wanted = reductions_by_path("rollout", policy, record)
-    if isinstance(state, Rollout):
-        raise TypeError("rollout: state is a Rollout; pass its .state.")
     state = as_jax(state)
+    # The environment as it was given: an adapter made anew would be another function, and compile another program.
     found = run_jitted(_rollout, policy, env, length, key, state, auto_reset, trajectory, env_states, wanted, truncate)
     # A dict comes out of a program sorted; what was asked for first comes first.
     return dataclasses.replace(found, record={path: found.record[path] for path in wanted})
@@ -154,18 +156,18 @@ def _rollout(
     if state is not None:
         check_state("rollout: state", state, begin)
         begin = eqx.tree_at(lambda s: s.episode, begin, state.episode)
-        start = _where(state.ended, begin, state) if auto_reset else state
+        start = keep_where(state.ended, begin, state) if auto_reset else state
 
     def step(carry: RolloutState, number: Array) -> tuple[RolloutState, PyTree]:
         if truncate is not None:
             cut = (number > 0) & (number % truncate == 0)
             carry = jax.tree.map(lambda x: jnp.where(cut, jax.lax.stop_gradient(x), x), carry)
         alive = ~carry.ended
-        # Behind the end a beginning is stepped instead, which counts for nothing: there the environment may not be defined,
-        # and 0 times the derivative of what is not is no number.
+        # Behind the end the environment may be undefined, and 0 times a derivative that is NaN is NaN: step from a beginning
+        # instead, and count nothing of it.
         now = (carry.observation, carry.environment)
         if not auto_reset:
-            now = _where(alive, now, (begin.observation, begin.environment))
+            now = keep_where(alive, now, (begin.observation, begin.environment))
         key_now = jax.random.fold_in(key_policy, carry.episode)
         action, neurons, seen = _act(policy, now[0], carry.policy, key_now, taps)
         key_step, key_again = jax.random.split(jax.random.fold_in(key_env, number))
@@ -175,20 +177,20 @@ def _rollout(
         episode = carry.episode + ends.astype(jnp.int32)
         after = RolloutState(_cast(new.observation, policy), new.state, neurons, ends, episode)
         if auto_reset:
-            after = _where(ends, fresh(key_again, episode), after)
+            after = keep_where(ends, fresh(key_again, episode), after)
         else:  # what is over stands still, so that nothing in it can grow without bounds
-            after = _where(alive, after, carry)
+            after = keep_where(alive, after, carry)
         reward = jnp.where(alive, new.reward, 0.0)
         steps = Trajectory(
-            _zero_unless(alive, carry.observation),
-            _zero_unless(alive, action),
+            zero_where_masked(alive, carry.observation),
+            zero_where_masked(alive, action),
             reward,
             alive & new.terminated,
             alive & new.truncated,
             alive,
             carry.environment if env_states else None,
         )
-        return after, (reward, alive, steps if trajectory else None, _zero_unless(alive, seen))
+        return after, (reward, alive, steps if trajectory else None, zero_where_masked(alive, seen))
 
     body = jax.checkpoint(step, prevent_cse=False)
     begin, start = varying_like((begin, start), policy, env, key, state)
@@ -240,14 +242,6 @@ def _reduce(reduction: Any, trace: Array, alive: Bool[Array, "length"]) -> PyTre
     return reduction.finish(reduction.step(carry, trace, times, alive))
 
 
-def _where(condition: Bool[Array, ""], new: PyTree, old: PyTree) -> PyTree:
-    return jax.tree.map(lambda n, o: jnp.where(condition, n, o), new, old)
-
-
-def _zero_unless(condition: Bool[Array, ""], tree: PyTree) -> PyTree:
-    return jax.tree.map(lambda x: jnp.where(condition, x, jnp.zeros_like(x)), tree)
-
-
 def _check_named(observation: PyTree, policy: AbstractCell) -> None:
     """Refuse several observations by name where the policy has one input."""
     network = getattr(policy, "network", policy)
@@ -267,17 +261,3 @@ def _check_observation(new: PyTree, first: PyTree) -> None:
             f"rollout: step of the environment gives an observation of shape {kinds[0]}, but reset one of {kinds[1]}; expected"
             " the same at every step."
         )
-
-
-def _check(policy: Any, length: Any, truncate: Any, env_states: bool, trajectory: bool) -> None:
-    if not isinstance(policy, AbstractCell):
-        raise TypeError(
-            f"rollout: policy is {describe(policy)}; expected a cell, e.g. snnx.Policy(network, action=jnp.argmax)."
-        )
-    for name, number in (("length", length), ("truncate", truncate)):
-        if number is None and name == "truncate":
-            continue
-        if isinstance(number, bool) or not isinstance(number, int) or number < 1:
-            raise ValueError(f"rollout: {name} is {number!r}, expected a whole number >= 1.")
-    if env_states and not trajectory:
-        raise ValueError("rollout: env_states are part of a trajectory; pass trajectory=True too.")

@@ -10,8 +10,9 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float, PyTree
 
-from snnx._errors import describe
+from snnx._checks import checked
 from snnx._typing import default
+from snnx.cells import AbstractCell, walk
 from snnx.reductions import AbstractReduction
 
 Reductions: TypeAlias = AbstractReduction | tuple[AbstractReduction, ...]
@@ -20,8 +21,8 @@ Reductions: TypeAlias = AbstractReduction | tuple[AbstractReduction, ...]
 class AbstractLoss(eqx.Module):
     """A loss or regulariser: a number for ONE example; the trainer adds the batch axis and takes the mean.
 
-    Losses are added up and weighted with `+` and `*`: `CrossEntropy(Mean()) + 1e-3 * UpperRate(0.1)`. A loss of one's
-    own is one class with a `readout` and `__call__`:
+    Losses are added up and weighted with `+` and `*`: `CrossEntropy(Mean()) + 1e-3 * UpperRate(0.1)`. A loss of your own
+    is one class with a `readout` and `__call__`:
 
     ```python
     class AbsoluteError(snnx.losses.AbstractLoss):
@@ -30,7 +31,26 @@ class AbstractLoss(eqx.Module):
         def __call__(self, reduced, target, *, record):
             return jnp.abs(reduced - target).mean()
     ```
+
+    Masked steps (padding) count in no reduction, so that a loss of what a reduction gives never sees the mask. One of the
+    whole trace asks for the number of steps that count, too: the steps behind them are padding, and hold zeros.
+
+    ```python
+    class AbsoluteTraceError(snnx.losses.AbstractLoss):
+        readout: tuple = (snnx.Stack(), snnx.losses.StepCount())
+
+        def __call__(self, reduced, target, *, record):
+            outputs, steps = reduced
+            errors = jnp.abs(outputs - target).mean(axis=1)  # [time]
+            return jnp.sum(errors, where=jnp.arange(len(errors)) < steps) / jnp.maximum(steps, 1)
+    ```
+
+    `taps` asks for reductions of other parts, hidden layers or membranes, which come in as `record`; there padding does not
+    count either. A loss that makes no sense but of spikes says `of_spikes = True`: models that end in something else are
+    refused.
     """
+
+    of_spikes: ClassVar[bool] = False
 
     readout: eqx.AbstractVar[Reductions]
 
@@ -49,6 +69,8 @@ class AbstractLoss(eqx.Module):
     @default
     def taps(self, model: PyTree) -> Mapping[str, Reductions]:
         """What is to be recorded besides the outputs: a dict from path to reduction, as for `simulate(record=...)`."""
+        if self.of_spikes:
+            _check_spiking(type(self).__name__, model)
         return {}
 
     @default
@@ -57,7 +79,7 @@ class AbstractLoss(eqx.Module):
         return None
 
     @default
-    def check_targets(self, targets: "np.ndarray | Array", classes: int | None) -> None:
+    def check_targets(self, targets: np.ndarray | Array, classes: int | None) -> None:
         """Refuse the targets `[n, ...]` of a whole data set; called once, before training, outside any program.
 
         **Arguments:** `classes`: the number of the model's outputs, or None where they have more axes than one.
@@ -85,6 +107,7 @@ class AbstractLoss(eqx.Module):
         return self.__mul__(weight)
 
 
+@checked
 class WeightedSum(AbstractLoss):
     r"""Losses added up: $L = \sum_i w_i L_i$. Made by `+` and `*`; sums of sums are flat.
 
@@ -92,10 +115,10 @@ class WeightedSum(AbstractLoss):
     """
 
     terms: tuple[AbstractLoss, ...]
-    weights: "tuple[float | Float[Array, ''], ...]"
+    weights: tuple[float | Float[Array, ""], ...]
     readout: tuple[AbstractReduction, ...]
 
-    def __init__(self, terms: tuple[AbstractLoss, ...], weights: "tuple[float | Float[Array, ''], ...]"):
+    def __init__(self, terms: tuple[AbstractLoss, ...], weights: tuple[float | Float[Array, ""], ...]):
         self.terms = terms
         self.weights = weights
         self.readout = tuple(r for term in terms for r in _as_tuple(term.readout))
@@ -114,7 +137,7 @@ class WeightedSum(AbstractLoss):
         found = (term.scores(own) for term, own in zip(self.terms, self._of_each(reduced), strict=True))
         return next((scores for scores in found if scores is not None), None)
 
-    def check_targets(self, targets: "np.ndarray | Array", classes: int | None) -> None:
+    def check_targets(self, targets: np.ndarray | Array, classes: int | None) -> None:
         for term in self.terms:
             term.check_targets(targets, classes)
 
@@ -177,7 +200,7 @@ def _terms(loss: AbstractLoss) -> tuple[AbstractLoss, ...]:
     return loss.terms if isinstance(loss, WeightedSum) else (loss,)
 
 
-def _weights(loss: AbstractLoss) -> "tuple[float | Array, ...]":
+def _weights(loss: AbstractLoss) -> tuple[float | Array, ...]:
     return loss.weights if isinstance(loss, WeightedSum) else (1.0,)
 
 
@@ -187,12 +210,13 @@ def _is_scalar(weight: object) -> bool:
     return isinstance(weight, int | float | np.number) and not isinstance(weight, bool)
 
 
-def check_number(
-    where: str, name: str, value: float, low: float = 0.0, high: float = math.inf, *, positive: bool = False
-) -> None:
-    """Refuse a field that is no finite number from `low` to `high`, or with `positive` none above 0."""
-    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
-        raise ValueError(f"{where}: {name} is {describe(value)}, expected a finite number.")
-    if not low <= value <= high or (positive and value == 0):
-        limits = "> 0" if positive else f">= {low:g}" if math.isinf(high) else f"from {low:g} to {high:g}"
-        raise ValueError(f"{where}: {name} is {value!r}, expected a number {limits}.")
+def _check_spiking(where: str, model: PyTree) -> None:
+    """Refuse a model whose last cell does not put out spikes."""
+    cells = [(path, part) for path, part in walk(model) if isinstance(part, AbstractCell) and not part.children()]
+    if cells and not cells[-1][1].spikes:
+        path, last = cells[-1]
+        raise ValueError(
+            f"{where}: takes the spikes of the output, but the last cell of the model, {path or 'the model'}"
+            f" ({type(last).__name__}), puts out none; end with a neuron that fires (one of your own says so by"
+            " spikes = True), or take snnx.CrossEntropy or snnx.MSE."
+        )

@@ -1,17 +1,20 @@
+"""Counts and rates of the output neurons' spikes against wanted ones."""
+
 from collections.abc import Mapping
+from typing import ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, ArrayLike, Float, PyTree
 
-from snnx.losses._labels import as_classes, check_label, check_labels, is_class
-from snnx.losses._loss import AbstractLoss, Reductions, check_number
-from snnx.losses._spiking import check_spiking
+from snnx._checks import checked
+from snnx._typing import Fraction, NotNegative
+from snnx.losses._cross_entropy import AbstractClassLoss, as_classes, check_label, is_class
 from snnx.reductions import AbstractReduction, Mean, Sum
 
 
-class CountMSE(AbstractLoss):
+@checked
+class CountMSE(AbstractClassLoss):
     r"""Mean squared distance of the output neurons' spike counts from wanted counts.
 
     $$ L = \frac{1}{C} \sum_{c=1}^{C} (n_c - n^*_c)^2, \qquad n_c = \sum_t s_{c,t}, \qquad
@@ -21,34 +24,27 @@ class CountMSE(AbstractLoss):
 
     **Arguments:** `correct`, `incorrect`: spikes per example of the label's neuron and of the others, >= 0.
 
-    **Shapes:** reduced `[classes]`, target an integer label. The scores are the counts. A label that is no class gives
-    NaN.
+    **Shapes:** reduced `[classes]`, target an integer label. The scores are the counts. A label that is not a class
+    gives NaN.
 
-    **Raises:** `ValueError` for a model that ends in no spikes, and unless `correct > incorrect >= 0`.
+    **Raises:** `ValueError` for a model that does not end in spikes, and unless `correct > incorrect`.
     """
 
-    correct: float
-    incorrect: float = 0.0
+    of_spikes: ClassVar[bool] = True
+
+    correct: NotNegative
+    incorrect: NotNegative = 0.0
     readout: AbstractReduction = eqx.field(default=Sum(), init=False)
 
     def __check_init__(self):
-        _check_wanted("CountMSE", self.correct, self.incorrect, np.inf)
+        _check_wanted("CountMSE", self.correct, self.incorrect)
 
     def __call__(self, reduced: Array, target: ArrayLike, *, record: Mapping[str, PyTree]) -> Float[Array, ""]:
         return _distance("CountMSE", reduced, target, self.correct, self.incorrect)
 
-    def scores(self, reduced: Array) -> Float[Array, "classes"]:
-        return reduced
 
-    def taps(self, model: PyTree) -> Mapping[str, Reductions]:
-        check_spiking("CountMSE", model)
-        return {}
-
-    def check_targets(self, targets: "np.ndarray | Array", classes: int | None) -> None:
-        check_labels("CountMSE", targets, classes)
-
-
-class RateMSE(AbstractLoss):
+@checked
+class RateMSE(AbstractClassLoss):
     r"""Mean squared distance of the output neurons' firing rates from wanted rates.
 
     $$ L = \frac{1}{C} \sum_{c=1}^{C} (r_c - r^*_c)^2, \qquad r_c = \frac{1}{T} \sum_t s_{c,t}, \qquad
@@ -58,36 +54,26 @@ class RateMSE(AbstractLoss):
 
     **Arguments:** `correct`, `incorrect`: spikes per step of the label's neuron and of the others, from 0 to 1.
 
-    **Shapes:** reduced `[classes]`, target an integer label. The scores are the rates. A label that is no class gives
-    NaN.
+    **Shapes:** reduced `[classes]`, target an integer label. The scores are the rates. A label that is not a class
+    gives NaN.
 
-    **Raises:** `ValueError` for a model that ends in no spikes, and unless `1 >= correct > incorrect >= 0`.
+    **Raises:** `ValueError` for a model that does not end in spikes, and unless `correct > incorrect`.
     """
 
-    correct: float = 1.0
-    incorrect: float = 0.0
+    of_spikes: ClassVar[bool] = True
+
+    correct: Fraction = 1.0
+    incorrect: Fraction = 0.0
     readout: AbstractReduction = eqx.field(default=Mean(), init=False)
 
     def __check_init__(self):
-        _check_wanted("RateMSE", self.correct, self.incorrect, 1.0)
+        _check_wanted("RateMSE", self.correct, self.incorrect)
 
     def __call__(self, reduced: Array, target: ArrayLike, *, record: Mapping[str, PyTree]) -> Float[Array, ""]:
         return _distance("RateMSE", reduced, target, self.correct, self.incorrect)
 
-    def scores(self, reduced: Array) -> Float[Array, "classes"]:
-        return reduced
 
-    def taps(self, model: PyTree) -> Mapping[str, Reductions]:
-        check_spiking("RateMSE", model)
-        return {}
-
-    def check_targets(self, targets: "np.ndarray | Array", classes: int | None) -> None:
-        check_labels("RateMSE", targets, classes)
-
-
-def _check_wanted(where: str, correct: float, incorrect: float, high: float) -> None:
-    check_number(where, "correct", correct, 0.0, high)
-    check_number(where, "incorrect", incorrect, 0.0, high)
+def _check_wanted(where: str, correct: float, incorrect: float) -> None:
     if correct <= incorrect:
         raise ValueError(
             f"{where}: correct is {correct!r} and incorrect is {incorrect!r}, expected correct > incorrect."

@@ -6,13 +6,16 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PyTree
 
+from snnx._checks import checked
+from snnx._typing import NotNegative
 from snnx.cells import find
-from snnx.losses._loss import AbstractLoss, check_number
-from snnx.losses._spiking import as_paths, parts_that_spike
+from snnx.losses._loss import AbstractLoss
+from snnx.losses._rates import as_paths, parts_that_spike
 from snnx.parameters import Parameter, value
 from snnx.reductions import AbstractReduction, Max, Mean
 
 
+@checked
 class WakeSilent(AbstractLoss):
     r"""Draws the membranes of silent neurons to their threshold, so that they wake up; summed over layers.
 
@@ -21,26 +24,22 @@ class WakeSilent(AbstractLoss):
     A neuron is silent in an example in which it has no spike at all; the mean is over all $M_l$ neurons of a layer.
     Masked steps do not count. The gradient flows through the recorded membrane, from the step at which it came nearest
     to the threshold, and to the threshold where that is learned. It needs neither a spike, as exact gradients do, nor a
-    surrogate with a derivative that far below the threshold, as `LowerRate` does. The target and the outputs are not
-    looked at.
+    surrogate with a derivative that far below the threshold, as `LowerRate` does. Target and outputs are
+    ignored.
 
     **Arguments:**
     - `margin`: how far above its threshold a silent neuron is drawn, in the unit of the membrane, >= 0.
     - `paths`: of the layers (`"1"`, `"3.neuron"`); by default all parts that spike. They are neurons with a membrane
         `v` in their state and a `threshold`.
 
-    **Raises:** `ValueError` for a negative margin, for a model without any part that spikes, and for parts that have no
-    threshold or no membrane.
+    **Raises:** `ValueError` for a model without any part that spikes, and for parts that have no threshold or no membrane.
 
-    Between the batches of a loop of one's own, `snnx.train.wake_silent_weights` does the same to the weights.
+    Between the batches of a loop of your own, `snnx.train.wake_silent_weights` does the same to the weights.
     """
 
-    margin: float
+    margin: NotNegative
     paths: tuple[str, ...] | None = eqx.field(static=True, default=None, converter=as_paths, kw_only=True)
     readout: tuple[AbstractReduction, ...] = eqx.field(default=(), init=False)
-
-    def __check_init__(self):
-        check_number("WakeSilent", "margin", self.margin)
 
     def __call__(self, reduced: PyTree, target: Any, *, record: Mapping[str, PyTree]) -> Float[Array, ""]:
         layers = [path for path in record if _membrane(path) in record]

@@ -1,61 +1,64 @@
+"""Metrics of classes, and the weighted mean that all metrics take."""
+
+from typing import TypeAlias
+
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Bool, Float, Integer
 
 from snnx._checks import checked
-from snnx.metrics._weights import Weights, floats, weighted_mean
+from snnx._typing import Count
+
+Weights: TypeAlias = Float[Array, "batch"] | Bool[Array, "batch"] | None
 
 
 @checked
 def accuracy(
-    scores: Float[Array | np.ndarray, "batch classes"],
-    labels: Integer[Array | np.ndarray, "batch"],
+    scores: Float[Array, "batch classes"],
+    labels: Integer[Array, "batch"],
     weights: Weights = None,
 ) -> Float[Array, ""]:
     """The fraction of examples whose label has the highest score; of equal scores the first class has it.
 
-    A row with a NaN, and a label that is no class, count as wrong.
+    A row with a NaN, and a label that is not a class, count as wrong.
 
     **Arguments:**
     - `scores`: `[batch, classes]`, larger being more likely.
     - `labels`: `[batch]`, integers.
     - `weights`: `[batch]`, floats or bools; an example of weight 0 (padding) does not count. The result is NaN if all
         are 0.
-
-    **Raises:** `ShapeError`, `DtypeError` for arrays of another shape or dtype.
     """
     return weighted_mean((_places_above(scores, labels) < 1).astype(jnp.float32), weights)
 
 
 @checked
 def top_k(
-    scores: Float[Array | np.ndarray, "batch classes"],
-    labels: Integer[Array | np.ndarray, "batch"],
-    k: int,
+    scores: Float[Array, "batch classes"],
+    labels: Integer[Array, "batch"],
+    k: Count,
     weights: Weights = None,
 ) -> Float[Array, ""]:
     """The fraction of examples whose label has one of the `k` highest scores; `k = 1` is `accuracy`.
 
     **Arguments:** `k`: from 1 to the number of classes, static under `jit`; the others as for `accuracy`, which also
-    says what becomes of equal scores, NaN, and labels that are no class.
+    says what becomes of equal scores, NaN, and labels that are not classes.
 
-    **Raises:** `ValueError` for a `k` out of range; `ShapeError`, `DtypeError` for arrays of another shape or dtype.
+    **Raises:** `ValueError` for more than there are classes.
     """
-    if isinstance(k, bool) or not 1 <= k <= scores.shape[1]:
-        raise ValueError(f"top_k: k is {k!r}, expected 1 to {scores.shape[1]}, the number of classes.")
+    if k > scores.shape[1]:
+        raise ValueError(f"top_k: k is {k}, expected 1 to {scores.shape[1]}, the number of classes.")
     return weighted_mean((_places_above(scores, labels) < k).astype(jnp.float32), weights)
 
 
 @checked
 def confusion_matrix(
-    labels: Integer[Array | np.ndarray, "batch"],
-    predictions: Integer[Array | np.ndarray, "batch"],
-    classes: int,
+    labels: Integer[Array, "batch"],
+    predictions: Integer[Array, "batch"],
+    classes: Count,
     weights: Weights = None,
 ) -> Integer[Array, "classes classes"] | Float[Array, "classes classes"]:
     """How often an example of the class of the row was taken for the class of the column.
 
-    Examples whose label or prediction is no class are left out.
+    Examples whose label or prediction is not a class are left out.
 
     **Arguments:**
     - `labels`, `predictions`: `[batch]`, integers; the true classes, and e.g. `scores.argmax(-1)`.
@@ -63,22 +66,18 @@ def confusion_matrix(
     - `weights`: `[batch]`, floats or bools; an example counts by its weight.
 
     **Returns:** `[classes, classes]`; whole numbers without weights or with bools, else floats.
-
-    **Raises:** `ValueError` for `classes < 1`; `ShapeError`, `DtypeError` for arrays of another shape or dtype.
     """
-    if isinstance(classes, bool) or classes < 1:
-        raise ValueError(f"confusion_matrix: classes is {classes!r}, expected a number >= 1.")
-    counts = jnp.ones(labels.shape, jnp.int32) if weights is None else jnp.asarray(weights)
+    counts = jnp.ones(labels.shape, jnp.int32) if weights is None else weights
     counts = counts.astype(jnp.int32) if counts.dtype == bool else counts
-    rows, columns = (jnp.asarray(index).astype(jnp.int32) for index in (labels, predictions))
+    rows, columns = (index.astype(jnp.int32) for index in (labels, predictions))
     known = (rows >= 0) & (rows < classes) & (columns >= 0) & (columns < classes)
     flat = jnp.where(known, rows * classes + columns, classes * classes)
     return jnp.zeros(classes * classes, counts.dtype).at[flat].add(counts, mode="drop").reshape(classes, classes)
 
 
-def _places_above(scores: "Array | np.ndarray", labels: "Array | np.ndarray") -> Integer[Array, "batch"]:
+def _places_above(scores: Float[Array, "batch classes"], labels: Integer[Array, "batch"]) -> Integer[Array, "batch"]:
     """How many classes come before the label's: by score, and where it is equal, in their order."""
-    scores, labels = floats(scores), jnp.asarray(labels).astype(jnp.int32)
+    scores, labels = floats(scores), labels.astype(jnp.int32)
     count = scores.shape[1]
     classes = jnp.arange(count, dtype=jnp.int32)[None]
     own: Bool[Array, "batch classes"] = classes == labels[:, None]
@@ -86,3 +85,18 @@ def _places_above(scores: "Array | np.ndarray", labels: "Array | np.ndarray") ->
     ahead = (scores > at_label) | ((scores == at_label) & (classes < labels[:, None]))
     valid = jnp.any(own, axis=1) & ~jnp.any(jnp.isnan(scores), axis=1)
     return jnp.where(valid, jnp.sum(ahead, axis=1), count)
+
+
+def weighted_mean(values: Float[Array, "batch *shape"], weights: Weights) -> Float[Array, "*shape"]:
+    """The mean over the batch, each example by its weight; NaN where the weights add up to zero."""
+    if weights is None:
+        return jnp.mean(values, axis=0)
+    given = weights.astype(values.dtype).reshape((-1,) + (1,) * (values.ndim - 1))
+    # Whatever an example of weight zero holds, NaN included, does not count.
+    total = jnp.sum(jnp.where(given == 0, 0.0, values) * given, axis=0)
+    return total / jnp.sum(given)
+
+
+def floats(values: Array) -> Array:
+    """In at least float32."""
+    return values.astype(jnp.promote_types(values.dtype, jnp.float32))

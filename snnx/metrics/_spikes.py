@@ -1,21 +1,22 @@
 """Metrics of spike trains `[batch, time, *shape]`."""
 
+from typing import TypeAlias
+
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Bool, Float, Shaped
 
 from snnx._checks import checked
 from snnx._jitted import run_jitted
 from snnx._varying import varying_like
-from snnx.metrics._weights import Weights, floats, weighted_mean
+from snnx.metrics._classification import Weights, floats, weighted_mean
 
-Mask = Bool[Array | np.ndarray, "batch time"] | None
+Mask: TypeAlias = Bool[Array, "batch time"] | None
 
 
 @checked
 def spike_rate(
-    spikes: Shaped[Array | np.ndarray, "batch time *shape"], weights: Weights = None, mask: Mask = None
+    spikes: Shaped[Array, "batch time *shape"], weights: Weights = None, mask: Mask = None
 ) -> Float[Array, "*shape"]:
     """The mean number of spikes per step of each neuron; divide by the step's duration for a rate in Hz.
 
@@ -25,29 +26,23 @@ def spike_rate(
     - `mask`: `[batch, time]`, steps that are False (padding) do not count. An example counts by the number of its steps.
 
     **Returns:** `[*shape]`; its mean is the rate of the population. NaN where nothing counts.
-
-    **Raises:** `ShapeError`, `DtypeError` for arrays of another shape or dtype.
     """
     return _mean_over_steps(floats(spikes), weights, mask)
 
 
 @checked
 def sparsity(
-    activations: Shaped[Array | np.ndarray, "batch time *shape"], weights: Weights = None, mask: Mask = None
+    activations: Shaped[Array, "batch time *shape"], weights: Weights = None, mask: Mask = None
 ) -> Float[Array, ""]:
     """The fraction of zeros among all activations: 1 for silence; for spikes, one minus the mean rate.
 
     **Arguments:** `activations`: `[batch, time, *shape]`, of any dtype; `weights` and `mask` as for `spike_rate`.
-
-    **Raises:** `ShapeError`, `DtypeError` for arrays of another shape or dtype.
     """
-    return jnp.mean(_mean_over_steps((jnp.asarray(activations) == 0).astype(jnp.float32), weights, mask))
+    return jnp.mean(_mean_over_steps((activations == 0).astype(jnp.float32), weights, mask))
 
 
 @checked
-def interval_variation(
-    spikes: Shaped[Array | np.ndarray, "batch time *shape"], mask: Mask = None
-) -> Float[Array, "batch *shape"]:
+def interval_variation(spikes: Shaped[Array, "batch time *shape"], mask: Mask = None) -> Float[Array, "batch *shape"]:
     r"""The coefficient of variation of the intervals between the spikes of each neuron, $\sigma_I / \mu_I$.
 
     0 for a clock, 1 for a Poisson process, more for bursts. $\sigma_I^2$ is the mean squared deviation of a train's
@@ -59,12 +54,10 @@ def interval_variation(
 
     **Returns:** `[batch, *shape]`; NaN for fewer than two intervals.
 
-    **Raises:** `ShapeError`, `DtypeError` for arrays of another shape or dtype.
-
     Source: Gerstner & Kistler, Spiking Neuron Models (2002), ch. 5.
     """
-    trains = jnp.moveaxis(jnp.asarray(spikes) > 0, 1, 0)
-    live = jnp.ones(trains.shape[:2], bool) if mask is None else jnp.asarray(mask).T
+    trains = jnp.moveaxis(spikes > 0, 1, 0)
+    live = jnp.ones(trains.shape[:2], bool) if mask is None else mask.T
     live = live.reshape(live.shape + (1,) * (trains.ndim - 2))
     return run_jitted(_interval_variation, trains, live)
 
@@ -77,7 +70,7 @@ def _interval_variation(trains: Array, live: Array) -> Array:
         spike, live = inputs
         since = since + live
         spike = spike & live
-        ended = spike & jnp.isfinite(since)  # the time before the first spike is no interval
+        ended = spike & jnp.isfinite(since)  # the time before the first spike is not an interval
         # Welford's running mean and sum of squared deviations.
         interval = jnp.where(ended, since, 0.0)
         count = count + ended
@@ -91,14 +84,12 @@ def _interval_variation(trains: Array, live: Array) -> Array:
     return jnp.where(count < 2, jnp.nan, jnp.sqrt(squares / jnp.maximum(count, 1.0)) / jnp.maximum(mean, 1.0))
 
 
-def _mean_over_steps(
-    values: Float[Array, "batch time *shape"], weights: Array | np.ndarray | None, mask: Array | np.ndarray | None
-) -> Float[Array, "*shape"]:
+def _mean_over_steps(values: Float[Array, "batch time *shape"], weights: Weights, mask: Mask) -> Float[Array, "*shape"]:
     if mask is None:
         return weighted_mean(jnp.mean(values, axis=1), weights)
-    steps = jnp.sum(jnp.asarray(mask), axis=1).astype(values.dtype)
-    live = jnp.asarray(mask).reshape(mask.shape + (1,) * (values.ndim - 2))
+    steps = jnp.sum(mask, axis=1).astype(values.dtype)
+    live = mask.reshape(mask.shape + (1,) * (values.ndim - 2))
     means = jnp.sum(jnp.where(live, values, 0.0), axis=1) / jnp.maximum(steps, 1.0).reshape(
         (-1,) + (1,) * (values.ndim - 2)
     )
-    return weighted_mean(means, steps if weights is None else steps * jnp.asarray(weights).astype(values.dtype))
+    return weighted_mean(means, steps if weights is None else steps * weights.astype(values.dtype))

@@ -1,18 +1,22 @@
-"""Figures, drawn with matplotlib (extra `plot`). Each takes an `ax` or makes a figure, and returns the axes."""
+"""Figures, drawn with matplotlib (extra `plot`): a raster and a confusion matrix into axes, an example and a run as a whole."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from snnx._checks import checked
 from snnx._errors import ShapeError, describe, missing_extra
+from snnx._typing import AboveZero, Count, Natural
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+Records: TypeAlias = Sequence[Mapping[str, Any]]
 
-def figure_of(width: float, height: float) -> "Figure":
+
+def _figure_of(width: float, height: float) -> "Figure":
     # A Figure of its own rather than pyplot's: nothing is registered, so that thousands can be drawn without a leak,
     # and no display is needed.
     try:
@@ -23,7 +27,7 @@ def figure_of(width: float, height: float) -> "Figure":
 
 
 def _axes(ax: "Axes | None", width: float, height: float) -> "Axes":
-    return figure_of(width, height).add_subplot() if ax is None else ax
+    return _figure_of(width, height).add_subplot() if ax is None else ax
 
 
 def _draw_raster(ax: "Axes", spikes: np.ndarray, dt: float) -> None:
@@ -35,11 +39,12 @@ def _draw_raster(ax: "Axes", spikes: np.ndarray, dt: float) -> None:
     ax.set_ylim(-0.5, spikes.shape[1] - 0.5)
 
 
-def raster(spikes: Any, *, ax: "Axes | None" = None, dt: float = 1.0, title: str | None = None) -> "Axes":
+@checked
+def raster(spikes: Any, *, ax: "Axes | None" = None, dt: AboveZero = 1.0, title: str | None = None) -> "Axes":
     """When which neuron fired: a mark per spike.
 
     **Arguments:** `spikes`: `[time, *shape]`, zero where there is no spike; features are flattened. `dt`: time per step.
-    **Raises:** `ShapeError` for an array of one axis; `ValueError` for values that are no numbers of spikes.
+    **Raises:** `ShapeError` for an array of one axis; `ValueError` for values that are not numbers of spikes.
     """
     values = np.asarray(spikes)
     if values.ndim < 2:
@@ -56,30 +61,31 @@ def raster(spikes: Any, *, ax: "Axes | None" = None, dt: float = 1.0, title: str
     return ax
 
 
+@checked
 def sample(
     inputs: Any,
     spikes: Mapping[str, Any],
     outputs: Any,
     *,
     classes: Sequence[str] | None = None,
-    label: int | None = None,
+    label: Natural | None = None,
 ) -> "Figure":
     """One example on its way through a network: input, spikes of every spiking part, and the outputs over time.
+
+    ```python
+    outputs, _, spikes = snnx.simulate(model, inputs, record=snnx.cells.spiking_paths(model))
+    snnx.plot.sample(inputs, spikes, outputs)
+    ```
 
     **Arguments:** `inputs`: `[time, *shape]`; `spikes`: name to `[time, *shape]`, as recorded by `simulate`; `outputs`:
     `[time, classes]`; `classes`, `label`: the names, and the true class.
     **Raises:** `ShapeError` if these do not fit together; `TypeError` if `spikes` is not a dict.
     """
-    if not isinstance(spikes, Mapping):
-        raise TypeError(
-            f"sample: spikes is {describe(spikes)}; expected a dict from name to [time, *shape], the third result of"
-            " snnx.simulate(model, inputs, record=snnx.cells.spiking_paths(model))."
-        )
     given, ys = np.asarray(inputs), np.asarray(outputs)
     names = _sample_names(given, spikes, ys, classes)
-    if label is not None and not 0 <= label < len(names):
-        raise ValueError(f"sample: label is {label!r}, but there are {len(names)} outputs: 0 to {len(names) - 1}.")
-    figure = figure_of(7.5, 2.2 * (len(spikes) + 2))
+    if label is not None and label >= len(names):
+        raise ValueError(f"sample: label is {label}, but there are {len(names)} outputs: 0 to {len(names) - 1}.")
+    figure = _figure_of(7.5, 2.2 * (len(spikes) + 2))
     rows = figure.subplots(len(spikes) + 2, 1, sharex=True)
     _draw_inputs(rows[0], given.reshape(given.shape[0], -1))
     rows[0].set_title("input" if label is None else f"input, true class: {names[label]}")
@@ -103,7 +109,7 @@ def _sample_names(
             raise ShapeError(f"sample: inputs has {inputs.shape[0]} steps, but {name} has {np.shape(trace)[0]}.")
     names = [str(i) for i in range(outputs.shape[1])] if classes is None else list(classes)
     if len(names) != outputs.shape[1]:
-        raise ShapeError(f"sample: there are {len(names)} class names for {outputs.shape[1]} outputs.")
+        raise ShapeError(f"sample: classes holds {len(names)} names, but there are {outputs.shape[1]} outputs.")
     return names
 
 
@@ -143,11 +149,12 @@ def _draw_outputs(ax: "Axes", outputs: np.ndarray, names: Sequence[str], label: 
     )
 
 
+@checked
 def confusion(scored: Any, *, classes: Sequence[str] | None = None, ax: "Axes | None" = None) -> "Axes":
     """A confusion matrix: rows are the true classes, columns the predicted ones, cells the numbers of examples.
 
     **Arguments:** `scored`: an `Evaluation`, or a matrix `int[classes, classes]`; `classes`: names.
-    **Raises:** `ShapeError` if the matrix is not square, or the names do not fit; `TypeError` for what is none.
+    **Raises:** `ShapeError` if the matrix is not square, or the names do not fit; `TypeError` for what is not a matrix.
     """
     matrix = getattr(scored, "confusion", scored)
     if not isinstance(matrix, (Sequence, np.ndarray)) and not hasattr(matrix, "__array__"):
@@ -160,7 +167,7 @@ def confusion(scored: Any, *, classes: Sequence[str] | None = None, ax: "Axes | 
         raise ShapeError(f"confusion: scored is {describe(counts)}; expected [classes, classes].")
     names = [str(i) for i in range(len(counts))] if classes is None else list(classes)
     if len(names) != len(counts):
-        raise ShapeError(f"confusion: there are {len(names)} class names for {len(counts)} classes.")
+        raise ShapeError(f"confusion: classes holds {len(names)} names, but the matrix has {len(counts)} classes.")
     side = 2.0 + 0.38 * len(counts)
     ax = _axes(ax, side + 0.6, side)
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
@@ -183,3 +190,88 @@ def confusion(scored: Any, *, classes: Sequence[str] | None = None, ax: "Axes | 
     right = np.trace(counts) / max(counts.sum(), 1)
     ax.set_title(f"{counts.sum()} examples, {100 * right:.1f} % right")
     return ax
+
+
+@checked
+def learning_curve(result: Any, *, best_epoch: Count | None = None) -> "Figure":
+    """How a run went: of `fit` loss and accuracy over the epochs, of training and validation; of `fit_ensemble` the same, a
+    line for each member; of `evolve` the fitness over the generations: of the parameters, and of the candidates (their
+    mean, with a band of one standard deviation, and their best).
+
+    **Arguments:** `result`: what `fit`, `fit_ensemble` or `evolve` returned, or its `history`; `best_epoch`: marked by a
+    line, by default the result's.
+    **Raises:** `ValueError` for an empty history; `TypeError` for what is not a history.
+    """
+    history: Records = getattr(result, "history", result)
+    if not isinstance(history, Sequence) or not all(isinstance(record, Mapping) for record in history):
+        raise TypeError(
+            f"learning_curve: result is {describe(result)}; expected what snnx.fit, fit_ensemble or evolve returns, or its"
+            " history."
+        )
+    if not history:
+        raise ValueError("learning_curve: result has an empty history; train for at least one epoch.")
+    if "fitness" in history[0]:
+        return _fitness(history)
+    best_epoch = getattr(result, "best_epoch", None) if best_epoch is None else best_epoch
+    return _losses(history, best_epoch if isinstance(best_epoch, int) else None, getattr(result, "best", None))
+
+
+def _fitness(history: Records) -> "Figure":
+    generations = [record["generation"] for record in history]
+    fitness, mean, std, best = (
+        np.asarray([record[name] for record in history]) for name in ("fitness", "mean", "std", "best")
+    )
+    figure = _figure_of(6.0, 3.6)
+    ax = figure.add_subplot()
+    ax.fill_between(generations, mean - std, mean + std, color="C0", alpha=0.15, linewidth=0)
+    ax.plot(generations, mean, color="C0", linewidth=1.0, label="candidates: mean, standard deviation")
+    ax.plot(generations, best, color="C0", linewidth=0.8, linestyle=":", label="candidates: best")
+    ax.plot(generations, fitness, color="C3", linewidth=2.0, label="the parameters themselves")
+    failed = sum(record["failed"] for record in history)
+    if failed:
+        ax.set_title(f"{failed} candidates had no finite fitness", fontsize="small")
+    ax.set_ylabel("fitness")
+    _finish(ax, generations, "generation")
+    return figure
+
+
+def _losses(history: Records, best_epoch: int | None, member: int | None) -> "Figure":
+    epochs = [record["epoch"] for record in history]
+    with_accuracy = any(record.get("accuracy") is not None for record in history)
+    figure = _figure_of(9.0 if with_accuracy else 5.0, 3.4)
+    axes = np.atleast_1d(figure.subplots(1, 2 if with_accuracy else 1))
+    for ax, name, factor in zip(axes, ("loss", "accuracy"), (1.0, 100.0), strict=False):
+        for key, text in ((name, "training"), (f"validation_{name}", "validation")):
+            values = [record.get(key) for record in history]
+            if any(v is not None for v in values):
+                if isinstance(history[0]["loss"], list):
+                    _draw_members(ax, epochs, factor * np.asarray(values, float), text, member)
+                else:
+                    marker = "." if len(epochs) <= 30 else None
+                    ax.plot(epochs, [np.nan if v is None else factor * v for v in values], marker=marker, label=text)
+        if best_epoch:
+            ax.axvline(best_epoch, color="grey", linewidth=0.8, linestyle="--", label=f"best: epoch {best_epoch}")
+        ax.set_ylabel(name if factor == 1.0 else f"{name} (%)")
+        _finish(ax, epochs, "epoch")
+    losses = np.asarray([record[key] for record in history for key in ("loss", "validation_loss") if key in record])
+    if np.nanmin(losses) > 0 and np.nanmax(losses) > 10 * np.nanmin(losses):
+        axes[0].set_yscale("log")
+    return figure
+
+
+def _draw_members(ax: "Axes", epochs: list[int], values: np.ndarray, text: str, best: int | None) -> None:
+    """A thin line for each member, a thick one for the best; validation solid, training dotted."""
+    style, color = (":", "C0") if text == "training" else ("-", "C1")
+    lines = ax.plot(epochs, values, color=color, linestyle=style, linewidth=0.7, alpha=0.5)
+    if best is None:
+        lines[0].set_label(f"{text}, all members")
+    else:
+        ax.plot(epochs, values[:, best], color=color, linestyle=style, linewidth=2.2, label=f"{text}, member {best}")
+
+
+def _finish(ax: "Axes", numbers: list[int], unit: str) -> None:
+    ax.set_xlabel(unit)
+    ax.set_xlim(numbers[0] - 0.5, numbers[-1] + 0.5)
+    ax.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)  # pyright: ignore[reportCallIssue]
+    ax.grid(alpha=0.3)
+    ax.legend(frameon=False, fontsize="small" if unit == "generation" else None)

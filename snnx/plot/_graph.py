@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from snnx._checks import checked
 from snnx._errors import describe, missing_extra
 from snnx.cells import AbstractCell
 from snnx.plot._layout import HEAD, Graph, Point, lay_out
@@ -19,6 +20,7 @@ LINE = "#475569"
 CELL, PLAIN, END = ("#dbeafe", "#2563eb"), ("#ffffff", "#94a3b8"), ("#f1f5f9", "#475569")
 
 
+@checked
 def graph(graph: Any, *, ax: "Axes | None" = None) -> "Axes":
     """The picture of a graph: nodes in columns by depth, from left to right; what comes from the step before is dashed.
 
@@ -26,7 +28,7 @@ def graph(graph: Any, *, ax: "Axes | None" = None) -> "Axes":
 
     **Arguments:** `graph`: a `snnx.Graph`, or what `snnx.nir.summary` makes of a file; `ax`: where to draw, by default a figure
     of its own, as large as the graph needs.
-    **Raises:** `TypeError` for what is no graph.
+    **Raises:** `TypeError` for what is not a graph.
     """
     if not all(hasattr(graph, name) for name in ("names", "nodes", "edges", "inputs", "outputs")):
         raise TypeError(

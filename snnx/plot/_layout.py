@@ -3,6 +3,10 @@
 All lengths are inches; y grows downwards.
 """
 
+# Ours, after four others were tried on a skip, a cycle and nested graphs (December 2026). In networkx's multipartite_layout
+# and in fast-sugiyama lines run through boxes, and nested graphs have no frames; grandalf has neither frames nor a way for
+# what feeds back. Graphviz draws all of it as well as this does, but is a program that pip does not install.
+
 import dataclasses
 import math
 from collections.abc import Hashable, Iterable, Mapping, Sequence
@@ -56,7 +60,7 @@ class Block(NamedTuple):
 class Graph(NamedTuple):
     """What is laid out: nodes in their order with width and height, edges, those that lag, and where it begins."""
 
-    sizes: Mapping[str, Point]
+    sizes: dict[str, Point]
     edges: Sequence[Edge]
     lagging: frozenset[Edge]
     inputs: Sequence[str]
@@ -94,13 +98,13 @@ class _Level:
         self.inner = {key: _Level(graph, key).block() for key in self.children if key not in graph.sizes}
         ends = [(source, target, self.owner(source), self.owner(target)) for source, target in graph.edges]
         self.column = self._columns(ends)
-        self.items: dict[Hashable, _Item] = {key: _Item(*self._size(key), self.column[key]) for key in self.children}
-        last = max(self.column.values())
-        self.widths = [
-            max((item.width for item in self.items.values() if item.column == column), default=0.0)
-            for column in range(last + 2)
-        ]
-        self.lines = cut(self.widths, self._spans(ends), GAP)
+        sizes = graph.sizes | {key: (block.width, block.height) for key, block in self.inner.items()}
+        self.items: dict[Hashable, _Item] = {key: _Item(*sizes[key], self.column[key]) for key in self.children}
+        self.widths = [0.0] * (max(self.column.values()) + 2)
+        for item in self.items.values():
+            self.widths[item.column] = max(self.widths[item.column], item.width)
+        spans = [(self.column[a], self.column[b]) for _, _, a, b in ends if a is not None and b is not None and a != b]
+        self.lines = cut(self.widths, spans, GAP)
         self.line_of = [n for n, line in enumerate(self.lines) for _ in line]
         self.links: dict[Any, _Link] = {}
         for source, target, a, b in ends:
@@ -114,11 +118,6 @@ class _Level:
             return None
         top, slash, _ = name[len(self.prefix) :].partition("/")
         return self.prefix + top + slash
-
-    def _size(self, key: str) -> Point:
-        if key in self.inner:
-            return self.inner[key].width, self.inner[key].height
-        return self.graph.sizes[key]
 
     def _columns(self, ends: Sequence[tuple[str, str, str | None, str | None]]) -> dict[str, int]:
         """The column of each child: behind all that feed it within a step. 0 is the left border of a nested graph."""
@@ -137,9 +136,6 @@ class _Level:
                 column[key] = min(column[target] for target in after[key]) - 1
         return column
 
-    def _spans(self, ends: Iterable[tuple[str, str, str | None, str | None]]) -> list[tuple[int, int]]:
-        return [(self.column[a], self.column[b]) for _, _, a, b in ends if a is not None and b is not None and a != b]
-
     def _add(self, source: str, target: str, a: str | None, b: str | None) -> None:
         """The way of an edge from item to item, with a place in every column that it goes through."""
         if (a is None and b is None) or (a == b and a in self.inner):
@@ -155,10 +151,8 @@ class _Level:
         if first_column >= last_column:
             same_line = self.line_of[first_column] == self.line_of[last_column]
             between = range(first_column, last_column - 1, -1) if same_line else ()
-        places = []
-        for column in between:
-            places.append((key, column))
-            self.items[key, column] = _Item(0.0, LANE, column)
+        places = [(key, column) for column in between]
+        self.items |= {place: _Item(0.0, LANE, place[1]) for place in places}
         self.links[key] = _Link(source if a else None, target if b else None, [a or key, *places, b or key])
 
     def _pairs(self) -> Iterable[tuple[Any, float, Any, float, float]]:
@@ -167,15 +161,12 @@ class _Level:
             for i, (one, other) in enumerate(zip(link.stops[:-1], link.stops[1:], strict=True)):
                 below = 0.0
                 if i == 0 and one in self.inner and link.source is not None:
-                    below = self._offset(one, self.inner[one].exits[link.source][-1])
+                    below = self.inner[one].exits[link.source][-1][1] - self.inner[one].height / 2
                 above = 0.0
                 if i == len(link.stops) - 2 and other in self.inner and link.target is not None:
-                    above = self._offset(other, self.inner[other].entries[link.target][0])
+                    above = self.inner[other].entries[link.target][0][1] - self.inner[other].height / 2
                 places = isinstance(one, tuple) + isinstance(other, tuple)
                 yield one, below, other, above, (1.0, 2.0, 6.0)[places]
-
-    def _offset(self, key: Any, point: Point) -> float:
-        return point[1] - self.inner[key].height / 2
 
     def _order(self) -> None:
         """The order in each column: that of the fewest crossings that sweeps to and fro find."""
@@ -249,38 +240,22 @@ class _Level:
 
     def block(self) -> Block:
         """Everything in its place."""
-        margin, head = (PAD, HEAD) if self.prefix else (self._margin(), 0.0)
-        centre, width = self._centres(margin)
-        between = self._lanes()
-        shift, bottom = {}, head + PAD
-        lanes: dict[Any, float] = {}
-        for n, line in enumerate(self.lines):
-            items = [self.items[key] for column in line for key in self.columns[column]]
-            top = min((item.y - item.height / 2 for item in items), default=0.0)
-            end = max((item.y + item.height / 2 for item in items), default=0.0)
-            shift |= dict.fromkeys(line, bottom - top)
-            bottom += end - top
-            if n + 1 < len(self.lines):
-                crossing = between[n]
-                for i, key in enumerate(crossing):
-                    lanes[key] = bottom + ROOM + LANE * (len(crossing) - 1 - i)
-                bottom += 2 * ROOM + LANE * len(crossing)
-        height = bottom + PAD
-        at = {key: (centre[item.column], item.y + shift[item.column]) for key, item in self.items.items()}
-        placed = {
-            key: block.moved(at[key][0] - block.width / 2, at[key][1] - block.height / 2)
+        centre, self.width = self._centres()
+        shift, self.lanes, height = self._lines_below_each_other()
+        self.at = {key: (centre[item.column], item.y + shift[item.column]) for key, item in self.items.items()}
+        self.placed = {
+            key: block.moved(self.at[key][0] - block.width / 2, self.at[key][1] - block.height / 2)
             for key, block in self.inner.items()
         }
-        whole = Block(width, height, {}, {self.prefix: (0.0, 0.0, width, height)} if self.prefix else {}, {}, {}, {})
-        for key in self.children:
-            if key not in placed:
-                whole.boxes[key] = at[key]
-        for block in placed.values():
+        boxes = {key: self.at[key] for key in self.children if key not in self.placed}
+        frames = {self.prefix: (0.0, 0.0, self.width, height)} if self.prefix else {}
+        whole = Block(self.width, height, boxes, frames, {}, {}, {})
+        for block in self.placed.values():
             whole.boxes.update(block.boxes)
             whole.frames.update(block.frames)
             whole.ways.update(block.ways)
         for key, link in self.links.items():
-            way = self._way(key, link, at, placed, lanes, width)
+            way = self._way(key, link)
             if link.source is None and link.target is not None:
                 whole.entries[link.target] = way
             elif link.target is None and link.source is not None:
@@ -289,16 +264,14 @@ class _Level:
                 whole.ways[key] = way
         return whole
 
-    def _margin(self) -> float:
-        """Room at the sides of the picture: for lines that turn there."""
-        columns = [
-            (self.items[link.stops[0]].column, self.items[link.stops[-1]].column) for link in self.links.values()
-        ]
-        return GAP if len(self.lines) > 1 or any(one >= other for one, other in columns) else PAD
+    def _centres(self) -> tuple[list[float], float]:
+        """Where the columns are, and how wide all of it is. Nested graphs begin and end at their borders.
 
-    def _centres(self, margin: float) -> tuple[list[float], float]:
-        """Where the columns are, and how wide all of it is. Nested graphs begin and end at their borders."""
-        first = 0.0 if self.prefix else margin
+        A whole picture has room at its sides, and more of it where lines turn there.
+        """
+        ends = [(self.items[link.stops[0]].column, self.items[link.stops[-1]].column) for link in self.links.values()]
+        turning = len(self.lines) > 1 or any(one >= other for one, other in ends)
+        first = 0.0 if self.prefix else GAP if turning else PAD
         last = len(self.widths) - 1
         centre, most = [0.0] * len(self.widths), 0.0
         for line in self.lines:
@@ -311,64 +284,59 @@ class _Level:
             most = max(most, x)
         return centre, most + first
 
-    def _lanes(self) -> list[list[Any]]:
-        """Between each line of columns and the next: the links, with the columns they come from, the uppermost first."""
-        found: list[list[tuple[float, Any]]] = [[] for _ in self.lines]
+    def _lines_below_each_other(self) -> tuple[dict[int, float], dict[Any, float], float]:
+        """By how much each column is lower than laid out, the height of each link between two lines, and that of all."""
+        # Between each line of columns and the next: the links, with the columns they come from, the uppermost first.
+        between: list[list[tuple[float, Any]]] = [[] for _ in self.lines]
         for key, link in self.links.items():
             for one, other in zip(link.stops[:-1], link.stops[1:], strict=True):
                 before, after = self.items[one], self.items[other]
                 lines = sorted((self.line_of[before.column], self.line_of[after.column]))
                 if lines[1] == lines[0] + 1:
-                    found[lines[0]].append((before.y, (key, before.column)))
-        return [[key for _, key in sorted(lane, key=lambda entry: entry[0])] for lane in found]
+                    between[lines[0]].append((before.y, (key, before.column)))
+        shift, lanes, bottom = {}, {}, (HEAD if self.prefix else 0.0) + PAD
+        for n, line in enumerate(self.lines):
+            items = [self.items[key] for column in line for key in self.columns[column]]
+            top = min((item.y - item.height / 2 for item in items), default=0.0)
+            end = max((item.y + item.height / 2 for item in items), default=0.0)
+            shift |= dict.fromkeys(line, bottom - top)
+            bottom += end - top
+            if n + 1 < len(self.lines):
+                crossing = [key for _, key in sorted(between[n], key=lambda entry: entry[0])]
+                lanes |= {key: bottom + ROOM + LANE * i for i, key in enumerate(reversed(crossing))}
+                bottom += 2 * ROOM + LANE * len(crossing)
+        return shift, lanes, bottom + PAD
 
-    def _way(
-        self,
-        key: Any,
-        link: _Link,
-        at: Mapping[Hashable, Point],
-        placed: Mapping[str, Block],
-        lanes: Mapping[Any, float],
-        width: float,
-    ) -> list[Point]:
+    def _way(self, key: Any, link: _Link) -> list[Point]:
         """The points of a link. Where two that follow one another have the same x, the line turns round there."""
         points: list[Point] = []
         before: int | None = None
         for stop in link.stops:
             column = self.items[stop].column
-            part, (low, high) = self._part(stop, before is None, link, at, placed, width)
+            part, (low, high) = self._part(stop, before is None, link)
             back = before is not None and column <= before and not isinstance(stop, str)
-            if before is not None and (lane := lanes.get((key, before))) is not None:
+            if before is not None and (lane := self.lanes.get((key, before))) is not None:
                 (x, _), (entry, y) = points[-1], (low - TURN, part[0][1])
                 if entry < x:
                     points += [(x, lane), (entry, lane), (entry, y)]
                 else:
                     points += [(x + GAP, lane), (entry - GAP, lane)]
-            elif before is not None and column <= before and isinstance(stop, str):
-                if self.line_of[column] == self.line_of[before]:
-                    points += [(low - TURN, points[-1][1]), (low - TURN, part[0][1])]
             elif back and column == before:
                 points.append((high, part[0][1]))
+            elif before is not None and not back and column <= before and self.line_of[column] == self.line_of[before]:
+                points += [(low - TURN, points[-1][1]), (low - TURN, part[0][1])]
             points += part[::-1] if back else part
             before = column
         return [point for i, point in enumerate(points) if i == 0 or math.dist(point, points[i - 1]) > 1e-6]
 
-    def _part(
-        self,
-        stop: Any,
-        first: bool,
-        link: _Link,
-        at: Mapping[Hashable, Point],
-        placed: Mapping[str, Block],
-        width: float,
-    ) -> tuple[list[Point], Point]:
+    def _part(self, stop: Any, first: bool, link: _Link) -> tuple[list[Point], Point]:
         """The points of a link at one of its stops, from left to right; and where the stop's column begins and ends."""
-        item, (x, y) = self.items[stop], at[stop]
+        item, (x, y) = self.items[stop], self.at[stop]
         low, high = x - self.widths[item.column] / 2, x + self.widths[item.column] / 2
         if not isinstance(stop, str):
-            border = [(0.0, y)] if first else [(width, y)] if stop == link.stops[-1] else []
-            return [(low, y), (high, y)] if not border else border, (low, high)
-        inside = placed.get(stop)
+            border = [(0.0, y)] if first else [(self.width, y)] if stop == link.stops[-1] else []
+            return border or [(low, y), (high, y)], (low, high)
+        inside = self.placed.get(stop)
         if first and link.source is not None:
             way = inside.exits[link.source] if inside else [(x + item.width / 2, y)]
             return [*way, (high, way[-1][1])], (low, high)

@@ -1,13 +1,52 @@
+"""Two small environments that are differentiable."""
+
 import math
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from snnx._checks import checked
 from snnx._errors import ShapeError, describe
+from snnx._typing import AboveZero, Count, Number
 from snnx.control._environment import Environment
 
 GRAVITY, MASS, LENGTH, DT, MOST_TORQUE, MOST_SPEED = 10.0, 1.0, 1.0, 0.05, 2.0, 8.0
+
+
+@checked
+def point_mass(dimensions: Count = 2, *, dt: AboveZero = 0.1, drag: Number = 0.1) -> Environment:
+    r"""A point that a force pushes to the origin: differentiable, without an end of its own.
+
+    $$ \dot{v} \leftarrow a - \gamma v, \quad v \leftarrow v + \Delta t\, \dot{v}, \quad x \leftarrow x + \Delta t\, v, \qquad
+       r = -\lVert x \rVert^2 - 0.1 \lVert v \rVert^2 - 0.01 \lVert a \rVert^2 $$
+
+    in this order: $r$ is of the state after the step.
+
+    It starts at rest, each coordinate of $x$ uniform in [-1, 1].
+
+    **Arguments:** `dimensions`: 1 or more; `dt`: $\Delta t$, > 0; `drag`: $\gamma$.
+
+    **Returns:** an `Environment`: observation `[2 * dimensions]`, $(x, v)$; action `[dimensions]`, any floats.
+    """
+
+    def reset(key: Array) -> tuple[Array, Array]:
+        x = jax.random.uniform(key, (dimensions,), minval=-1.0, maxval=1.0)
+        state = jnp.concatenate([x, jnp.zeros(dimensions)])
+        return state, state
+
+    def step(
+        state: Float[Array, "state"], action: Float[Array, "dimensions"], key: Array
+    ) -> tuple[Array, Array, Array, Array]:
+        _check_action("point_mass", action, dimensions)
+        x, v = jnp.split(state, 2)
+        v = v + dt * (action - drag * v)
+        x = x + dt * v
+        reward = -jnp.sum(x**2) - 0.1 * jnp.sum(v**2) - 0.01 * jnp.sum(action**2)
+        state = jnp.concatenate([x, v])
+        return state, state, reward, jnp.array(False)
+
+    return Environment(reset, step)
 
 
 def pendulum() -> Environment:
@@ -35,10 +74,7 @@ def pendulum() -> Environment:
         return see(state), state
 
     def step(state: Float[Array, "2"], action: Float[Array, "1"], key: Array) -> tuple[Array, Array, Array, Array]:
-        if action.shape != (1,):
-            raise ShapeError(
-                f"pendulum: takes actions [1], but the policy gives {describe(action)}; give its last layer 1 output."
-            )
+        _check_action("pendulum", action, 1)
         angle, speed = state
         torque = MOST_TORQUE * jnp.tanh(action[0] / MOST_TORQUE)
         upright = (angle + math.pi) % (2 * math.pi) - math.pi
@@ -49,3 +85,12 @@ def pendulum() -> Environment:
         return see(state), state, reward, jnp.array(False)
 
     return Environment(reset, step)
+
+
+def _check_action(where: str, action: Array, size: int) -> None:
+    """Refuse an action of another size."""
+    if action.shape != (size,):
+        raise ShapeError(
+            f"{where}: takes actions [{size}], but the policy gives {describe(action)}; give its last layer {size}"
+            f" output{'s' if size != 1 else ''}."
+        )
