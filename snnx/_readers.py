@@ -189,6 +189,7 @@ def _union(members: tuple) -> Reader:
     several = [member for member in members if member not in (None, type(None))]
     optional, readers = len(several) < len(members), [reader(member) for member in several]
 
+    @no_type_check  # as above
     def read(where: str, name: str, value: Any) -> Any:
         if value is None and optional:
             return None

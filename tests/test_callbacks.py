@@ -54,7 +54,7 @@ class Noted(AbstractCallback):
 
 @pytest.mark.slow
 def test_callbacks_are_called_in_their_order(monkeypatch):
-    monkeypatch.setattr("snnx.train._epochs.SEGMENT_SECONDS", 1e-9)
+    monkeypatch.setattr("snnx.train._run.SEGMENT_SECONDS", 1e-9)
     noted, other = Noted(), Noted()
     fit(epochs=2, callbacks=[noted, other])
     epoch = [("segment", 0, 1), ("segment", 0, 2), ("epoch", 1, 0), ("stop", 1, 0)]
@@ -119,7 +119,7 @@ class Written(AbstractCallback):
 )
 def test_a_checkpoint_is_written_as_often_as_said_and_at_the_end(every, places, tmp_path, monkeypatch):
     clock = Clock()
-    monkeypatch.setattr("snnx.train._epochs.SEGMENT_SECONDS", 1e-9)
+    monkeypatch.setattr("snnx.train._run.SEGMENT_SECONDS", 1e-9)
     monkeypatch.setattr("snnx.train._callbacks.time", clock)
     path = tmp_path / "run" / "checkpoint.npz"
     written = Written(path, clock, 4.0)
@@ -137,7 +137,7 @@ def test_a_checkpoint_is_written_as_often_as_said_and_at_the_end(every, places, 
 
 
 def test_a_run_that_stops_early_leaves_its_last_epoch_too(tmp_path, monkeypatch):
-    monkeypatch.setattr("snnx.train._evaluate.Scoring.__call__", scripted([1.0, 2.0, 3.0, 4.0]))
+    monkeypatch.setattr("snnx.train._scoring.Scoring.__call__", scripted([1.0, 2.0, 3.0, 4.0]))
     path = tmp_path / "checkpoint.npz"
     callbacks = [snnx.Checkpoint(path, every=1e9), snnx.EarlyStopping(2)]
     result = fit(epochs=4, validation=make_data(10, seed=3), callbacks=callbacks)
@@ -158,7 +158,7 @@ def test_a_run_that_stops_early_leaves_its_last_epoch_too(tmp_path, monkeypatch)
     ],
 )
 def test_early_stopping_waits_as_long_as_said(patience, losses, epochs, monkeypatch):
-    monkeypatch.setattr("snnx.train._evaluate.Scoring.__call__", scripted(losses))
+    monkeypatch.setattr("snnx.train._scoring.Scoring.__call__", scripted(losses))
     stopping = snnx.EarlyStopping(patience)
     result = fit(epochs=len(losses), validation=make_data(10, seed=3), callbacks=[stopping])
     assert len(result.history) == epochs
@@ -168,10 +168,10 @@ def test_early_stopping_waits_as_long_as_said(patience, losses, epochs, monkeypa
 def test_early_stopping_stops_a_resumed_run_where_it_would_have_stopped(monkeypatch):
     losses = [3.0, 2.0, 2.5, 2.2, 1.0, 0.5]
     settings = {"validation": make_data(10, seed=3), "callbacks": [snnx.EarlyStopping(2)]}
-    monkeypatch.setattr("snnx.train._evaluate.Scoring.__call__", scripted(losses))
+    monkeypatch.setattr("snnx.train._scoring.Scoring.__call__", scripted(losses))
     whole = fit(epochs=6, **settings)
     assert len(whole.history) == 4
-    monkeypatch.setattr("snnx.train._evaluate.Scoring.__call__", scripted(losses))
+    monkeypatch.setattr("snnx.train._scoring.Scoring.__call__", scripted(losses))
     half = fit(epochs=3, **settings)
     resumed = fit(epochs=6, resume=half, **settings)
     assert_same_bits(resumed.state, whole.state)

@@ -355,7 +355,7 @@ def test_files_are_as_readable_as_any_other(tmp_path):
 @pytest.fixture
 def quick(monkeypatch):
     """One step a segment; and what is written need not survive a power cut, for which a disk may take long."""
-    monkeypatch.setattr("snnx.train._epochs.SEGMENT_SECONDS", 1e-9)
+    monkeypatch.setattr("snnx.train._run.SEGMENT_SECONDS", 1e-9)
     monkeypatch.setattr(os, "fsync", lambda handle: None)
 
 
@@ -428,11 +428,11 @@ def test_a_resumed_run_stops_early_where_it_would_have(tmp_path, monkeypatch, qu
     def callbacks(path):
         return [snnx.Checkpoint(path, every=0.0), snnx.EarlyStopping(2)]
 
-    monkeypatch.setattr("snnx.train._evaluate.Scoring.__call__", script())
+    monkeypatch.setattr("snnx.train._scoring.Scoring.__call__", script())
     whole = fit(**settings(epochs=6), callbacks=callbacks(tmp_path / "whole.npz"))
     assert (len(whole.history), whole.best_epoch) == (4, 2)
     scores = script()
-    monkeypatch.setattr("snnx.train._evaluate.Scoring.__call__", scores)
+    monkeypatch.setattr("snnx.train._scoring.Scoring.__call__", scores)
     path = tmp_path / "checkpoint.npz"
     with pytest.raises(KeyboardInterrupt):
         fit(**settings(epochs=6), callbacks=[*callbacks(path), Interrupt(3, 0)])
@@ -486,10 +486,10 @@ def test_a_missing_or_damaged_checkpoint_is_no_start(tmp_path, quick):
 PROGRAM = """
 import sys
 import snnx.cli._train as train
-import snnx.train._epochs
+import snnx.train._run
 from snnx.cli import main
 from snnx.train import Checkpoint
-sys.modules["snnx.train._epochs"].SEGMENT_SECONDS = 1e-9
+sys.modules["snnx.train._run"].SEGMENT_SECONDS = 1e-9
 train.Checkpoint = lambda path, every: Checkpoint(path, every=0.0)
 sys.exit(main(["train", "--no-pictures", "--quiet", *sys.argv[1:]]))
 """

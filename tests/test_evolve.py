@@ -215,7 +215,7 @@ class StopAt(AbstractCallback):
 @pytest.fixture
 def one_by_one(monkeypatch):
     """Callbacks are told after every generation, however short it is."""
-    monkeypatch.setattr("snnx.train._generations.SEGMENT_SECONDS", 1e-9)
+    monkeypatch.setattr("snnx.train._run.SEGMENT_SECONDS", 1e-9)
 
 
 def test_a_callback_may_stop_a_run(one_by_one, whole):

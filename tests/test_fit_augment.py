@@ -14,7 +14,7 @@ import snnx
 from snnx.augment import AbstractAugmentation, AbstractMixing, Blend, ChannelShift, DropEvents, MixUp
 from snnx.data import from_currents, from_spikes
 from snnx.inputs import Floats
-from snnx.train._augment import Augment
+from snnx.train._batches import Augment
 
 pytestmark = pytest.mark.slow  # nearly all of it is compiling
 
