@@ -219,8 +219,8 @@ class Positions(AbstractCallback):
     def __init__(self):
         self.sums = []
 
-    def after_segment(self, run):
-        self.sums.append((int(run.state.epoch), int(run.state.position), float(run.state.totals.loss)))
+    def after_segment(self, snapshot):
+        self.sums.append((int(snapshot.state.epoch), int(snapshot.state.position), float(snapshot.state.totals.loss)))
 
 
 def numbered_data():
@@ -384,7 +384,7 @@ def test_segments_leave_no_trace(monkeypatch):
     class Counted(AbstractCallback):
         segments = 0
 
-        def after_segment(self, run):
+        def after_segment(self, snapshot):
             self.segments += 1
 
     whole, cut = Counted(), Counted()
@@ -455,18 +455,18 @@ class Explosion(AbstractCallback):
     def __init__(self, epoch, position):
         self.place, self.state = (epoch, position), None
 
-    def before(self, run):
-        self._look(run)
+    def before(self, snapshot):
+        self._look(snapshot)
 
-    def after_segment(self, run):
-        self._look(run)
+    def after_segment(self, snapshot):
+        self._look(snapshot)
 
-    def after_epoch(self, run):
-        self._look(run)
+    def after_epoch(self, snapshot):
+        self._look(snapshot)
 
-    def _look(self, run):
-        if (int(run.state.epoch), int(run.state.position)) == self.place:
-            self.state = run.state
+    def _look(self, snapshot):
+        if (int(snapshot.state.epoch), int(snapshot.state.position)) == self.place:
+            self.state = snapshot.state
             raise KeyboardInterrupt
 
 

@@ -123,7 +123,7 @@ class StopAt(snnx.train.AbstractCallback):
     def __init__(self, segments):
         self.left = segments
 
-    def after_segment(self, run):
+    def after_segment(self, snapshot):
         self.left -= 1
         if self.left == 0:
             raise KeyboardInterrupt
