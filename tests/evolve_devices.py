@@ -23,9 +23,9 @@ def bowl(params, key):
     return jnp.sum((params - jnp.asarray(AIM, params.dtype)) ** 2)
 
 
-def run(devices, strategy=SIX, **settings):
-    usual = {"generations": 8, "goal": "minimize", "key": KEY, "progress": False}
-    return snnx.evolve(strategy, bowl, START, devices=devices, **usual | settings)
+def run(devices, optimizer=SIX, **settings):
+    usual = {"generations": 8, "key": KEY, "progress": False}
+    return snnx.evolve(bowl, START, optimizer=optimizer, devices=devices, **usual | settings)
 
 
 def assert_alike(ours, theirs):

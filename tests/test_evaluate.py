@@ -28,8 +28,6 @@ from small import (
 import snnx
 from snnx._errors import DtypeError, ShapeError
 
-pytestmark = pytest.mark.slow  # left to the older Python, that the newer one's tests stay short
-
 # A batch size that does not divide, one that does, one larger than the data set, and single examples.
 SIZES = (5, 23, 256, 1)
 
@@ -144,26 +142,47 @@ def test_scoring_leaves_the_model_alone_and_is_compiled_once():
 
 
 @pytest.mark.parametrize(
-    ("settings", "error", "message"),
+    ("settings", "error", "name"),
     [
-        ({"model": jnp.tanh}, TypeError, r"expected a cell"),
-        ({"data": make_arrays()[0]}, TypeError, r"evaluate: data is ndarray; expected a SpikeDataset"),
-        ({"data": make_regression()}, DtypeError, r"CrossEntropy: targets are float32.*expected integer class labels"),
-        ({"loss": optax.softmax_cross_entropy}, TypeError, r"evaluate: loss is .*; expected an object such as"),
-        ({"loss": snnx.MSE(snnx.Mean())}, DtypeError, r"MSE: targets are int32.*expected floats"),
-        ({"batch_size": 0}, ValueError, r"evaluate: batch_size is 0, expected a whole number >= 1"),
-        ({"batch_size": 2.0}, ValueError, r"evaluate: batch_size is 2.0"),
+        ({"model": jnp.tanh}, TypeError, "model"),
+        ({"data": make_arrays()[0]}, TypeError, "data"),
+        ({"data": make_regression()}, DtypeError, "targets"),
+        ({"loss": optax.softmax_cross_entropy}, TypeError, "loss"),
+        ({"loss": snnx.MSE(snnx.Mean())}, DtypeError, "targets"),
+        ({"batch_size": 0}, ValueError, "batch_size"),
+        ({"batch_size": 2.0}, TypeError, "batch_size"),
+        ({"chunk": 0}, ValueError, "chunk"),
+        ({"key": 0}, TypeError, "key"),
+        ({"devices": "cpu"}, TypeError, "devices"),
+        ({"progress": 1}, TypeError, "progress"),
         (
-            {"data": snnx.data.from_spikes(*make_arrays(), sample_shape=(FEATURES,), classes="abcd")},
+            {"data": snnx.data.from_spikes(*make_arrays(), sample_shape=(FEATURES,), classes=list("abcd"))},
             ShapeError,
-            r"evaluate: one step of the model's output has shape \(3,\), but the data set has 4 classes",
+            "classes",
         ),
     ],
 )
-def test_what_does_not_fit_is_refused(settings, error, message):
+def test_what_does_not_fit_is_refused(settings, error, name):
     usual = {"model": make_model(), "data": make_data()} | settings
-    with pytest.raises(error, match=message):
+    with pytest.raises(error, match=rf"\b{name}\b"):
         snnx.evaluate(usual.pop("model"), usual.pop("data"), **usual)
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_progress_is_shown_and_changes_nothing(streamed, capsys):
+    """Scored a few batches at a time: with the same keys, so that random models have the same losses."""
+    model, data = make_model(surrogate=snnx.surrogates.StochasticEscape()), make_data(45)
+    given = snnx.data.stream(data, 20) if streamed else data
+    quiet = snnx.evaluate(model, given, batch_size=2)
+    assert capsys.readouterr() == ("", "")
+    shown = snnx.evaluate(model, given, batch_size=2, progress=True)
+    out, err = capsys.readouterr()
+    np.testing.assert_array_equal(shown.losses, quiet.losses)
+    np.testing.assert_array_equal(shown.predictions, quiet.predictions)
+    assert shown.spike_rates == quiet.spike_rates
+    assert out == ""
+    assert err.splitlines()[-1].startswith("batch 23/23  ")
+    assert len(err.splitlines()) > 3
 
 
 class Own(snnx.losses.AbstractLoss):
@@ -193,19 +212,19 @@ def test_a_loss_is_one_float_for_one_example(give, came, call):
         "fit": lambda loss: fit(loss=loss, epochs=1),
         "evaluate": lambda loss: snnx.evaluate(make_model(), make_data(), loss=loss),
     }
-    with pytest.raises(ShapeError, match=rf"{call}: loss \(Own\) gives {came} for one example; expected one float"):
+    with pytest.raises(ShapeError, match=rf"{call}: loss .*{came}"):
         calls[call](Own(give))
 
 
 def test_a_model_that_is_broken_is_named():
     model = make_model()
     broken = eqx.tree_at(lambda m: m.layers[0].weight, model, model.layers[0].weight.at[1, 2].set(np.nan))
-    with pytest.raises(ValueError, match=r"evaluate: model.layers\[0\].weight holds values that are not finite"):
+    with pytest.raises(ValueError, match=r"evaluate: model.layers\[0\].weight"):
         snnx.evaluate(broken, make_data())
-    with pytest.raises(ValueError, match=r"fit: model.layers\[0\].weight holds values that are not finite"):
+    with pytest.raises(ValueError, match=r"fit: model.layers\[0\].weight"):
         fit(broken, epochs=1)
     moved = eqx.tree_at(lambda m: m.layers[1].tau, model, -2.0)
-    with pytest.raises(ValueError, match=r"parameters that no cell could be made with. Part 1: LIF: tau"):
+    with pytest.raises(ValueError, match=r"Part 1: LIF: tau"):
         snnx.evaluate(moved, make_data())
 
 

@@ -219,8 +219,8 @@ class Positions(AbstractCallback):
     def __init__(self):
         self.sums = []
 
-    def after_segment(self, run):
-        self.sums.append((int(run.state.epoch), int(run.state.position), float(run.state.totals.loss)))
+    def after_segment(self, snapshot):
+        self.sums.append((int(snapshot.state.epoch), int(snapshot.state.position), float(snapshot.state.totals.loss)))
 
 
 def numbered_data():
@@ -232,7 +232,7 @@ def numbered_data():
 
 def first_batches(key, epochs, monkeypatch):
     """Who is in the first batch of every epoch."""
-    monkeypatch.setattr("snnx.train._epochs.SEGMENT_SECONDS", 1e-9)
+    monkeypatch.setattr("snnx.train._run.SEGMENT_SECONDS", 1e-9)
     seen = Positions()
     result = fit(
         make_model(),
@@ -384,12 +384,12 @@ def test_segments_leave_no_trace(monkeypatch):
     class Counted(AbstractCallback):
         segments = 0
 
-        def after_segment(self, run):
+        def after_segment(self, snapshot):
             self.segments += 1
 
     whole, cut = Counted(), Counted()
     expected = fit(epochs=3, validation=make_data(10, seed=3), callbacks=[whole])
-    monkeypatch.setattr("snnx.train._epochs.SEGMENT_SECONDS", 1e-9)
+    monkeypatch.setattr("snnx.train._run.SEGMENT_SECONDS", 1e-9)
     with programs(0):
         got = fit(epochs=3, validation=make_data(10, seed=3), callbacks=[cut])
     assert cut.segments == 3 * (BATCHES - 1)
@@ -422,18 +422,18 @@ def test_only_what_is_trainable_moves():
 @pytest.mark.parametrize("slope", [jnp.asarray(2.0), jnp.full(HIDDEN, 2.0), snnx.Positive(jnp.full(HIDDEN, 2.0))])
 def test_a_slope_is_not_trained_by_gradient(slope):
     model = make_model(surrogate=snnx.surrogates.ATan(slope))
-    with programs(0), pytest.raises(ValueError, match=r"fit: \.layers\[1\]\.surrogate \(ATan\) has an array parameter"):
+    with programs(0), pytest.raises(ValueError, match=r"\.layers\[1\]\.surrogate"):
         fit(model)
 
 
 def test_there_must_be_something_to_train():
-    with pytest.raises(ValueError, match=r"fit: there is nothing to train"):
+    with pytest.raises(ValueError, match=r"\btrainable\b"):
         fit(trainable=lambda model: jax.tree.map(lambda _: False, model))
     constant = snnx.Sequential([eqx.nn.Lambda(lambda x: x[:CLASSES]), snnx.LI()])
-    with pytest.raises(ValueError, match=r"fit: there is nothing to train"):
+    with pytest.raises(ValueError, match=r"\btrainable\b"):
         fit(constant)
     counted = make_model(between=(Counter(jnp.zeros((), jnp.int32)),))
-    with pytest.raises(TypeError, match=r"fit: trainable marks something that is no array of floats"):
+    with pytest.raises(TypeError, match=r"\[2\]\.count"):
         fit(counted, trainable=lambda model: jax.tree.map(eqx.is_array, model))
 
 
@@ -455,18 +455,18 @@ class Explosion(AbstractCallback):
     def __init__(self, epoch, position):
         self.place, self.state = (epoch, position), None
 
-    def before(self, run):
-        self._look(run)
+    def before(self, snapshot):
+        self._look(snapshot)
 
-    def after_segment(self, run):
-        self._look(run)
+    def after_segment(self, snapshot):
+        self._look(snapshot)
 
-    def after_epoch(self, run):
-        self._look(run)
+    def after_epoch(self, snapshot):
+        self._look(snapshot)
 
-    def _look(self, run):
-        if (int(run.state.epoch), int(run.state.position)) == self.place:
-            self.state = run.state
+    def _look(self, snapshot):
+        if (int(snapshot.state.epoch), int(snapshot.state.position)) == self.place:
+            self.state = snapshot.state
             raise KeyboardInterrupt
 
 
@@ -492,9 +492,9 @@ def exploding(bad, at):
 def test_an_update_that_is_not_finite_stops_the_run_before_it(bad, at, monkeypatch):
     epoch, position = divmod(at, BATCHES)
     optimizer = exploding(bad, at)
-    with pytest.raises(NonFiniteError, match=rf"not finite in epoch {epoch + 1}, step {position + 1}\.") as caught:
+    with pytest.raises(NonFiniteError, match=rf"epoch {epoch + 1}, step {position + 1}\b") as caught:
         fit(optimizer=optimizer, epochs=4)
-    monkeypatch.setattr("snnx.train._epochs.SEGMENT_SECONDS", 1e-9)
+    monkeypatch.setattr("snnx.train._run.SEGMENT_SECONDS", 1e-9)
     stop = Explosion(epoch, position)
     with pytest.raises(KeyboardInterrupt):
         fit(optimizer=optimizer, epochs=4, callbacks=[stop])
@@ -529,7 +529,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_before_it(monkeypatch):
     seed = next(seed for seed in range(100) if place(seed) == 1)
     with pytest.raises(NonFiniteError, match=r"\bparameters\b") as caught:
         fit(data=data, loss=Fragile(), key=jax.random.key(seed))
-    monkeypatch.setattr("snnx.train._epochs.SEGMENT_SECONDS", 1e-9)
+    monkeypatch.setattr("snnx.train._run.SEGMENT_SECONDS", 1e-9)
     stop = Explosion(0, 1)
     with pytest.raises(KeyboardInterrupt):
         fit(data=data, loss=Fragile(), key=jax.random.key(seed), callbacks=[stop])
@@ -560,7 +560,7 @@ def scripted(scores):
 )
 def test_the_best_epoch_has_the_lowest_validation_loss(scores, best, monkeypatch):
     alone = fit(epochs=best[-1])
-    monkeypatch.setattr("snnx.train._evaluate.Scoring.__call__", scripted(scores))
+    monkeypatch.setattr("snnx.train._scoring.Scoring.__call__", scripted(scores))
     result = fit(epochs=len(scores), validation=make_data(10, seed=3))
     assert [record["best_epoch"] for record in result.history] == best
     assert result.best_epoch == best[-1]
@@ -648,7 +648,7 @@ def test_a_checkpoint_of_another_run_names_what_differs(tmp_path):
     ):
         with (
             programs(0),
-            pytest.raises(snnx.CheckpointError, match=rf"fit: resume was made with {name}=.*, but this call"),
+            pytest.raises(snnx.CheckpointError, match=rf"\b{name}\b"),
         ):
             fit(epochs=2, resume=path, **settings)
     with (
@@ -677,7 +677,7 @@ def test_a_result_names_what_differs_too():
     ):
         with (
             programs(0),
-            pytest.raises(snnx.CheckpointError, match=rf"fit: resume was made with {name}=.*, but this call"),
+            pytest.raises(snnx.CheckpointError, match=rf"\b{name}\b"),
         ):
             fit(epochs=2, resume=result, **settings)
 
@@ -687,7 +687,7 @@ def test_a_result_names_what_differs_too():
 
 def one_more_class():
     spikes, labels = make_arrays()
-    return snnx.data.from_spikes(spikes, labels, sample_shape=(FEATURES,), classes="abcd")
+    return snnx.data.from_spikes(spikes, labels, sample_shape=(FEATURES,), classes=list("abcd"))
 
 
 def another_shape():
@@ -695,72 +695,63 @@ def another_shape():
     return snnx.data.from_spikes(np.repeat(spikes, 2, axis=2), labels, sample_shape=(2 * FEATURES,))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("settings", "error", "message"),
+    ("settings", "error", "name"),
     [
-        ({"model": eqx.nn.Linear(FEATURES, CLASSES, key=jax.random.key(0))}, TypeError, r"expected a cell"),
+        ({"model": eqx.nn.Linear(FEATURES, CLASSES, key=jax.random.key(0))}, TypeError, "model"),
+        ({"model": make_model(between=(lambda x: x[1:],))}, ShapeError, r"layer 3"),
+        ({"data": make_arrays()[0]}, TypeError, "data"),
+        ({"data": another_shape()}, ShapeError, r"layer 0"),
+        ({"data": one_more_class()}, ShapeError, "classes"),
+        ({"data": make_regression()}, DtypeError, "targets"),
+        ({"loss": snnx.MSE(snnx.Mean())}, DtypeError, "targets"),
+        ({"loss": optax.softmax_cross_entropy}, TypeError, "loss"),
+        ({"loss": snnx.CrossEntropy}, TypeError, "loss"),
+        ({"optimizer": optax.adam}, TypeError, "optimizer"),
+        ({"optimizer": optax.MultiSteps(optax.adam(0.1), 2)}, TypeError, "optimizer"),
+        ({"epochs": 0}, ValueError, "epochs"),
+        ({"epochs": True}, TypeError, "epochs"),
+        ({"epochs": 1.5}, TypeError, "epochs"),
+        ({"batch_size": 0}, ValueError, "batch_size"),
+        ({"batch_size": True}, TypeError, "batch_size"),
+        ({"batch_size": 8.0}, TypeError, "batch_size"),
+        ({"batch_size": 24}, ValueError, "batch_size"),
+        ({"key": 0}, TypeError, "key"),
+        ({"key": jax.random.PRNGKey(0)}, TypeError, "key"),
+        ({"key": jax.random.split(jax.random.key(0))}, TypeError, "key"),
+        ({"validation": make_arrays()[0]}, TypeError, "validation"),
+        ({"validation": one_more_class()}, ValueError, "validation"),
+        ({"validation": make_regression()}, ValueError, "validation"),
+        ({"validation": make_data(8).with_dt(0.5)}, ValueError, "validation"),
         (
-            {"model": make_model(between=(lambda x: x[1:],))},
-            ShapeError,
-            r"layer 3 \(Linear\), given one step float32\[6\]",
-        ),
-        ({"data": make_arrays()[0]}, TypeError, r"fit: data is ndarray; expected a SpikeDataset"),
-        ({"data": another_shape()}, ShapeError, r"layer 0 \(Linear\), given one step float32\[10\]"),
-        ({"data": one_more_class()}, ShapeError, r"fit: .*shape \(3,\), but the data set has 4 classes"),
-        ({"data": make_regression()}, DtypeError, r"CrossEntropy: targets are float32.*expected integer class labels"),
-        ({"loss": snnx.MSE(snnx.Mean())}, DtypeError, r"MSE: targets are int32.*expected floats"),
-        ({"loss": optax.softmax_cross_entropy}, TypeError, r"fit: loss is .*; expected an object such as"),
-        ({"loss": snnx.CrossEntropy}, TypeError, r"fit: loss is .*; expected an object such as"),
-        ({"optimizer": optax.adam}, TypeError, r"fit: optimizer is function .*optax.adam\(1e-3\)"),
-        ({"optimizer": optax.MultiSteps(optax.adam(0.1), 2)}, TypeError, r"use .gradient_transformation\(\)"),
-        ({"epochs": 0}, ValueError, r"fit: epochs is 0, expected a whole number >= 1"),
-        ({"epochs": True}, ValueError, r"fit: epochs is True, expected a whole number >= 1"),
-        ({"epochs": 1.5}, ValueError, r"fit: epochs is 1.5, expected a whole number >= 1"),
-        ({"batch_size": 0}, ValueError, r"fit: batch_size is 0, expected a whole number >= 1"),
-        ({"batch_size": True}, ValueError, r"fit: batch_size is True"),
-        ({"batch_size": 8.0}, ValueError, r"fit: batch_size is 8.0"),
-        ({"batch_size": 24}, ValueError, r"batch_size is 24, but the data set has 23 examples; take batch_size=23 or"),
-        ({"key": 0}, TypeError, r"fit: key is int 0; expected one key: jax.random.key\(0\)"),
-        ({"key": jax.random.PRNGKey(0)}, TypeError, r"fit: key is uint32\[2\]; expected one key"),
-        ({"key": jax.random.split(jax.random.key(0))}, TypeError, r"fit: key is key<fry>\[2\]; expected one key"),
-        ({"validation": make_arrays()[0]}, TypeError, r"fit: validation is uint8\[23, 6, 5\]; expected a SpikeDataset"),
-        ({"validation": one_more_class()}, ValueError, r"fit: validation has classes \('a', 'b', 'c', 'd'\), but data"),
-        ({"validation": make_regression()}, ValueError, r"fit: validation has classes None, but data has \('class 0'"),
-        (
-            {"validation": make_data(8).with_dt(0.5)},
+            {"validation": snnx.data.from_spikes(*make_arrays(), sample_shape=(FEATURES,), classes=list("xyz"))},
             ValueError,
-            r"validation has dt 0.5, but data has 1.0; they must be",
+            "validation",
         ),
-        (
-            {"validation": snnx.data.from_spikes(*make_arrays(), sample_shape=(FEATURES,), classes="xyz")},
-            ValueError,
-            r"fit: validation has classes \('x', 'y', 'z'\), but data has \('class 0', .*; they must be alike",
-        ),
-        ({"callbacks": AbstractCallback()}, TypeError, r"fit: callbacks is .*; expected a list"),
-        ({"callbacks": [print]}, TypeError, r"fit: callbacks\[0\] is .*print.*; expected an object with its methods"),
-        (
-            {"callbacks": [AbstractCallback(), snnx.train.LogFile]},
-            TypeError,
-            r"fit: callbacks\[1\] is .*; expected an object: LogFile\(",
-        ),
-        ({"data": make_data().with_dt(1e-3)}, ValueError, r"fit: data has dt=0.001, but part 1 \(LIF\) has dt=1; give"),
-        ({"chunk": 0}, ValueError, r"chunk is 0, expected a number of steps >= 1"),
-        ({"truncate": 0}, ValueError, r"truncate is 0, expected a number of steps >= 1"),
+        ({"augment": snnx.augment.DropEvents(0.1)}, TypeError, "augment"),
+        ({"callbacks": AbstractCallback()}, TypeError, "callbacks"),
+        ({"callbacks": [print]}, TypeError, "callbacks"),
+        ({"callbacks": [AbstractCallback(), snnx.train.LogFile]}, TypeError, "callbacks"),
+        ({"data": make_data().with_dt(1e-3)}, ValueError, "dt"),
+        ({"chunk": 0}, ValueError, "chunk"),
+        ({"truncate": 0}, ValueError, "truncate"),
+        ({"keep": "nothing"}, ValueError, "keep"),
+        ({"devices": []}, ValueError, "devices"),
+        ({"resume": 3}, TypeError, "resume"),
+        ({"progress": 1}, TypeError, "progress"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
-def test_what_does_not_fit_is_refused_before_anything_is_compiled(settings, error, message):
+def test_what_does_not_fit_is_refused_before_anything_is_compiled(settings, error, name):
     called = []
 
     class Started(AbstractCallback):
-        def before(self, run):
-            called.append(run)
+        def before(self, snapshot):
+            called.append(snapshot)
 
-    with pytest.raises(error, match=message):
+    with programs(0), pytest.raises(error, match=rf"\b{name}\b"):
         fit(**({"callbacks": [Started()]} | settings))
-    if not {"chunk", "truncate"} & settings.keys():
-        assert not called
+    assert not called
 
 
 def test_a_label_outside_the_classes_is_refused():
@@ -782,11 +773,9 @@ def test_a_parameter_that_left_its_range_is_named():
 
 
 def test_a_compiled_training_cannot_be_transformed():
-    with pytest.raises(
-        TypeError, match=r"fit: runs a compiled program of its own and cannot be transformed; loop over"
-    ):
+    with pytest.raises(TypeError, match=r"\bfit\b"):
         eqx.filter_vmap(lambda seed: fit(make_model(tau=seed)))(jnp.ones(2))
-    with pytest.raises(TypeError, match=r"evaluate: runs a compiled program of its own"):
+    with pytest.raises(TypeError, match=r"\bevaluate\b"):
         eqx.filter_jit(lambda model: snnx.evaluate(model, make_data()))(make_model(tau=jnp.ones(())))
 
 
@@ -827,7 +816,7 @@ def test_what_is_trained_is_said_by_a_function():
     [snnx.losses.FirstSpikeCrossEntropy(2.0), snnx.losses.CountMSE(2.0), snnx.losses.RateMSE(0.5)],
 )
 def test_a_loss_of_spikes_needs_an_output_of_spikes(loss):
-    with pytest.raises(ValueError, match=r"takes the spikes of the output, but the last cell of the model, 3 \(LI\)"):
+    with pytest.raises(ValueError, match=r"\bmodel\b"):
         fit(loss=loss, epochs=1)
     spiking = snnx.Sequential([*make_model().layers[:-1], snnx.LIF(), eqx.nn.Identity()])
     assert np.isfinite(fit(model=spiking, loss=loss, epochs=1).history[0]["loss"])

@@ -1,7 +1,5 @@
 """Training by evolution: the losses that a strategy is told, against a network in NumPy; and what it shares with gradients."""
 
-import re
-
 import equinox as eqx
 import evosax.algorithms
 import jax
@@ -140,13 +138,13 @@ def test_a_run_goes_on_bit_for_bit(tmp_path):
 def test_a_run_with_another_solver_is_not_gone_on_with(tmp_path):
     path = tmp_path / "run.npz"
     result = evolve(callbacks=[Checkpoint(path)])
-    with pytest.raises(CheckpointError, match=r"\bresume\b"):
+    with pytest.raises(CheckpointError, match=r"\boptimizer\b"):
         evolve(optimizer=optax.adam(1e-2), resume=path, epochs=2)
-    with pytest.raises(CheckpointError, match=r"\bresume\b"):
+    with pytest.raises(CheckpointError, match=r"\boptimizer\b"):
         evolve(optimizer=TinyES(8, PARAMS), resume=path, epochs=2)
-    with pytest.raises(ValueError, match="another model, optimizer or validation; pass the same"):
+    with pytest.raises(CheckpointError, match=r"\boptimizer\b"):
         evolve(optimizer=optax.adam(1e-2), resume=result, epochs=2)
-    with pytest.raises(ValueError, match="another model, optimizer or validation; pass the same"):
+    with pytest.raises(CheckpointError, match=r"\boptimizer\b"):
         evolve(optimizer=TinyES(8, PARAMS), resume=result, epochs=2)
 
 
@@ -167,7 +165,7 @@ def slopes():
 
 def test_a_slope_is_refused_by_a_gradient_and_moved_by_evolution():
     model = slopes()
-    with pytest.raises(ValueError, match=r"\(ATan\) has an array parameter, which gradient descent cannot train"):
+    with pytest.raises(ValueError, match=r"\.surrogate"):
         fit(model, optimizer=optax.adam(1e-2))
     result = evolve(model, TinyES(4, snnx.partition(model)[0], std=0.1))
     before, after = (eqx.filter(m.layers[1].surrogate, eqx.is_array) for m in (model, result.model))
@@ -228,33 +226,20 @@ def test_candidates_without_a_finite_loss_are_left_out():
 
 
 def test_a_strategy_of_another_structure_or_shape_is_refused():
-    with pytest.raises(ValueError, match=re.escape("make it with TinyES(..., solution=params)")):
+    with pytest.raises(ValueError, match=r"\bstrategy\b"):
         evolve(optimizer=TinyES(4, jnp.zeros(3)))
     wider = eqx.tree_at(lambda p: p.layers[2].bias, PARAMS, jnp.zeros(CLASSES + 1))
-    message = f"a leaf .layers[2].bias of shape ({CLASSES + 1},), but it is float32[{CLASSES}]; make it with TinyES(..."
-    with pytest.raises(ShapeError, match=re.escape(message)):
+    with pytest.raises(ShapeError, match=r"\.layers\[2\]\.bias"):
         evolve(optimizer=TinyES(4, wider))
 
 
 def test_a_strategy_too_large_for_memory_is_refused():
     strategy = evosax.algorithms.CMA_ES(population_size=8, solution=PARAMS)
-    size = snnx.parameters.flatten(MODEL).size
-    with pytest.raises(
-        MemoryError, match=f"with {size} parameters takes .* take Sep_CMA_ES, SNES, CR_FM_NES, Open_ES or"
-    ):
+    with pytest.raises(MemoryError, match=rf"\b{snnx.parameters.flatten(MODEL).size}\b"):
         evolve(optimizer=snnx.solvers.Evolution(strategy, memory=10_000))
 
 
-@pytest.mark.parametrize(
-    ("wrong", "message"),
-    [
-        (evosax.algorithms.SNES, "an object: SNES(population_size=64, solution=params)"),
-        (
-            "adam",
-            "fit: optimizer is str 'adam'; expected an optax.GradientTransformation, a strategy of evosax, or a solv",
-        ),
-    ],
-)
-def test_what_is_no_solver_is_refused(wrong, message):
-    with pytest.raises(TypeError, match=re.escape(message)):
+@pytest.mark.parametrize("wrong", [evosax.algorithms.SNES, "adam"])
+def test_what_is_no_solver_is_refused(wrong):
+    with pytest.raises(TypeError, match=r"\boptimizer\b"):
         evolve(optimizer=wrong)

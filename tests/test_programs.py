@@ -348,10 +348,9 @@ def call_evaluate():
 def call_evolve(strategy=True):
     target = jnp.arange(3.0)
     solver = TinyES(6, jnp.zeros(3)) if strategy else optax.adam(1e-1)
-    fitness = lambda params, key: -jnp.sum((params - target) ** 2)
-    return snnx.evolve(
-        solver, fitness, jnp.zeros(3), generations=3, goal="maximize", key=jax.random.key(0), progress=False
-    )
+    objective = lambda params, key: jnp.sum((params - target) ** 2)
+    settings = dict(generations=3, key=jax.random.key(0), progress=False)
+    return snnx.evolve(objective, jnp.zeros(3), optimizer=solver, **settings)
 
 
 @pytest.mark.parametrize(
@@ -377,7 +376,7 @@ def test_a_learning_rate_that_is_an_array_is_an_argument(make):
             np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-6)
 
 
-def test_an_optimiser_a_loss_and_a_fitness_may_close_over_arrays_below_an_inner_jit():
+def test_an_optimiser_a_loss_and_an_objective_may_close_over_arrays_below_an_inner_jit():
     def with_array(x):
         inner = jax.jit(lambda g: jax.tree.map(lambda leaf: leaf * x, g))
         optimizer = optax.chain(optax.stateless(lambda updates, params: inner(updates)), optax.sgd(0.1))
@@ -391,9 +390,9 @@ def test_an_optimiser_a_loss_and_a_fitness_may_close_over_arrays_below_an_inner_
         return dict(optimizer=optimizer, loss=Own())
 
     def search(x):
-        fitness = lambda params, key: jax.jit(lambda p: -jnp.sum((p - x) ** 2))(params)
-        settings = dict(generations=60, goal="maximize", key=jax.random.key(0), progress=False)
-        return float(snnx.evolve(optax.sgd(0.2), fitness, jnp.zeros(()), **settings).params)
+        objective = lambda params, key: jax.jit(lambda p: jnp.sum((p - x) ** 2))(params)
+        settings = dict(generations=60, key=jax.random.key(0), progress=False)
+        return float(snnx.evolve(objective, jnp.zeros(()), optimizer=optax.sgd(0.2), **settings).params)
 
     model = make_model()
     settings = dict(epochs=1, key=jax.random.key(0), progress=False)

@@ -15,7 +15,7 @@ from strategies import TinyES, TinyGA, double, keys_of, noise, numpy_es, numpy_g
 
 import snnx
 from snnx._errors import ShapeError
-from snnx.solvers import Evolution, Gradient, Objective
+from snnx.solvers import Evolution, GradientDescent, Objective
 
 KEY = jax.random.key(3)
 FIRST = 2**32 - 1  # what is folded into the key for the state before the first generation
@@ -33,9 +33,9 @@ def numpy_bowl(leaves, generation=0):
     return sum(((x - at) ** 2).sum() for x, at in zip(leaves, WHERE, strict=True))
 
 
-def evolve(strategy, fitness=bowl, params=PARAMS, **settings):
-    usual = {"generations": 8, "goal": "minimize", "key": KEY, "progress": False}
-    return snnx.evolve(strategy, fitness, params, **usual | settings)
+def evolve(optimizer, objective=bowl, params=PARAMS, **settings):
+    usual = {"optimizer": optimizer, "generations": 8, "key": KEY, "progress": False}
+    return snnx.evolve(objective, params, **usual | settings)
 
 
 # A step, against NumPy.
@@ -59,9 +59,9 @@ def test_evolution_of_a_population_equals_numpy():
     expected = numpy_ga(strategy, numpy_bowl, first, 8, KEY)
     for got, value in zip(double(result.params), expected[-1], strict=True):
         np.testing.assert_allclose(got, value, rtol=1e-5, atol=1e-6)
-    # The fitness of a generation is that of the parameters at its beginning: at first of those given, then of the best.
+    # The value of a generation is that of the parameters at its beginning: at first of those given, then of the best.
     costs = [numpy_bowl(double(PARAMS)), *map(numpy_bowl, expected[:-1])]
-    np.testing.assert_allclose([record["fitness"] for record in result.history], costs, rtol=1e-5)
+    np.testing.assert_allclose([record["value"] for record in result.history], costs, rtol=1e-5)
 
 
 def test_the_first_population_lies_around_the_parameters():
@@ -78,7 +78,7 @@ def test_the_first_population_lies_around_the_parameters():
 
 def test_settings_are_the_strategys_own():
     strategy = TinyES(6, PARAMS, std=0.5)
-    asked = evolve(Evolution(strategy, {"std": 0.01}), generations=1).state.solver.strategy["asked"]
+    asked = evolve(Evolution(strategy, {"std": 0.01}), generations=1).state.opt_state.strategy["asked"]
     expected = noise(strategy, keys_of(KEY, 0)[1])
     for got, value in zip(double(asked), double(expected), strict=True):
         np.testing.assert_allclose(got, 0.01 * value, rtol=1e-6)
@@ -90,7 +90,7 @@ def test_gradient_descent_is_what_its_formula_says():
     for got, at, begin in zip(double(result.params), WHERE, double(start), strict=True):
         np.testing.assert_allclose(got, at + (1 - 2 * rate) ** 9 * (begin - at), rtol=1e-5)
     assert [(record["mean"], record["best"], record["std"], record["failed"]) for record in result.history] == [
-        (record["fitness"], record["fitness"], 0.0, 0) for record in result.history
+        (record["value"], record["value"], 0.0, 0) for record in result.history
     ]
 
 
@@ -164,7 +164,7 @@ def test_the_figures_are_those_of_the_finite_candidates(values, own):
     ids=["finite", "value is NaN", "value is infinite", "gradient is NaN"],
 )
 def test_a_gradient_step_says_whether_it_is_finite(value_and_grad, finite):
-    solver, params = Gradient(optax.sgd(0.5)), jnp.array([3.0])
+    solver, params = GradientDescent(optax.sgd(0.5)), jnp.array([3.0])
     found = solver.step(params, solver.init(params, key=KEY), Objective(value_and_grad, None), key=KEY)
     assert bool(found.finite) == finite
     assert int(found.candidates.failed) == int(not np.isfinite(float(found.value)))
@@ -177,11 +177,11 @@ def test_candidates_are_of_the_dtype_of_the_parameters(ranks_are_promoted):
     half = jax.tree.map(lambda x: x.astype(jnp.bfloat16), PARAMS)
     seen = []
 
-    def fitness(params, key):
+    def objective(params, key):
         seen.extend(leaf.dtype for leaf in jax.tree.leaves(params))
         return bowl(params, key).astype(jnp.float32)
 
-    result = evolve(evosax.algorithms.SNES(population_size=16, solution=half), fitness, half, generations=30)
+    result = evolve(evosax.algorithms.SNES(population_size=16, solution=half), objective, half, generations=30)
     assert set(seen) == {jnp.dtype(jnp.bfloat16)}
     assert {leaf.dtype for leaf in jax.tree.leaves(result.params)} == {jnp.dtype(jnp.bfloat16)}
     assert numpy_bowl(double(result.params)) < 0.1 * numpy_bowl(double(PARAMS))
@@ -236,36 +236,32 @@ def test_a_strategy_of_evosax_finds_the_minimum_of_a_sphere(name, ranks_are_prom
     left = ((np.float64(result.params) - TARGET) ** 2).sum() / (TARGET**2).sum()
     assert left < LEFT.get(name, 0.1)
     assert not any(record["failed"] for record in result.history)
-    np.testing.assert_allclose(result.history[0]["fitness"], (TARGET**2).sum(), rtol=1e-6)
+    np.testing.assert_allclose(result.history[0]["value"], (TARGET**2).sum(), rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", MANY_MEANS)
 def test_a_strategy_of_several_means_is_refused(name):
     strategy = evosax.algorithms.algorithms[name](population_size=8, num_populations=2, solution=jnp.zeros(6))
-    message = f"Evolution: {name}.init takes (key, means, params); expected (key, mean, params) or (key, population,"
-    with pytest.raises(TypeError, match=re.escape(message)) as error:
+    with pytest.raises(TypeError, match=rf"\b{name}\b"):
         evolve(strategy, sphere, jnp.zeros(6))
-    assert "Strategies of several means are not known here." in str(error.value)
 
 
 # What is refused.
 
 
 @pytest.mark.parametrize(
-    ("wrong", "message"),
+    ("wrong", "hint"),
     [
-        (
-            TinyES,
-            "expected an optax.GradientTransformation, a strategy of evosax, or a solver of snnx.solvers: an object",
-        ),
-        (evosax.algorithms.SNES, "an object: SNES(population_size=64, solution=params)"),
-        (0.1, "evolve: strategy is float 0.1; expected an optax.GradientTransformation, a strategy of evosax, or a"),
-        (optax.MultiSteps(optax.adam(0.1), 2), "use .gradient_transformation()"),
+        (TinyES, "TinyES"),
+        (evosax.algorithms.SNES, "SNES"),
+        (0.1, "0.1"),
+        (optax.MultiSteps(optax.adam(0.1), 2), "gradient_transformation"),
+        (Evolution, "Evolution"),
     ],
-    ids=["class", "class of evosax", "number", "MultiSteps"],
+    ids=["class", "class of evosax", "number", "MultiSteps", "class of a solver"],
 )
-def test_what_is_no_solver_is_refused(wrong, message):
-    with pytest.raises(TypeError, match=re.escape(message)):
+def test_what_is_no_solver_is_refused(wrong, hint):
+    with pytest.raises(TypeError, match=rf"\boptimizer\b.*\b{hint}\b"):
         evolve(wrong)
 
 
@@ -275,46 +271,43 @@ def test_evolution_refuses_what_is_no_strategy():
             Evolution(wrong)
 
 
+def test_settings_are_a_strategys_own():
+    with pytest.raises(TypeError, match=r"\bsettings\b"):
+        Evolution(TinyES(6, PARAMS), {"none": 1.0})
+
+
 @pytest.mark.parametrize("spread", [0.0, -1.0, np.nan, np.inf, "wide"])
 def test_a_spread_is_a_positive_number(spread):
-    with pytest.raises(ValueError, match=r"\bspread\b"):
+    with pytest.raises((TypeError, ValueError), match=r"\bspread\b"):
         Evolution(TinyGA(6, PARAMS), spread=spread)
 
 
+def test_gradient_descent_takes_an_optimiser_of_optax():
+    with pytest.raises(TypeError, match=r"\boptimizer\b"):
+        GradientDescent(optax.adam)
+
+
 def test_a_strategy_of_another_structure_is_refused():
-    strategy = TinyES(6, {"a": jnp.zeros((2, 2))})
     with pytest.raises(ValueError, match=r"\bstrategy\b"):
-        evolve(strategy)
-    with pytest.raises(ValueError, match=re.escape("make it with TinyES(..., solution=params)")):
-        evolve(strategy)
+        evolve(TinyES(6, {"a": jnp.zeros((2, 2))}))
 
 
 @pytest.mark.parametrize("kind", [TinyES, TinyGA])
 def test_a_strategy_of_another_shape_is_refused(kind):
     strategy = kind(6, {"a": jnp.zeros((4, 1)), "b": jnp.zeros(3)})
-    message = "the strategy was made for a leaf ['a'] of shape (4, 1), but it is float32[2, 2]; make it with"
-    with pytest.raises(ShapeError, match=re.escape(message)):
+    with pytest.raises(ShapeError, match=r"\bstrategy\b.*\['a'\]"):
         evolve(strategy)
 
 
-@pytest.mark.parametrize(
-    ("leaf", "message"),
-    [
-        (jnp.arange(3), "evolve: the leaf ['b'] is int32[3], and only arrays of floats can be moved"),
-        (jnp.tanh, "evolve: the leaf ['b'] is "),
-        (0.5, "evolve: the leaf ['b'] is float 0.5, and only arrays of floats can be moved"),
-    ],
-    ids=["integers", "function", "number"],
-)
+@pytest.mark.parametrize("leaf", [jnp.arange(3), jnp.tanh, 0.5], ids=["integers", "function", "number"])
 @pytest.mark.parametrize("strategy", [TinyES(6, PARAMS), optax.sgd(0.1)], ids=["evolution", "gradient"])
-def test_only_arrays_of_floats_are_moved(leaf, message, strategy):
-    with pytest.raises(TypeError, match=re.escape(message)) as error:
+def test_only_arrays_of_floats_are_moved(leaf, strategy):
+    with pytest.raises(TypeError, match=r"\['b'\].*\bparams\b"):
         evolve(strategy, params={"a": jnp.zeros((2, 2)), "b": leaf})
-    assert "take the first part of snnx.partition(model) for params" in str(error.value)
 
 
 def test_parameters_of_which_there_are_none_are_refused():
-    with pytest.raises(ValueError, match="evolve: there is nothing to train"):
+    with pytest.raises(ValueError, match=r"\bevolve\b"):
         evolve(TinyES(6, PARAMS), params={"a": None})
 
 
@@ -351,11 +344,11 @@ def test_memory_is_what_the_state_takes():
     strategy = TinyES(6, PARAMS)
     state = Evolution(strategy, memory=needed).init(PARAMS, key=KEY).strategy
     assert sum(leaf.nbytes for leaf in jax.tree.leaves(state)) == needed
-    with pytest.raises(MemoryError, match=f"with 7 parameters takes {needed} bytes .* more than memory={needed - 1};"):
+    with pytest.raises(MemoryError, match=rf"\b{needed}\b.*\bmemory={needed - 1}\b"):
         Evolution(strategy, memory=needed - 1).init(PARAMS, key=KEY)
 
 
 def test_of_a_large_population_a_smaller_one_is_advised():
     strategy = TinyGA(64, PARAMS)
-    with pytest.raises(MemoryError, match="take a smaller population, or raise memory="):
+    with pytest.raises(MemoryError, match=r"\bsmaller population\b.*\bmemory\b"):
         Evolution(strategy, memory=100).init(PARAMS, key=KEY)

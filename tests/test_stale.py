@@ -197,7 +197,8 @@ def of_fit(place, read):
 def of_fit_ensemble(place, read):
     models = snnx.parameters.init_ensemble(lambda key: make_model(place, read), jax.random.split(KEY))
     settings = dict(loss=make_loss(place, read), optimizer=make_optimizer(place, read), epochs=1, progress=False)
-    return lambda: snnx.fit_ensemble(models, DATA, key=KEY, **settings).models
+    augment = [OwnAugmentation(read)] if place == "augmentation" else []
+    return lambda: snnx.fit_ensemble(models, DATA, key=KEY, augment=augment, **settings).models
 
 
 def of_evaluate(place, read):
@@ -213,24 +214,24 @@ def of_evolve(place, read):
         lambda state, action, key: (state + read() * action, state + read() * action, -jnp.sum(state**2), False),
     )
 
-    def fitness(params, key):
+    def objective(params, key):
         model = snnx.combine(params, rest)
         if place == "environment":
-            return snnx.rollout(model, environment, length=3, key=key).returns
+            return -snnx.rollout(model, environment, length=3, key=key).returns
         reduced, _ = snnx.simulate(model, jnp.asarray(CURRENTS[0]), readout=loss.readout)
-        return -loss(reduced, 1, record={}) * (read() if place == "fitness" else 1.0)
+        return loss(reduced, 1, record={}) * (read() if place == "objective" else 1.0)
 
     optimizer = make_optimizer(place, read)
-    settings = dict(generations=1, goal="maximize", key=KEY, progress=False)
-    return lambda: snnx.evolve(optimizer, fitness, params, **settings).params
+    settings = dict(optimizer=optimizer, generations=1, key=KEY, progress=False)
+    return lambda: snnx.evolve(objective, params, **settings).params
 
 
 OF_MODELS, OF_LOSSES = ("lambda layer", "own layer"), ("loss", "regulariser")
 PLACES = {
     of_fit: (*OF_MODELS, "surrogate", *OF_LOSSES, "schedule", "augmentation"),
-    of_fit_ensemble: (*OF_MODELS, "surrogate", *OF_LOSSES, "schedule"),
+    of_fit_ensemble: (*OF_MODELS, "surrogate", *OF_LOSSES, "schedule", "augmentation"),
     of_evaluate: (*OF_MODELS, *OF_LOSSES),
-    of_evolve: (*OF_MODELS, "surrogate", "loss", "schedule", "fitness", "environment"),
+    of_evolve: (*OF_MODELS, "surrogate", "loss", "schedule", "objective", "environment"),
 }
 
 
@@ -319,8 +320,8 @@ def test_a_strategy_that_is_kept_and_changed_is_not_the_old_one():
     strategy = Jitted(6, jnp.zeros(3))
 
     def search():
-        settings = dict(generations=1, goal="minimize", key=KEY, progress=False)
-        return np.asarray(snnx.evolve(strategy, lambda p, key: jnp.sum(p**2), jnp.zeros(3), **settings).params)
+        settings = dict(optimizer=strategy, generations=1, key=KEY, progress=False)
+        return np.asarray(snnx.evolve(lambda p, key: jnp.sum(p**2), jnp.zeros(3), **settings).params)
 
     before = search()
     strategy.pull = 1.0

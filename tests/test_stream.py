@@ -15,7 +15,7 @@ from small import CLASSES, FEATURES, STEPS, make_arrays, make_data, make_model
 import snnx
 from snnx._errors import DataError
 from snnx.data import AbstractStream, SpikeDataset, from_spikes, stream, stream_chunks, stream_grain
-from snnx.train._chunks import Chunks
+from snnx.train._batches import Chunks
 
 pytestmark = pytest.mark.slow  # nearly all of it is compiling
 
@@ -123,7 +123,7 @@ class StopAt(snnx.train.AbstractCallback):
     def __init__(self, segments):
         self.left = segments
 
-    def after_segment(self, run):
+    def after_segment(self, snapshot):
         self.left -= 1
         if self.left == 0:
             raise KeyboardInterrupt
@@ -132,7 +132,7 @@ class StopAt(snnx.train.AbstractCallback):
 @pytest.mark.slow
 @pytest.mark.parametrize("segments", [1, 4, 6, 9])
 def test_a_stopped_stream_goes_on_bit_for_bit(tmp_path, monkeypatch, segments):
-    monkeypatch.setattr("snnx.train._epochs.SEGMENT_SECONDS", 0.0)  # every step is a segment
+    monkeypatch.setattr("snnx.train._run.SEGMENT_SECONDS", 0.0)  # every step is a segment
     data = make_data(n=22)
     whole = fit(stream(data, 8), validation=make_data(n=6))
     path = tmp_path / "state.npz"

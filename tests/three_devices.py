@@ -68,7 +68,7 @@ def assert_alike(ours, theirs):
 def test_there_are_three():
     assert len(THREE) == 3
     assert snnx.use_cores(3) == 3
-    with pytest.raises(RuntimeError, match="JAX has started already, with 3 CPU devices, so that 2 cannot be made"):
+    with pytest.raises(RuntimeError, match=r"\buse_cores\b"):
         snnx.use_cores(2)
 
 
@@ -128,5 +128,5 @@ def test_devices_are_checked():
         run("cpu")
     with pytest.raises(ValueError, match=r"\bdevices\b"):
         run([THREE[0], THREE[0]])
-    with pytest.raises(TypeError, match=r"\bdevices\b"):
+    with pytest.raises(ValueError, match=r"\bdevices\b"):
         snnx.evaluate(make_model(), make_data(), devices=[])

@@ -4,8 +4,7 @@ import optax
 
 from snnx._errors import describe
 from snnx.solvers._evolution import Evolution, is_strategy
-from snnx.solvers._gradient import Gradient
-from snnx.solvers._solver import AbstractSolver
+from snnx.solvers._solver import AbstractSolver, GradientDescent
 
 
 def as_solver(where: str, name: str, given: Any) -> AbstractSolver:
@@ -13,7 +12,7 @@ def as_solver(where: str, name: str, given: Any) -> AbstractSolver:
     if isinstance(given, AbstractSolver):
         return given
     if isinstance(given, optax.GradientTransformation):
-        return Gradient(given)
+        return GradientDescent(given)
     if is_strategy(given) and not isinstance(given, type):
         return Evolution(given)
     hint = "e.g. optax.adam(1e-3)"

@@ -7,7 +7,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key, PyTree
 
+from snnx._checks import checked
 from snnx._errors import ShapeError, describe
+from snnx._typing import AboveZero
 from snnx.inputs import amount
 from snnx.parameters import check_params
 from snnx.solvers._solver import AbstractSolver, Candidates, Objective, Step, all_finite
@@ -24,6 +26,7 @@ class EvolutionState(eqx.Module):
     started: Bool[Array, ""]
 
 
+@checked
 class Evolution(AbstractSolver):
     r"""Evolution by a strategy that is asked for candidates and told how they do, such as those of evosax.
 
@@ -34,34 +37,34 @@ class Evolution(AbstractSolver):
     Values that are not finite are never selected: the strategy is told that such a candidate is worse than the worst
     other one, by the distance between the worst and the best. If all are, it is told nothing.
 
-    `evolve(strategy, ...)` and `fit(optimizer=strategy)` make one of these by themselves.
+    `evolve(..., optimizer=strategy)` and `fit(optimizer=strategy)` make one of these by themselves.
 
     ```python
     from evosax.algorithms import SNES
 
     strategy = SNES(population_size=64, solution=params)
     start = strategy.default_params.replace(std_init=0.1)
-    snnx.evolve(snnx.solvers.Evolution(strategy, start), fitness, params, ...)
+    snnx.evolve(objective, params, optimizer=snnx.solvers.Evolution(strategy, start), ...)
     ```
 
     **Arguments:**
     - `strategy`: an object with `ask`, `tell`, `init`, `default_params`, made for the structure of the parameters
-        (evosax: `solution=params`). It minimises; who maximises turns the sign (`evolve(goal=...)` does).
+        (evosax: `solution=params`). Less is better.
     - `settings`: the strategy's own parameters; `strategy.default_params` by default.
     - `spread`: of a strategy that keeps a population (`SimpleGA`, `DifferentialEvolution`, `PSO`): the standard deviation,
         around the given parameters, of the first population, one member of which is the given parameters; 0.1 by default.
     - `memory`: how many bytes the strategy's state may take; 2^30 by default.
 
     **Raises:** (`init`) `ValueError` for a strategy of another structure; `MemoryError` where its state is larger than
-    `memory`; `TypeError` for what is no such strategy, and parameters that are no arrays of floats.
+    `memory`; `TypeError` for a strategy of another kind, and parameters that are not arrays of floats.
     """
 
     strategy: Any
     settings: PyTree
     spread: float = eqx.field(static=True)
-    memory: int = eqx.field(static=True)
+    memory: float = eqx.field(static=True)
 
-    def __init__(self, strategy: Any, settings: PyTree = None, *, spread: float = 0.1, memory: int = 2**30):
+    def __init__(self, strategy: Any, settings: PyTree = None, *, spread: AboveZero = 0.1, memory: AboveZero = 2**30):
         if isinstance(strategy, type) or not (is_strategy(strategy) and hasattr(strategy, "population_size")):
             raise TypeError(
                 f"Evolution: strategy is {describe(strategy)}; expected an object with init, ask, tell,"
@@ -76,13 +79,6 @@ class Evolution(AbstractSolver):
                 " strategy.default_params.replace(...)."
             )
         self.settings = default if settings is None else settings
-
-    def __check_init__(self):
-        for name in ("spread", "memory"):
-            given = getattr(self, name)
-            known = isinstance(given, (int, float)) and not isinstance(given, bool)
-            if not (known and math.isfinite(given) and given > 0):
-                raise ValueError(f"Evolution: {name} is {given!r}, expected a number > 0.")
 
     @property
     def name(self) -> str:

@@ -1,4 +1,4 @@
-"""The protocol: parameters beside a state, and a step that makes an objective smaller."""
+"""The protocol: parameters beside a state, and a step that makes an objective smaller; the simplest: gradient descent."""
 
 import abc
 import functools
@@ -8,18 +8,19 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import optax
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
+from snnx._checks import checked
 from snnx._typing import default
 
 
 class Objective(NamedTuple):
     """What a solver makes smaller, and the two ways to look at it.
 
-    - `value_and_grad`: of one set of parameters the value, what else came of it, and the gradient:
-        `((value, aux), grads)`.
+    - `value_and_grad`: of one set of parameters the value, what else it gives, and the gradient: `((value, aux), grads)`.
     - `values`: of a population (parameters with a leading axis `[members]`) the value of each member and, stacked, what
-        else came of it: `([members], aux)`.
+        else it gives: `([members], aux)`.
     """
 
     value_and_grad: Callable[[PyTree], tuple[tuple[Array, PyTree], PyTree]]
@@ -68,7 +69,7 @@ class AbstractSolver(eqx.Module):
     @property
     @default
     def name(self) -> str:
-        """What a checkpoint says of it."""
+        """How settings and error messages name it."""
         return type(self).__name__
 
     @abc.abstractmethod
@@ -81,6 +82,31 @@ class AbstractSolver(eqx.Module):
     @abc.abstractmethod
     def step(self, params: PyTree, state: PyTree, objective: Objective, *, key: Key[Array, ""]) -> Step:
         """One step, pure and traceable."""
+
+
+@checked
+class GradientDescent(AbstractSolver):
+    r"""Gradient descent with an optimiser of optax.
+
+    $$ \theta \leftarrow \theta + u(\nabla f(\theta)) $$
+
+    `fit(optimizer=optax.adam(1e-3))` and `evolve(..., optimizer=optax.adam(1e-3))` make one of these by themselves.
+
+    **Arguments:** `optimizer`: $u$.
+    """
+
+    optimizer: optax.GradientTransformation
+
+    def init(self, params: PyTree, *, key: Key[Array, ""]) -> PyTree:
+        return self.optimizer.init(params)
+
+    def step(self, params: PyTree, state: PyTree, objective: Objective, *, key: Key[Array, ""]) -> Step:
+        (value, aux), grads = objective.value_and_grad(params)
+        updates, state = self.optimizer.update(grads, state, params)
+        good = jnp.isfinite(value)
+        failed = (~good).astype(jnp.int32)
+        candidates = Candidates(value, jnp.zeros_like(value), value, failed, params, all_finite(params))
+        return Step(optax.apply_updates(params, updates), state, value, aux, good & all_finite(updates), candidates)
 
 
 def all_finite(tree: PyTree) -> Bool[Array, ""]:

@@ -12,6 +12,7 @@ import json
 import os
 import pathlib
 import re
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import equinox as eqx
@@ -20,7 +21,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
-from snnx._errors import CheckpointError, describe
+from snnx._checks import checked
+from snnx._errors import CheckpointError
 from snnx._files import write_atomically
 
 FORMAT = "snnx-checkpoint"
@@ -44,7 +46,7 @@ def _describe(leaf: Any) -> dict[str, Any]:
     return {"static": re.sub(r" at 0x[0-9a-fA-F]+", "", repr(leaf))}  # an address is another in every process
 
 
-def _leaves(tree: PyTree) -> tuple[dict[str, Any], dict[str, Any]]:
+def described_leaves(tree: PyTree) -> tuple[dict[str, Any], dict[str, Any]]:
     """Leaves by path; and what identifies the structure: of leaves, and of the modules that hold them."""
     leaves = {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
     return leaves, _modules(tree, "") | {path: _describe(leaf) for path, leaf in leaves.items()}
@@ -76,7 +78,8 @@ def _structure_hash(described: dict[str, Any] | None) -> str:
     return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
 
 
-def save_checkpoint(path: "str | os.PathLike", tree: PyTree, meta: dict[str, Any] | None = None) -> None:
+@checked
+def save_checkpoint(path: str | os.PathLike, tree: PyTree, meta: Mapping[str, Any] | None = None) -> None:
     """Write the arrays of a PyTree (a model, a `TrainState`) to one file.
 
     The file is written beside its place and moved there when it is whole, so that a process killed at any moment leaves
@@ -85,10 +88,10 @@ def save_checkpoint(path: "str | os.PathLike", tree: PyTree, meta: dict[str, Any
     **Arguments:** `path`: e.g. `"run/checkpoint.npz"`; `tree`: any PyTree; `meta`: what JSON can hold, kept with it.
     **Raises:** `OSError` if the file cannot be written; `TypeError` if `meta` is not JSON.
     """
-    path = _path("save_checkpoint", path)
+    path = pathlib.Path(path)
     if path.is_dir():
         raise IsADirectoryError(f"save_checkpoint: {path} is a folder; name a file in it: {path / 'checkpoint.npz'}.")
-    leaves, described = _leaves(tree)
+    leaves, described = described_leaves(tree)
     arrays = {p: leaf for p, leaf in leaves.items() if "static" not in described[p]}
     header = {
         "format": FORMAT,
@@ -98,7 +101,7 @@ def save_checkpoint(path: "str | os.PathLike", tree: PyTree, meta: dict[str, Any
         "structure": _structure_hash(described),
         "leaves": described,
         "order": list(arrays),
-        "meta": meta or {},
+        "meta": dict(meta or {}),
     }
     entries = {"header": np.frombuffer(json.dumps(header).encode(), np.uint8)}
     for number, leaf in enumerate(arrays.values()):
@@ -109,15 +112,17 @@ def save_checkpoint(path: "str | os.PathLike", tree: PyTree, meta: dict[str, Any
     write_atomically(path, buffer.getvalue())
 
 
-def read_meta(path: "str | os.PathLike") -> dict[str, Any]:
+@checked
+def read_meta(path: str | os.PathLike) -> dict[str, Any]:
     """The `meta` of a checkpoint, without its arrays.
 
-    **Raises:** `CheckpointError` if the file is no whole checkpoint of this version; `FileNotFoundError`.
+    **Raises:** `CheckpointError` if the file is not a whole checkpoint of this version; `FileNotFoundError`.
     """
-    return _read(_path("read_meta", path))[0]["meta"]
+    return read(pathlib.Path(path))[0]["meta"]
 
 
-def load_checkpoint(path: "str | os.PathLike", like: _Tree, *, part: str = "") -> _Tree:
+@checked
+def load_checkpoint(path: str | os.PathLike, like: _Tree, *, part: str = "") -> _Tree:
     """Read a checkpoint into a PyTree of the same structure.
 
     **Arguments:** `path`: the file; `like`: a PyTree as it was saved, e.g. a freshly made model: its arrays are
@@ -127,9 +132,9 @@ def load_checkpoint(path: "str | os.PathLike", like: _Tree, *, part: str = "") -
     **Raises:** `CheckpointError` if the file is truncated, damaged, of another version, or of another model: the message
     names the first leaf that differs, by its path; `FileNotFoundError` if it is not there.
     """
-    path = _path("load_checkpoint", path)
-    header, entries = _read(path)
-    leaves, described = _leaves(like)
+    path = pathlib.Path(path)
+    header, entries = read(path)
+    leaves, described = described_leaves(like)
     stored = {name[len(part) :]: leaf for name, leaf in header["leaves"].items() if name.startswith(part)}
     if not stored:
         raise CheckpointError(f"{path}: there is no part {part!r} in it.")
@@ -138,18 +143,36 @@ def load_checkpoint(path: "str | os.PathLike", like: _Tree, *, part: str = "") -
             f"{path}: it holds a training state, of which the model is a part; read it with part='.model' (as it was"
             " last) or part='.best' (the best by validation), or go on with snnx.fit(..., resume=path)."
         )
+    found = difference(described, stored)
+    if found is not None:
+        name, here, there = found
+        raise CheckpointError(
+            f"{path}: it is of another model: {name} is {there} in the file, but {here} in the model given; make the"
+            " model as it was made for training."
+        )
+    return rebuilt(like, read_leaves(header, entries, leaves, part))
+
+
+def difference(described: dict[str, Any], stored: dict[str, Any]) -> tuple[str, str, str] | None:
+    """The path of the first leaf in which two structures differ, and what it is in each; None if they are the same."""
     for name in [*described, *stored]:
         if described.get(name) != stored.get(name):
-            here, there = (_say(d.get(name)) for d in (described, stored))
-            raise CheckpointError(
-                f"{path}: it is of another model: {name} is {there} in the file, but {here} in the model given; make the"
-                " model as it was made for training."
-            )
-    read = dict(leaves)
-    for number, name in enumerate(header["order"]):
-        if name.startswith(part):
-            read[name[len(part) :]] = _restore(entries[f"leaf_{number}"].tobytes(), leaves[name[len(part) :]])
-    return jax.tree.unflatten(jax.tree.structure(like), [read[name] for name in leaves])
+            return name, _say(described.get(name)), _say(stored.get(name))
+    return None
+
+
+def read_leaves(header: dict[str, Any], entries: dict[str, np.ndarray], like: dict[str, Any], part: str = "") -> dict:
+    """The arrays of a file by their paths, each of the kind that `like` has there."""
+    names = {name: name[len(part) :] for name in header["order"] if name.startswith(part)}
+    numbers = {name: number for number, name in enumerate(header["order"])}
+    return {short: _restore(entries[f"leaf_{numbers[name]}"].tobytes(), like[short]) for name, short in names.items()}
+
+
+def rebuilt(like: _Tree, arrays: Mapping[str, Any]) -> _Tree:
+    """A PyTree with other arrays, given by their paths."""
+    leaves = jax.tree_util.tree_leaves_with_path(like)
+    new = [arrays.get(jax.tree_util.keystr(path), leaf) for path, leaf in leaves]
+    return jax.tree.unflatten(jax.tree.structure(like), new)
 
 
 def _is_training_state(described: dict[str, Any]) -> bool:
@@ -173,19 +196,8 @@ def _say(described: dict[str, Any] | None) -> str:
     return f"a key ({described['key']})" if "key" in described else str(described["static"])
 
 
-def check_resume(where: str, resume: Any, result: str) -> None:
-    """Refuse what is no path to go on from."""
-    if not isinstance(resume, (str, os.PathLike)):
-        raise TypeError(f"{where}: resume is {describe(resume)}; expected the path of a checkpoint, or {result}.")
-
-
-def _path(where: str, path: Any) -> pathlib.Path:
-    if not isinstance(path, (str, os.PathLike)):
-        raise TypeError(f"{where}: path is {describe(path)}; expected that of a file, e.g. 'run/checkpoint.npz'.")
-    return pathlib.Path(path)
-
-
-def _read(path: pathlib.Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+def read(path: pathlib.Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Header and entries of a whole checkpoint of this version."""
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder; name the checkpoint in it, e.g. {path / 'checkpoint.npz'}.")
     if not path.exists():
@@ -197,10 +209,10 @@ def _read(path: pathlib.Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         header = json.loads(entries["header"].tobytes())
     except Exception as error:  # a damaged file makes the readers of zip, npy and JSON raise nearly anything
         raise CheckpointError(
-            f"{path}: no whole checkpoint; the file is truncated, damaged or something else."
+            f"{path}: not a whole checkpoint; the file is truncated, damaged or something else."
         ) from error
     if not isinstance(header, dict) or header.get("format") != FORMAT:
-        raise CheckpointError(f"{path}: no snnx checkpoint.")
+        raise CheckpointError(f"{path}: not an snnx checkpoint.")
     if header.get("version") != VERSION:
         raise CheckpointError(
             f"{path}: written in version {header.get('version')} of the format, but this snnx reads version {VERSION}."

@@ -5,7 +5,6 @@ beside each other use them all the time. `python -m benchmarks` on 2 cores, W1 (
 training step on one device, 13.5 on two; 19.3 and 11.1 from lists of active channels.
 """
 
-import operator
 import os
 import pathlib
 from collections.abc import Callable, Sequence
@@ -18,14 +17,16 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, PyTree
 
-from snnx._errors import describe
+from snnx._checks import checked
+from snnx._typing import Count
 
 AXIS = "examples"
 CGROUP_QUOTA = pathlib.Path("/sys/fs/cgroup/cpu.max")  # microseconds of processor time, or "max", and per how many
-Devices: TypeAlias = Sequence[Any]  # of jax.Device
+Devices: TypeAlias = Sequence[jax.Device]  # pyright: ignore[reportInvalidTypeForm]
 
 
-def use_cores(count: int | None = None) -> int:
+@checked
+def use_cores(count: Count | None = None) -> int:
     """Make every core of the CPU a device, so that `fit` and `evaluate` divide each batch among them.
 
     To be called first of all, before JAX has made an array:
@@ -45,9 +46,6 @@ def use_cores(count: int | None = None) -> int:
     **Raises:** `RuntimeError` where JAX has started with another number already.
     """
     count = _usable_cores() if count is None else count
-    if isinstance(count, bool) or not hasattr(count, "__index__") or operator.index(count) < 1:
-        raise ValueError(f"use_cores: count is {count!r}, expected a whole number >= 1, or None for all cores.")
-    count = operator.index(count)
     try:
         jax.config.update("jax_num_cpu_devices", count)
     except RuntimeError:
@@ -77,17 +75,22 @@ def mesh_of(where: str, devices: Devices | None) -> Mesh | None:
         chosen = jax.config.jax_default_device is not None  # pyright: ignore[reportAttributeAccessIssue]
         cores = jax.local_devices() if jax.default_backend() == "cpu" and not chosen else []
         return _row(cores) if len(cores) > 1 else None
-    if not isinstance(devices, Sequence) or not devices or not all(isinstance(d, jax.Device) for d in devices):
-        raise TypeError(
-            f"{where}: devices is {describe(devices)}; expected a list of jax.Device, such as jax.devices(), or None."
-        )
-    if len(set(devices)) < len(devices):
-        raise ValueError(f"{where}: devices has a device twice: {list(devices)}.")
+    if not devices or len(set(devices)) < len(devices):
+        raise ValueError(f"{where}: devices is {list(devices)}, expected one device or more, each of them once.")
     return _row(devices)
 
 
 def _row(devices: Devices) -> Mesh:
     return Mesh(np.asarray(devices), (AXIS,))
+
+
+def mesh_of_members(where: str, devices: Devices | None, count: int) -> Mesh | None:
+    """The devices in a row, as many of them as divide the number of members."""
+    mesh = mesh_of(where, devices)
+    if mesh is None:
+        return None
+    most = max(n for n in range(1, mesh.size + 1) if count % n == 0)
+    return mesh if most == mesh.size else _row(mesh.devices[:most].tolist()) if most > 1 else None
 
 
 def on_every_device(mesh: Mesh | None, function: Callable) -> Callable:
@@ -96,6 +99,15 @@ def on_every_device(mesh: Mesh | None, function: Callable) -> Callable:
         return function
     whole = PartitionSpec()
     return jax.shard_map(function, mesh=mesh, in_specs=whole, out_specs=whole, check_vma=False)
+
+
+def over_members(mesh: Mesh | None, function: Callable, stacked: tuple[bool, ...]) -> Callable:
+    """The function of stacks and of what all members share, with the members (the leading axis of each argument that is
+    `stacked`, and of the results) divided among the devices."""
+    if mesh is None:
+        return function
+    specs = tuple(PartitionSpec(AXIS) if yes else PartitionSpec() for yes in stacked)
+    return jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=PartitionSpec(AXIS), check_vma=False)
 
 
 def my_rows(mesh: Mesh | None, count: int) -> tuple[Array, Array]:

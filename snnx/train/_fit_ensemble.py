@@ -9,83 +9,51 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax.sharding import Mesh
 from jaxtyping import Array, Key, PyTree
 
-from snnx._errors import CheckpointError, ShapeError, describe
-from snnx._readers import read_key
+from snnx._checks import checked
+from snnx._errors import ShapeError, describe
+from snnx._typing import Count
+from snnx.augment import AbstractAugmentation, AbstractMixing
 from snnx.cells import Keep
-from snnx.data import SpikeDataset, fingerprint
+from snnx.data import AbstractStream, SpikeDataset
 from snnx.losses import AbstractLoss
 from snnx.parameters import member, members
 from snnx.parameters import trainable as trainable_by_default
 from snnx.simulation import chunk_size
-from snnx.train._callbacks import AbstractCallback, check_callbacks
-from snnx.train._check import check_task
-from snnx.train._checkpoint import check_resume, load_checkpoint, read_meta
-from snnx.train._devices import AXIS, Devices, divided, mesh_of, spread
-from snnx.train._ensemble_epochs import EnsembleEpochs
-from snnx.train._ensemble_program import EnsemblePlan, Members, solver_of
-from snnx.train._program import SOLVER, Fixed, Moving, Plan, Schedule
+from snnx.train._callbacks import AbstractCallback
+from snnx.train._devices import Devices, mesh_of_members
+from snnx.train._ensemble_program import Members, solver_of
 from snnx.train._programs import Compilation
-from snnx.train._progress import Progress, duration
-from snnx.train._state import EnsembleState, Totals, TrainState, alike, copied
+from snnx.train._results import EnsembleResult
+from snnx.train._resume import resumed
+from snnx.train._run import Run
+from snnx.train._scoring import Schedule
+from snnx.train._states import Totals, TrainState
+from snnx.train._task import check_training, divide, like_of, settings_of
+from snnx.train._training import EnsembleTraining, Start
+from snnx.train._training_program import SOLVER, Spec
 
 
-class EnsembleResult(eqx.Module):
-    """What `fit_ensemble` returns.
-
-    - `models`: the stack, in inference mode; with validation each member as it was after its best epoch, else its last.
-        `snnx.parameters.member(result.models, i)` is one of them.
-    - `best`: the member with the lowest loss: of validation at its best epoch, else of the last epoch.
-    - `history`: a dict per epoch: `loss`, `accuracy`, those of the validation, a list of `[members]` each.
-    - `best_epoch`: of each member, from 1 on.
-    - `failed`: of each member the step, over all epochs, that was not finite and from which on it stood still; -1 if none.
-    - `state`: what a checkpoint holds; its arrays are stacked.
-    - `compilation`, `seconds`, `settings`: as of `FitResult`.
-    """
-
-    models: PyTree
-    best: int
-    history: tuple[dict[str, Any], ...]
-    best_epoch: tuple[int, ...]
-    failed: tuple[int, ...]
-    state: EnsembleState
-    compilation: Compilation
-    seconds: float
-    settings: dict[str, Any]
-
-    @property
-    def compile_seconds(self) -> float:
-        """What compiling alone took: 0 where the programs were found."""
-        return self.compilation.compile
-
-    def __repr__(self) -> str:
-        """One line: what a notebook shows of it."""
-        count, failed = len(self.failed), sum(step >= 0 for step in self.failed)
-        gone = f", {failed} of them not finite" if failed else ""
-        return f"EnsembleResult of {count} members{gone}, the best {self.best}; in {duration(self.seconds)}"
-
-    __str__ = __repr__
-
-
+@checked
 def fit_ensemble(
     models: PyTree,
-    data: SpikeDataset,
+    data: SpikeDataset | AbstractStream,
     *,
     loss: AbstractLoss,
-    optimizer: "optax.GradientTransformation | Callable[[Any], optax.GradientTransformation] | Any",
-    epochs: int,
+    optimizer: Any,
+    epochs: Count,
     key: Key[Array, ""],
     sweep: PyTree = None,
-    batch_size: int | None = None,
-    validation: SpikeDataset | None = None,
+    batch_size: Count | None = None,
+    validation: SpikeDataset | AbstractStream | None = None,
+    augment: Sequence[AbstractAugmentation | AbstractMixing] = (),
     trainable: Callable[[PyTree], PyTree] = trainable_by_default,
     callbacks: Sequence[AbstractCallback] = (),
-    chunk: int | None = None,
+    chunk: Count | None = None,
     keep: Keep | None = None,
-    truncate: int | None = None,
-    resume: "str | os.PathLike | EnsembleResult | None" = None,
+    truncate: Count | None = None,
+    resume: str | os.PathLike | EnsembleResult | None = None,
     devices: Devices | None = None,
     progress: bool = True,
 ) -> EnsembleResult:
@@ -117,136 +85,45 @@ def fit_ensemble(
     finite raises nothing: `result.failed` has it.
     """
     begin = time.perf_counter()
-    read_key("fit_ensemble", "key", key)
-    check_callbacks("fit_ensemble", callbacks)
     count = members(models)
     _check_sweep(sweep, optimizer, count)
-    if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
-        raise ValueError(f"fit_ensemble: epochs is {epochs!r}, expected a whole number >= 1.")
-    size = min(128, len(data) if isinstance(data, SpikeDataset) else 128) if batch_size is None else batch_size
-    for name, given in (("fit_ensemble", data), ("fit_ensemble, validation", validation)):
-        if given is not None:
-            check_task(name, member(models, 0), given, loss, size)
-    if size > len(data):
-        raise ValueError(f"fit_ensemble: batch_size is {size}, but the data set has {len(data)} examples.")
-    models = eqx.nn.inference_mode(models, value=False)
-    params, rest, static = _partition(models, trainable)
-    loss_arrays, loss_static = eqx.partition(loss, eqx.is_array)
-    steps = -(-len(data) // size)
-    settings = {
-        "epochs": epochs,
-        "members": count,
-        "batch_size": size,
-        "examples": len(data),
-        "validation": 0 if validation is None else len(validation),
-        "data": fingerprint(data),
-        "loss": " ".join(repr(loss).split()),
-        "truncate": truncate,
-        "sweep": jax.tree.map(lambda x: np.asarray(x).tolist(), sweep),
-    }
-    mesh = _mesh(devices, count)
-    schedule = Schedule(
-        chunk_size(member(models, 0), data.num_steps, chunk, truncate, size, "fit_ensemble"), keep, truncate
-    )
-    one = Plan(static, loss_static, (), None, size, schedule, None, False)
-    plan = EnsemblePlan(one, optimizer, sweep is not None, mesh)
-    opt_state = eqx.filter_vmap(
-        lambda params, entry: solver_of(optimizer, plan.swept, entry).init(params, key=jax.random.fold_in(key, SOLVER))
-    )(params, sweep)
-    fresh = _fresh(models, opt_state, key, count, validation)
-    state, history = _resumed(resume, fresh, settings)
-    params, rest, _ = _partition(state.train.model, trainable)
-    run = EnsembleEpochs(
-        plan,
-        divided(mesh, copied(_moving(state, params, count))),
-        divided(mesh, Members(rest, sweep)),
-        spread(mesh, Fixed(None, loss_arrays, (), None, key)),
+    one = member(models, 0)
+    size = check_training("fit_ensemble", one, data, loss, batch_size, validation, augment)
+    solver = solver_of(optimizer, jax.tree.map(lambda x: x[0], sweep))
+    settings = settings_of(
         data,
+        loss,
+        size,
         validation,
-        state,
-        history,
-        settings,
-        callbacks,
+        augment,
+        epochs=epochs,
+        truncate=truncate,
+        optimizer=solver.name,
+        members=count,
+        sweep=jax.tree.map(lambda x: np.asarray(x).tolist(), sweep),
     )
-    run.tell("before")
-    run.compile()
-    with Progress(progress, epochs, steps, len(data) * count, run.epoch * steps) as bar:
-        bar.compiled(run.compilation)
-        run.run(bar)
-    run.tell("after")
-    final = run.snapshot()
-    best_epoch, best = _best(history, count)
-    return EnsembleResult(
-        models=eqx.nn.inference_mode(final.train.model if final.train.best is None else final.train.best),
-        best=best,
-        history=tuple(history),
-        best_epoch=best_epoch,
-        failed=tuple(np.asarray(final.failed).tolist()),
-        state=final,
-        compilation=run.compilation,
-        seconds=time.perf_counter() - begin,
-        settings=settings,
-    )
-
-
-def _best(history: list[dict[str, Any]], count: int) -> tuple[tuple[int, ...], int]:
-    """Each member's best epoch, and the best member."""
-    if not history:
-        return (0,) * count, 0
-    if "validation_loss" not in history[-1]:
-        last = np.asarray(history[-1]["loss"])
-        return (len(history),) * count, int(np.argmin(np.where(np.isfinite(last), last, np.inf)))
-    losses = np.asarray([record["validation_loss"] for record in history])
-    losses = np.where(np.isfinite(losses), losses, np.inf)
-    return tuple(history[-1]["best_epoch"]), int(np.argmin(losses.min(axis=0)))
-
-
-def _partition(models: PyTree, trainable: Callable[[PyTree], PyTree]) -> tuple[PyTree, PyTree, PyTree]:
-    params, fixed = eqx.partition(models, trainable(models))
-    if not jax.tree.leaves(params):
-        raise ValueError(
-            "fit_ensemble: there is nothing to train; the models have no array of floats that `trainable` lets through."
-        )
-    return params, *eqx.partition(fixed, eqx.is_array)
-
-
-def _fresh(models: PyTree, opt_state: PyTree, key: Array, count: int, validation: Any) -> EnsembleState:
-    zero = jnp.zeros((), jnp.int32)
+    models = eqx.nn.inference_mode(models, value=False)
+    params, _ = divide("fit_ensemble", models, trainable, solver)
+    opt_state = eqx.filter_vmap(
+        lambda params, entry: solver_of(optimizer, entry).init(params, key=jax.random.fold_in(key, SOLVER))
+    )(params, sweep)
+    zero, none_failed = jnp.zeros((), jnp.int32), jnp.full(count, -1, jnp.int32)
     best = None if validation is None else models
-    train = TrainState(models, opt_state, key, zero, zero, Totals.zero(), best)
-    return EnsembleState(train, jnp.full(count, -1, jnp.int32))
-
-
-def _moving(state: EnsembleState, params: PyTree, count: int) -> Moving:
-    zeros = jnp.zeros(count)
-    position = jnp.zeros(count, jnp.int32)
-    return Moving(params, state.train.opt_state, position, Totals(zeros, zeros, zeros), state.failed)
-
-
-def _resumed(resume: Any, fresh: EnsembleState, settings: dict[str, Any]) -> tuple[EnsembleState, list[dict[str, Any]]]:
-    """The state to start from, and the figures of the epochs behind it."""
-    if resume is None:
-        return fresh, []
-    if isinstance(resume, EnsembleResult):
-        meta = {"settings": resume.settings, "history": resume.history}
-    else:
-        check_resume("fit_ensemble", resume, "an EnsembleResult")
-        meta = read_meta(resume)
-    before = meta.get("settings", {})
-    for name in ("members", "batch_size", "examples", "validation", "data", "loss", "truncate", "sweep"):
-        if before.get(name) != settings[name]:
-            raise CheckpointError(
-                f"fit_ensemble: resume was made with {name}={before.get(name)}, but this call has {name}={settings[name]};"
-                " pass the arguments of that run."
-            )
-    state = resume.state if isinstance(resume, EnsembleResult) else load_checkpoint(resume, fresh)
-    if not alike(state, fresh):
-        raise CheckpointError(
-            "fit_ensemble: resume is the result of other models, optimizer or validation; pass the same."
-        )
-    if not jnp.array_equal(jax.random.key_data(state.train.key), jax.random.key_data(fresh.train.key)):
-        raise CheckpointError("fit_ensemble: resume was made with another key; pass the key of that run.")
-    return state, list(meta["history"])
+    fresh = TrainState(models, opt_state, key, zero, zero, Totals.zero((count,)), best, none_failed)
+    state, history = resumed("fit_ensemble", resume, fresh, settings, unit="epochs")
+    params, rest = divide("fit_ensemble", state.model, trainable, solver)
+    rest_arrays, static = eqx.partition(rest, eqx.is_array)
+    steps = chunk_size(one, like_of(data).num_steps, chunk, truncate, size, "fit_ensemble")
+    schedule, streamed = Schedule(steps, keep, truncate), isinstance(data, AbstractStream)
+    spec = Spec(static, loss, tuple(augment), None, key, size, schedule, streamed, None)
+    training = EnsembleTraining(
+        spec,
+        Members(rest_arrays, sweep),
+        optimizer,
+        mesh_of_members("fit_ensemble", devices, count),
+        Start(state, params, history, data, validation, epochs, chunk),
+    )
+    return Run(training, settings, callbacks, shown=progress, begin=begin, starting=Compilation()).result()
 
 
 def _check_sweep(sweep: PyTree, optimizer: Any, count: int) -> None:
@@ -267,12 +144,3 @@ def _check_sweep(sweep: PyTree, optimizer: Any, count: int) -> None:
                 f"fit_ensemble: sweep has {describe(leaf)}, but there are {count} models; expected an array of one entry a"
                 f" model, [{count}, ...]: jnp.array([...])."
             )
-
-
-def _mesh(devices: Devices | None, count: int) -> Mesh | None:
-    """The devices in a row: as many as divide the number of members."""
-    mesh = mesh_of("fit_ensemble", devices)
-    if mesh is None:
-        return None
-    most = max(n for n in range(1, mesh.size + 1) if count % n == 0)
-    return mesh if most == mesh.size else (Mesh(mesh.devices[:most], (AXIS,)) if most > 1 else None)

@@ -1,8 +1,9 @@
 """The compiled program of `evolve`: many generations as one."""
 
+import enum
 import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -10,146 +11,150 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
-from snnx.solvers import Candidates, Objective, Step
+from snnx.solvers import AbstractSolver, Candidates, Objective, Step
 from snnx.train._devices import gathered, my_rows, on_every_device
 from snnx.train._programs import Program
 
-ROOM = 1024  # generations whose figures are kept on the device, and so the most that one call of the program runs
-RUNNING, TARGET, PATIENCE, BROKEN = range(4)
-FIGURES = ("fitness", "mean", "std", "best", "failed")
+GENERATIONS_AT_ONCE = 1024  # at most, in one call of the program: their figures are kept on the device until it ends
+FIGURES = ("value", "mean", "std", "best", "failed")
 
 
-class Moving(eqx.Module):
-    """What a generation changes: donated to the program, and given back. Costs are fitness turned so that less is better."""
+class Outcome(enum.IntEnum):
+    """Why a search has ended, or that it has not."""
+
+    RUNNING = 0
+    TARGET_REACHED = 1
+    OUT_OF_PATIENCE = 2
+    NOT_FINITE = 3
+
+
+class SearchCarry(eqx.Module):
+    """What a generation changes: donated to the program, which gives it back."""
 
     params: PyTree
-    solver: PyTree
+    opt_state: PyTree
     generation: Int[Array, ""]
     best: PyTree
-    best_cost: Float[Array, ""]
+    best_value: Float[Array, ""]
     lowest: Float[Array, ""]
     lowest_at: Int[Array, ""]
-    figures: dict[str, Float[Array, "room"]]
+    figures: dict[str, Float[Array, "generations"]]
     outcome: Int[Array, ""]
 
 
-class Fixed(eqx.Module):
-    """What it does not: the arrays of fitness and solver, and the key."""
+class SearchSpec(eqx.Module):
+    """What a search does not change: its arrays are arguments of the program, all else is read while that is traced."""
 
-    fitness: PyTree
-    solver: PyTree
+    objective: Callable[[PyTree, Array], Array]
+    solver: AbstractSolver
     key: Key[Array, ""]
+    figures: Callable[[Any], dict[str, Array]] | None = eqx.field(static=True)
+    target: float | None = eqx.field(static=True)
+    patience: int | None = eqx.field(static=True)
+    population: int = eqx.field(static=True)
+    at_once: int | None = eqx.field(static=True)
+    mesh: Mesh | None = eqx.field(static=True)
 
 
-class Plan(NamedTuple):
-    """What is no array: it is read while the program is traced."""
-
-    fitness: PyTree
-    solver: PyTree
-    record: Callable[[Any], dict[str, Array]] | None
-    sign: float
-    target: float | None
-    patience: int | None
-    population: int
-    at_once: int | None
-    mesh: Mesh | None
-
-
-def generation_program(plan: Plan) -> Program:
+def generation_program(static: SearchSpec) -> Program:
     """Generations up to `stop`, or up to where the run ends before; figures are written from `first` on.
 
     Everything random is drawn from the key and the generation's number, so that any stretch can be run by itself.
     """
-    return Program(on_every_device(plan.mesh, functools.partial(_run, plan)), donated=True, mesh=plan.mesh)
+    return Program(on_every_device(static.mesh, functools.partial(_search, static)), donated=True, mesh=static.mesh)
 
 
-def _run(plan: Plan, moving: Moving, fixed: Fixed, first: Int[Array, ""], stop: Int[Array, ""]) -> Moving:
-    fitness = eqx.combine(fixed.fitness, plan.fitness)
-    solver = eqx.combine(fixed.solver, plan.solver)
+def _search(
+    static: SearchSpec, carry: SearchCarry, constants: SearchSpec, first: Int[Array, ""], stop: Int[Array, ""]
+) -> SearchCarry:
+    spec = eqx.combine(constants, static)
 
-    def generation(moving: Moving) -> Moving:
-        key_fitness, key_solver = jax.random.split(jax.random.fold_in(fixed.key, moving.generation))
+    def generation(carry: SearchCarry) -> SearchCarry:
+        key_objective, key_solver = jax.random.split(jax.random.fold_in(spec.key, carry.generation))
 
-        def cost(params: PyTree) -> tuple[Array, None]:
-            return plan.sign * fitness(params, key_fitness), None
+        def value(params: PyTree) -> tuple[Array, None]:
+            return spec.objective(params, key_objective), None
 
         def values(population: PyTree) -> tuple[Array, None]:
-            return _costs(plan, lambda params: cost(params)[0], population), None
+            return _values(spec, lambda params: value(params)[0], population), None
 
-        objective = Objective(jax.value_and_grad(cost, has_aux=True), values)
-        found = solver.step(moving.params, moving.solver, objective, key=key_solver)
-        return _after(plan, moving, found, first)
+        objective = Objective(jax.value_and_grad(value, has_aux=True), values)
+        found = spec.solver.step(carry.params, carry.opt_state, objective, key=key_solver)
+        return _after(spec, carry, found, first)
 
-    def more(moving: Moving) -> Bool[Array, ""]:
-        return (moving.generation < stop) & (moving.outcome == RUNNING)
+    def more(carry: SearchCarry) -> Bool[Array, ""]:
+        return (carry.generation < stop) & (carry.outcome == Outcome.RUNNING.value)
 
-    return jax.lax.while_loop(more, generation, moving)
+    return jax.lax.while_loop(more, generation, carry)
 
 
-def _costs(plan: Plan, cost: Callable[[PyTree], Array], population: PyTree) -> Float[Array, "members"]:
-    """The cost of every member; each device has its part of them."""
+def _values(spec: SearchSpec, value: Callable[[PyTree], Array], population: PyTree) -> Float[Array, "members"]:
+    """The value of every member; each device has its part of them."""
     count = jax.tree.leaves(population)[0].shape[0]
-    mine, _ = my_rows(plan.mesh, count)
-    some = population if plan.mesh is None else jax.tree.map(lambda x: x[mine], population)
-    if plan.at_once is None or plan.at_once >= mine.shape[0]:
-        costs = jax.vmap(cost)(some)
+    mine, _ = my_rows(spec.mesh, count)
+    some = population if spec.mesh is None else jax.tree.map(lambda x: x[mine], population)
+    if spec.at_once is None or spec.at_once >= mine.shape[0]:
+        found = jax.vmap(value)(some)
     else:
-        costs = jax.lax.map(cost, some, batch_size=plan.at_once)
-    return gathered(plan.mesh, costs, count, axis=0)
+        found = jax.lax.map(value, some, batch_size=spec.at_once)
+    return gathered(spec.mesh, found, count, axis=0)
 
 
-def _after(plan: Plan, moving: Moving, found: Step, first: Int[Array, ""]) -> Moving:
-    """The run after a generation: moved, unless there was nothing to go by or the target was reached before."""
+def _after(spec: SearchSpec, carry: SearchCarry, found: Step, first: Int[Array, ""]) -> SearchCarry:
+    """The run after a generation: moved, unless there was nothing to go by, or the target was reached before."""
     of = found.candidates
-    nothing = (of.failed >= plan.population) & (plan.population > 0) & of.sound
+    nothing = (of.failed >= spec.population) & (spec.population > 0) & of.sound
     own = jnp.where(jnp.isfinite(found.value), found.value, jnp.inf)
-    reached = jnp.array(False) if plan.target is None else jnp.isfinite(own) & (own <= plan.sign * plan.target)
+    reached = jnp.array(False) if spec.target is None else jnp.isfinite(own) & (own <= spec.target)
     moves = found.finite & ~reached
-    params, solver = jax.tree.map(
-        lambda n, o: jnp.where(moves, n, o), (found.params, found.state), (moving.params, moving.solver)
+    params, opt_state = jax.tree.map(
+        lambda n, o: jnp.where(moves, n, o), (found.params, found.state), (carry.params, carry.opt_state)
     )
-    lower = own < moving.lowest
-    lowest_at = jnp.where(lower, moving.generation, moving.lowest_at)
-    best, best_cost = _best(moving, own, of)
-    stale = jnp.array(False) if plan.patience is None else moving.generation - lowest_at >= plan.patience
-    outcome = jnp.select(
-        [reached, ~found.finite & ~nothing, stale], [jnp.asarray(o) for o in (TARGET, BROKEN, PATIENCE)], RUNNING
-    ).astype(jnp.int32)
-    seen = {
-        "fitness": plan.sign * found.value,
-        "mean": plan.sign * of.mean,
-        "std": of.std,
-        "best": plan.sign * of.best,
-        "failed": of.failed,
-        **recorded(plan.record, moving.solver),
+    lower = own < carry.lowest
+    lowest_at = jnp.where(lower, carry.generation, carry.lowest_at)
+    best, best_value = _best(carry, own, of)
+    stale = jnp.array(False) if spec.patience is None else carry.generation - lowest_at >= spec.patience
+    ends = {
+        Outcome.TARGET_REACHED: reached,
+        Outcome.NOT_FINITE: ~found.finite & ~nothing,
+        Outcome.OUT_OF_PATIENCE: stale,
     }
-    place = moving.generation - first
-    figures = {name: row.at[place].set(seen[name].astype(row.dtype)) for name, row in moving.figures.items()}
-    return Moving(
+    outcome = jnp.select(list(ends.values()), [jnp.asarray(end.value) for end in ends], Outcome.RUNNING.value)
+    seen = {
+        "value": found.value,
+        "mean": of.mean,
+        "std": of.std,
+        "best": of.best,
+        "failed": of.failed,
+        **figures_of(spec.figures, carry.opt_state),
+    }
+    place = carry.generation - first
+    figures = {name: row.at[place].set(seen[name].astype(row.dtype)) for name, row in carry.figures.items()}
+    return SearchCarry(
         params,
-        solver,
-        moving.generation + 1,
+        opt_state,
+        carry.generation + 1,
         best,
-        best_cost,
-        jnp.where(lower, own, moving.lowest),
+        best_value,
+        jnp.where(lower, own, carry.lowest),
         lowest_at,
         figures,
-        outcome,
+        outcome.astype(jnp.int32),
     )
 
 
-def _best(moving: Moving, center: Array, of: Candidates) -> tuple[PyTree, Array]:
+def _best(carry: SearchCarry, own: Array, of: Candidates) -> tuple[PyTree, Array]:
     """The best so far: of the candidates, or the parameters themselves."""
-    best, cost = moving.best, moving.best_cost
-    for params, value in ((of.params, of.best), (moving.params, center)):
-        better = value < cost
+    best, lowest = carry.best, carry.best_value
+    for params, value in ((of.params, of.best), (carry.params, own)):
+        better = value < lowest
         best = jax.tree.map(lambda n, o, better=better: jnp.where(better, n, o).astype(o.dtype), params, best)
-        cost = jnp.where(better, value, cost)
-    return best, cost
+        lowest = jnp.where(better, value, lowest)
+    return best, lowest
 
 
-def recorded(record: Callable[[Any], dict[str, Array]] | None, state: PyTree) -> dict[str, Array]:
+def figures_of(figures: Callable[[Any], dict[str, Array]] | None, state: PyTree) -> dict[str, Array]:
     """What the user wants to know of the solver's state: of a strategy its own."""
-    if record is None:
+    if figures is None:
         return {}
-    return {name: jnp.asarray(x) for name, x in record(getattr(state, "strategy", state)).items()}
+    return {name: jnp.asarray(x) for name, x in figures(getattr(state, "strategy", state)).items()}

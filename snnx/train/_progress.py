@@ -14,9 +14,9 @@ def duration(seconds: float) -> str:
 
 
 def sentence(record: dict[str, Any]) -> str:
-    """One epoch or generation as a line: losses and accuracies, or fitness."""
-    if "fitness" in record:
-        parts = [f"{name} {record[name]:#.4g}" for name in ("fitness", "mean", "best")]
+    """One epoch or generation as a line: losses and accuracies, or values."""
+    if "value" in record:
+        parts = [f"{name} {record[name]:#.4g}" for name in ("value", "mean", "best")]
         return "  ".join([*parts, f"{record['failed']} failed"] if record["failed"] else parts)
     parts = [f"loss {record['loss']:#.4g}"]
     if record.get("accuracy") is not None:
@@ -32,22 +32,22 @@ class Progress:
     """A bar on a terminal; elsewhere a line at the first epoch and at every tenth of them all, or every half minute;
     nothing if `shown` is False.
 
-    **Arguments:** `epochs`, of `steps` steps with `examples` examples; `done`: steps that are behind; `unit`: what is
-    counted, an epoch or a generation; `what`: what the rate is in.
+    **Arguments:** `total`: epochs, each of `steps` steps with `examples` examples; `done`: steps that are behind; `unit`: what
+    is counted, an epoch or a generation; `rate`: what the speed is measured in.
     """
 
     def __init__(
         self,
         shown: bool,
-        epochs: int,
+        total: int,
         steps: int,
         examples: int,
-        done: int,
+        done: int = 0,
         unit: str = "epoch",
-        what: str = "samples",
+        rate: str = "samples",
     ):
-        self.shown, self.epochs, self.steps, self.examples, self.done = shown, epochs, steps, examples, done
-        self.unit, self.what, self._last_shown = unit, what, done // steps
+        self.shown, self.total, self.steps, self.examples, self.done = shown, total, steps, examples, done
+        self.unit, self.rate, self._last_shown = unit, rate, done // steps
         self._begin = self._last_line = time.perf_counter()
         self._bar = self._task = self._console = None
         self._first = True
@@ -67,7 +67,7 @@ class Progress:
                     transient=False,
                 )
                 self._task = self._bar.add_task(
-                    "compiling", total=self.epochs * self.steps, completed=self.done, note=""
+                    "compiling", total=self.total * self.steps, completed=self.done, note=""
                 )
                 self._bar.start()
         return self
@@ -93,21 +93,21 @@ class Progress:
             # The first epoch ends with the compilation of the scoring; it counts neither here nor in what follows.
             rate = record["samples_per_second"] * self.steps / self.examples
             self._first, self._begin, self.done = False, now, steps
-        last = last or epoch >= self.epochs
-        left = (self.epochs * self.steps - steps) / rate if rate > 0 and not last else 0.0
-        figures = sentence(record) if record else ""
+        last = last or epoch >= self.total
+        left = (self.total * self.steps - steps) / rate if rate > 0 and not last else 0.0
         each = rate * self.examples / self.steps
-        speed = f"{each:,.0f} {self.what}/s" if each >= 10 else f"{each:.2g} {self.what}/s"
-        shown = min(epoch + (1 if position else 0), self.epochs)
+        speed = f"{each:,.0f} {self.rate}/s" if each >= 10 else f"{each:.2g} {self.rate}/s"
+        parts = [sentence(record)] if record else []
+        shown = min(epoch + (1 if position else 0), self.total)
         if self._bar is not None and self._task is not None:
-            note = "  ".join(part for part in (figures, speed, f"{duration(left)} left") if part)
-            self._bar.update(self._task, description=f"{self.unit} {shown}/{self.epochs}", completed=steps, note=note)
+            note = "  ".join([*parts, speed, f"{duration(left)} left"])
+            self._bar.update(self._task, description=f"{self.unit} {shown}/{self.total}", completed=steps, note=note)
         elif position == 0 and (last or self._is_due(epoch) or now - self._last_line > 30.0):
             self._last_line, self._last_shown = now, epoch
-            left_text = "" if last else f"  {duration(left)} left"
-            self._console.print(f"{self.unit} {shown}/{self.epochs}  {figures}  {speed}{left_text}", highlight=False)
+            parts += [speed] if last else [speed, f"{duration(left)} left"]
+            self._console.print("  ".join([f"{self.unit} {shown}/{self.total}", *parts]), highlight=False)
 
     def _is_due(self, epoch: int) -> bool:
         """The first, the last, and the first from each tenth on: not every generation is seen."""
-        tenth = -(-self.epochs // 10)
-        return epoch in (1, self.epochs) or epoch // tenth > self._last_shown // tenth
+        tenth = -(-self.total // 10)
+        return epoch in (1, self.total) or epoch // tenth > self._last_shown // tenth
