@@ -190,7 +190,7 @@ def test_nodes_with_a_state_have_a_colour_of_their_own():
 def test_a_nir_graph_is_drawn_from_its_summary():
     key = jax.random.key(0)
     model = snnx.Sequential([eqx.nn.Linear(4, 3, key=key), snnx.LIF(reset=snnx.ValueReset())])
-    ax = plot.graph(snnx.nir.summary(snnx.nir.to_nir(model, (4,), dt=1e-3)))
+    ax = plot.graph(snnx.nir.info(snnx.nir.to_nir(model, (4,), dt=1e-3)))
     assert set(texts(ax)) == {"input", "0", "Affine", "1", "LIF", "output"}
     assert lines(ax) == [False] * 3
 

@@ -11,7 +11,7 @@ import snnx
 from snnx.cli._notes import told_once
 from snnx.cli._parser import Parser
 from snnx.cli._spikes import Given, read_inputs, run, write_arrays
-from snnx.nir import Summary
+from snnx.nir import GraphInfo
 
 
 def nir(args: argparse.Namespace, started: float) -> int:
@@ -21,7 +21,7 @@ def nir(args: argparse.Namespace, started: float) -> int:
 
 def _info(args: argparse.Namespace) -> int:
     """The table of a file, and what is wrong or odd with it."""
-    summary = snnx.nir.summary(args.file)
+    summary = snnx.nir.info(args.file)
     print(summary)
     found = snnx.nir.validate(args.file, dt=summary.dt if args.dt is None else args.dt)
     for finding in found:
@@ -36,7 +36,7 @@ def _info(args: argparse.Namespace) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     """Run a file on given inputs, and write what comes out."""
-    summary = snnx.nir.summary(args.file)
+    summary = snnx.nir.info(args.file)
     dt = _dt(args, {args.file: summary})
     model = _model(args, args.file, dt)
     given = read_inputs(pathlib.Path(args.input), _input_shapes(summary))
@@ -58,7 +58,7 @@ def _run(args: argparse.Namespace) -> int:
 
 def _check(args: argparse.Namespace) -> int:
     """Run two files on the same inputs, and compare what comes out."""
-    one, other = snnx.nir.summary(args.first), snnx.nir.summary(args.second)
+    one, other = snnx.nir.info(args.first), snnx.nir.info(args.second)
     dt = _dt(args, {args.first: one, args.second: other})
     models = [_model(args, file, dt) for file in (args.first, args.second)]
     inputs, outputs = _paired("input", one.inputs, other.inputs), _paired("output", one.outputs, other.outputs)
@@ -106,7 +106,7 @@ def _amount(values: np.ndarray) -> str:
     return f"sum {values.sum(dtype=np.float64):.6g}"
 
 
-def _dt(args: argparse.Namespace, summaries: Mapping[str, Summary]) -> float:
+def _dt(args: argparse.Namespace, summaries: Mapping[str, GraphInfo]) -> float:
     """The seconds per step that were given, or that all files say."""
     if args.dt is not None:
         return args.dt
@@ -124,11 +124,11 @@ def _model(args: argparse.Namespace, file: str, dt: float) -> snnx.Graph:
         return snnx.nir.from_nir(file, dt=dt, reset=args.reset, dialect=getattr(args, "dialect", None))
 
 
-def _input_shapes(summary: Summary) -> dict[str, tuple[int, ...]]:
+def _input_shapes(summary: GraphInfo) -> dict[str, tuple[int, ...]]:
     return {name: summary.nodes[name].input or () for name in summary.inputs}
 
 
-def _text(summary: Summary, name: str) -> str:
+def _text(summary: GraphInfo, name: str) -> str:
     return str(list(summary.nodes[name].input or ()))
 
 

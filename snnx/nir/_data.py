@@ -3,29 +3,28 @@
 import math
 import os
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import ArrayLike
 
+from snnx._checks import checked
 from snnx._errors import NIRError, describe, unknown_name
+from snnx._typing import AboveZero
 from snnx.layers import Graph
-from snnx.nir._file import read_tree
+from snnx.nir._fields import MOST, Shape
+from snnx.nir._file import records
+from snnx.nir._kind import KINDS
 from snnx.nir._origin import Origin
-from snnx.nir._shapes import MOST, Shape, shapes_of
-from snnx.nir._tree import tree_of
-from snnx.nir._validate import check, seconds_per_step
+from snnx.nir._validate import examined
 
-FIRING = ("IF", "LIF", "CubaLIF", "Threshold")
-HANDING_ON = ("Input", "Output", "Delay", "Flatten")
 OF_THE_NODE = ("spikes", "output")  # observables that are what a node puts out, not its state
 CLOSE = 1e-3  # of a step: how far an event may be from its step, for times are rounded
 
 
+@checked
 def to_nir_data(
-    recorded: "Mapping[str, ArrayLike]", graph: "Any | str | os.PathLike", *, dt: float, events: bool = False
+    recorded: Mapping[str, Any], graph: "Any | str | os.PathLike", *, dt: AboveZero, events: bool = False
 ) -> Any:
     r"""What `simulate` recorded as a `nir.NIRGraphData`; step $k$ is the time $k \Delta t$.
 
@@ -49,24 +48,25 @@ def to_nir_data(
 
     **Raises:** `NIRError` for a path that the graph does not have, another shape, spikes other than 0 and 1.
     """
-    dt = seconds_per_step("to_nir_data", dt)
     nodes = _nodes("to_nir_data", graph)
     found: dict[str, Any] = {}
     for path, values in recorded.items():
         name, state = _split(path, nodes)
         kind, shape = nodes[name]
         array = _samples(path, values, shape)
-        binary = not state and (kind in FIRING or (kind in HANDING_ON and _is_binary(array)))
+        spikes = "never" if state else KINDS[kind].spikes
+        binary = spikes == "always" or (spikes == "handed on" and _is_binary(array))
         if binary and not _is_binary(array):
             raise NIRError(
                 f"to_nir_data: {path!r} is of a {kind}, but has values other than 0 and 1; expected its spikes."
             )
         observable = state or OF_THE_NODE[not binary]
-        found.setdefault(name, {})[observable] = _observed(array, float(dt), binary, events)
+        found.setdefault(name, {})[observable] = _observed(array, dt, binary, events)
     return _nested(found)
 
 
-def from_nir_data(data: Any, graph: "Any | str | os.PathLike", *, dt: float) -> dict[str, np.ndarray]:
+@checked
+def from_nir_data(data: Any, graph: "Any | str | os.PathLike", *, dt: AboveZero) -> dict[str, np.ndarray]:
     """The inverse of `to_nir_data`: a dict from path to `[samples, time, *shape]`, e.g. to compare with what is recorded.
 
     ```python
@@ -84,7 +84,6 @@ def from_nir_data(data: Any, graph: "Any | str | os.PathLike", *, dt: float) -> 
     """
     import nir
 
-    dt = seconds_per_step("from_nir_data", dt)
     if not isinstance(data, nir.NIRGraphData):
         raise NIRError(f"from_nir_data: data is {describe(data)}; expected a nir.NIRGraphData.")
     nodes, found = _nodes("from_nir_data", graph), {}
@@ -95,7 +94,7 @@ def from_nir_data(data: Any, graph: "Any | str | os.PathLike", *, dt: float) -> 
         if path in found:
             raise NIRError(f"from_nir_data: the data have {path!r} twice; leave one out.")
         _, shape = nodes[name]
-        gridded = _gridded(f"from_nir_data: {path!r}", values, float(dt), math.prod(shape))
+        gridded = _gridded(f"from_nir_data: {path!r}", values, dt, math.prod(shape))
         found[path] = gridded.reshape(*gridded.shape[:2], *shape)
     return found
 
@@ -109,9 +108,9 @@ def _nodes(where: str, graph: Any) -> dict[str, tuple[str, Shape]]:
             )
         tree = graph.source.tree
     else:
-        tree = read_tree(Path(graph)) if isinstance(graph, (str, os.PathLike)) else tree_of(graph)
-    flat, _ = check(tree, where)
-    return {name: (flat.nodes[name].kind, put_out) for name, (_, put_out) in shapes_of(flat).items()}
+        tree = records(graph)
+    found = examined(tree).accepted(where)
+    return {name: (node.kind, found.shapes[name][1]) for name, node in found.meaning.nodes.items()}
 
 
 def _split(path: str, nodes: Mapping[str, Any]) -> tuple[str, str]:

@@ -2,15 +2,15 @@
 
 import dataclasses
 import math
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from snnx._errors import NIRError
-from snnx.nir._flat import flat
-from snnx.nir._shapes import shapes_of
-from snnx.nir._tree import Edge, Node, Tree
+from snnx.nir._node import VERSION, Edge, Node, Reset, Tree
+from snnx.nir._validate import examined
 
 SPIKING = ("IF", "LIF", "CubaLIF")
 SNNTORCH_DT = 1e-4  # in its exporter and its importer
@@ -25,15 +25,24 @@ class Dialect(NamedTuple):
     """
 
     meaning: str
-    reset: str
-    rewritten: Callable[[Tree, float, str | None], Tree]
+    reset: Reset
+    rewritten: Callable[[Tree, float, Reset | None], Tree]
 
 
-def in_nir(tree: Tree, dialect: str, dt: float, reset: str | None) -> tuple[Tree, str | None]:
+def translated(tree: Tree, dialect: str | None, dt: float, reset: Reset | None) -> tuple[Tree, Reset | None]:
     """A graph in the format's meaning, and its reset.
 
-    **Raises:** `NIRError` where the file and `dt` do not go together.
+    **Raises:** `NIRError` for nodes or edges that are not valid, and where the file and `dt` do not go together.
     """
+    if dialect is None:
+        return tree, reset
+    if VERSION in tree.metadata:
+        warnings.warn(
+            f"from_nir: snnx wrote this file, which is in the format's own meaning, and is now read as one of {dialect}.",
+            stacklevel=4,
+        )
+    # What is read below has to be there. Shapes are looked at afterwards: Rockpool's files have the axis of the batch.
+    examined(tree, with_shapes=False).accepted("from_nir")
     chosen = DIALECTS[dialect]
     return chosen.rewritten(tree, dt, reset), chosen.reset if reset is None else reset
 
@@ -149,7 +158,7 @@ def _late_spikes(part: _Part, dt: float) -> _Part:
 
 
 # ------------------------------------------------------------------ the frameworks
-def _snntorch(tree: Tree, dt: float, reset: str | None) -> Tree:
+def _snntorch(tree: Tree, dt: float, reset: Reset | None) -> Tree:
     if not math.isclose(dt, SNNTORCH_DT, rel_tol=1e-6):
         raise NIRError(
             f"from_nir: dt is {dt:g}, but snnTorch writes its files for steps of {SNNTORCH_DT:g} s, whatever a step means"
@@ -158,7 +167,7 @@ def _snntorch(tree: Tree, dt: float, reset: str | None) -> Tree:
     return tree if reset is not None else _replaced(tree, _late_reset)
 
 
-def _norse(tree: Tree, dt: float, reset: str | None) -> Tree:
+def _norse(tree: Tree, dt: float, reset: Reset | None) -> Tree:
     def part_of(name: str, node: Node) -> _Part:
         taus = {field: _double(node, field) / dt for field in ("tau", "tau_syn", "tau_mem") if field in node.fields}
         node = _with(node, **taus)
@@ -171,7 +180,7 @@ def _norse(tree: Tree, dt: float, reset: str | None) -> Tree:
     return _replaced(tree, part_of)
 
 
-def _sinabs(tree: Tree, dt: float, reset: str | None) -> Tree:
+def _sinabs(tree: Tree, dt: float, reset: Reset | None) -> Tree:
     def part_of(name: str, node: Node) -> _Part:
         if node.kind in ("LIF", "LI"):
             node = _with(node, tau=dt / -np.expm1(-1 / _double(node, "tau")))
@@ -182,11 +191,11 @@ def _sinabs(tree: Tree, dt: float, reset: str | None) -> Tree:
     return _replaced(tree, part_of)
 
 
-def _spikingjelly(tree: Tree, dt: float, reset: str | None) -> Tree:
+def _spikingjelly(tree: Tree, dt: float, reset: Reset | None) -> Tree:
     return _replaced(tree, lambda name, node: _one(name, _fires_at(node)))
 
 
-def _rockpool(tree: Tree, dt: float, reset: str | None) -> Tree:
+def _rockpool(tree: Tree, dt: float, reset: Reset | None) -> Tree:
     def euler(node: Node, field: str) -> tuple[np.ndarray, np.ndarray]:
         """The time constant whose Euler step decays as exp(-dt/tau), and that decay."""
         decay = np.exp(-dt / _double(node, field))
@@ -217,7 +226,7 @@ def _rockpool(tree: Tree, dt: float, reset: str | None) -> Tree:
     return _replaced(tree, part_of)
 
 
-def _spyx(tree: Tree, dt: float, reset: str | None) -> Tree:
+def _spyx(tree: Tree, dt: float, reset: Reset | None) -> Tree:
     def part_of(name: str, node: Node) -> _Part:
         node = _whole_input(node, dt)
         late = node.kind == "LIF" and reset is None
@@ -242,12 +251,11 @@ def _straight_in(tree: Tree) -> Tree:
 
 def _channels_first(tree: Tree) -> Tree:
     """Spyx flattens planes with channels last; its files have the weights behind as they are there."""
-    shapes = None
-    nodes = dict(tree.nodes)
-    for name, target in _flattened(tree):
-        shapes = shapes_of(flat(tree)) if shapes is None else shapes
-        given, node = shapes[name][0], tree.nodes[target]
-        if len(given) == 3 and isinstance(node, Node):
+    nodes, flattened = dict(tree.nodes), list(_flattened(tree))
+    shapes = examined(tree).accepted("from_nir").shapes if flattened else {}
+    for name, target in flattened:
+        (given, put_out), node = shapes[name], tree.nodes[target]
+        if len(given) == 3 and len(put_out) == 1 and isinstance(node, Node):
             channels, height, width = given
             weight = node.array("weight").reshape(-1, height, width, channels).transpose(0, 3, 1, 2)
             nodes[target] = _with(node, weight=weight.reshape(len(weight), -1))

@@ -1,15 +1,21 @@
-"""A graph without nested graphs: what it means. Nested nodes are called `sub/node`."""
+"""What a graph means: nodes and edges without nested graphs, and the shape of one step everywhere."""
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple, TypeAlias
 
 from snnx._errors import NIRError
 from snnx.layers import CycleError, lagging_edges
-from snnx.nir._tree import KINDS, Edge, Node, Tree, nodes_of, trees_of
+from snnx.nir._fields import Shape, check_step
+from snnx.nir._kind import KINDS
+from snnx.nir._node import Edge, Node, Tree, check_names, nodes_of, trees_of
+
+Shapes: TypeAlias = Mapping[
+    str, tuple[Shape, Shape]
+]  # by path, of what goes into a node at one step, and of what comes out
 
 
 class Flat(NamedTuple):
-    """All nodes by path, and the edges between them; those of nested graphs come last.
+    """All nodes by path, `sub/node` in a nested graph, and the edges between them; those of nested graphs come last.
 
     - `inputs`, `outputs`: the `Input` and `Output` nodes of the graph itself. Those of nested graphs hand on what they get.
     - `lagging`: the edges that carry the value of the step before.
@@ -29,9 +35,8 @@ def flat(tree: Tree) -> Flat:
     an `Input` or `Output`; a nested one with several, where an edge does not say which; a cycle without a state.
     """
     nodes = dict(nodes_of(tree))
-    edges = tuple(edge for path, inner in trees_of(tree) for edge in _edges(tree, path, inner))
-    own = {name: node for name, node in tree.nodes.items() if isinstance(node, Node)}
-    inputs, outputs = (tuple(n for n, node in own.items() if node.kind == kind) for kind in ("Input", "Output"))
+    edges = tuple(edge for path, inner in trees_of(tree) for edge in _edges(path, inner))
+    inputs, outputs = _ends(tree, "Input"), _ends(tree, "Output")
     for kind, found in (("Input", inputs), ("Output", outputs)):
         if not found:
             raise NIRError(
@@ -45,22 +50,36 @@ def flat(tree: Tree) -> Flat:
     return Flat(nodes, edges, inputs, outputs, lagging)
 
 
-def _edges(tree: Tree, path: str, inner: Tree) -> Iterator[Edge]:
-    """The edges of one of the graphs, between paths."""
-    where = f"the nested graph {path!r}" if path else "the graph"
-    check_names(path, inner)
+def as_written(tree: Tree) -> Flat:
+    """A graph whose edges mean nothing: as they stand there."""
+    edges = []
+    for path, inner in trees_of(tree):
+        prefix = f"{path}/" if path else ""
+        edges += [(f"{prefix}{source}", f"{prefix}{target}") for source, target in inner.edges]
+    return Flat(dict(nodes_of(tree)), tuple(edges), _ends(tree, "Input"), _ends(tree, "Output"), frozenset())
+
+
+def _ends(tree: Tree, kind: str) -> tuple[str, ...]:
+    """The names of a graph's own nodes of one kind."""
+    return tuple(name for name, node in tree.nodes.items() if isinstance(node, Node) and node.kind == kind)
+
+
+def _edges(path: str, tree: Tree) -> Iterator[Edge]:
+    """The edges of one graph, between paths."""
+    where, prefix = (f"the nested graph {path!r}", f"{path}/") if path else ("the graph", "")
+    check_names(path, tree)
     seen: set[Edge] = set()
-    for edge in inner.edges:
+    for edge in tree.edges:
         if edge in seen:
             raise NIRError(f"{where} has the edge from {edge[0]!r} to {edge[1]!r} twice; leave one out.")
         seen.add(edge)
         for end in edge:
-            if end not in inner.nodes:
+            if end not in tree.nodes:
                 raise NIRError(
                     f"{where} has an edge from {edge[0]!r} to {edge[1]!r}, but no node {end!r}; it has"
-                    f" {', '.join(map(repr, inner.nodes))}."
+                    f" {', '.join(map(repr, tree.nodes))}."
                 )
-        source, target = inner.nodes[edge[0]], inner.nodes[edge[1]]
+        source, target = tree.nodes[edge[0]], tree.nodes[edge[1]]
         if isinstance(source, Node) and source.kind == "Output":
             raise NIRError(
                 f"{where} has an edge from the Output {edge[0]!r} to {edge[1]!r}, but nothing comes from an Output; let the"
@@ -71,34 +90,13 @@ def _edges(tree: Tree, path: str, inner: Tree) -> Iterator[Edge]:
                 f"{where} has an edge from {edge[0]!r} to the Input {edge[1]!r}, but an Input takes none; let the edge lead to"
                 f" what comes after {edge[1]!r}."
             )
-        prefix = f"{path}/" if path else ""
         yield _end(prefix + edge[0], source, "Output"), _end(prefix + edge[1], target, "Input")
 
 
-def check_names(path: str, tree: Tree) -> None:
-    """Refuse names that HDF5 takes for something else: a `/` is a folder there.
-
-    **Raises:** `NIRError`.
-    """
-    where = f"the nested graph {path!r}" if path else "the graph"
-    for name in tree.nodes:
-        if not is_name(name):
-            raise NIRError(
-                f"{where} has a node called {name!r}; expected a text that is not empty, not '.', and has no '/'."
-            )
-
-
-def is_name(name: object) -> bool:
-    """Whether HDF5 can hold a name, and takes it for one."""
-    if not isinstance(name, str) or name in ("", ".", "..") or "/" in name or "\0" in name:
-        return False
-    return not any("\ud800" <= letter <= "\udfff" for letter in name)  # halves of letters, which UTF-8 does not have
-
-
 def _end(path: str, node: "Node | Tree", kind: str) -> str:
-    """The node that an end of an edge means."""
+    """The node that an end of an edge means: of a nested graph, its one node of this kind."""
     while isinstance(node, Tree):
-        found = [name for name, part in node.nodes.items() if isinstance(part, Node) and part.kind == kind]
+        found = _ends(node, kind)
         if len(found) != 1:
             raise NIRError(
                 f"an edge leads {'from' if kind == 'Output' else 'to'} the nested graph {path!r}, which has {len(found)}"
@@ -106,3 +104,58 @@ def _end(path: str, node: "Node | Tree", kind: str) -> str:
             )
         path, node = f"{path}/{found[0]}", node.nodes[found[0]]
     return path
+
+
+# ------------------------------------------------------------------ shapes
+def shapes_of(graph: Flat) -> Shapes:
+    """What goes into every node at one step, and what comes out.
+
+    They are worked out here, as what `nir` infers is wrong for some layers.
+
+    **Raises:** `NIRError` where shapes do not fit or nothing tells them; for steps that no memory holds.
+    """
+    sources: dict[str, list[str]] = {name: [] for name in graph.nodes}
+    for source, target in graph.edges:
+        sources[target].append(source)
+    found: dict[str, tuple[Shape, Shape]] = {}
+    waiting = list(graph.nodes)
+    while waiting:
+        later = []
+        for name in waiting:
+            came = next((found[source][1] for source in sources[name] if source in found), None)
+            shapes = _of_node(name, graph.nodes[name], came)
+            if shapes is None:
+                later.append(name)
+            else:
+                found[name] = shapes
+        if len(later) == len(waiting):
+            raise NIRError(
+                f"nothing tells the shape of what goes into {', '.join(map(repr, later))}: no edge from a node whose shape"
+                " is known leads there, and its parameters do not say."
+            )
+        waiting = later
+    for source, target in graph.edges:
+        if found[source][1] != found[target][0]:
+            raise NIRError(
+                f"node {target!r} ({graph.nodes[target].kind}) takes steps of shape {found[target][0]}, but from {source!r}"
+                f" ({graph.nodes[source].kind}) come {found[source][1]}."
+            )
+    return found
+
+
+def _of_node(name: str, node: Node, came: Shape | None) -> tuple[Shape, Shape] | None:
+    """What goes into a node and what comes out; None where neither its parameters nor what `came` tell."""
+    kind = KINDS[node.kind]
+    try:
+        own = kind.own_shape(node)
+        given = came if own is None else own
+        if given is None:
+            return None
+        if kind.axes is not None and len(given) != len(kind.axes):
+            raise NIRError(f"it takes steps [{', '.join(kind.axes)}], got {given}")
+        check_step(given)
+        put_out = kind.put_out(node, given)
+        check_step(put_out)
+    except NIRError as error:
+        raise NIRError(f"node {name!r} ({node.kind}): {error}".rstrip(".") + ".") from error
+    return given, put_out

@@ -1,34 +1,35 @@
-import math
+import functools
 import os
 import warnings
-from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from snnx._errors import NIRError, describe, unknown_name
+from snnx._checks import checked
+from snnx._errors import unknown_name
+from snnx._typing import AboveZero, Dtype
 from snnx.layers import Graph
-from snnx.neurons import METHODS, Method
-from snnx.nir._dialects import DIALECTS, in_nir
-from snnx.nir._file import read_tree
-from snnx.nir._import_nodes import DT, RESETS, VERSION, Choices, build, noted_dt
+from snnx.neurons import Method
+from snnx.nir._dialects import DIALECTS, translated
+from snnx.nir._file import records
+from snnx.nir._kind import Import, built
+from snnx.nir._node import Reset
 from snnx.nir._origin import Origin
-from snnx.nir._shapes import shapes_of
-from snnx.nir._tree import Tree, tree_of
-from snnx.nir._validate import check, check_nodes, seconds_per_step
+from snnx.nir._validate import Examined, examined
 from snnx.surrogates import AbstractSurrogate, ATan
 
 
+@checked
 def from_nir(
     graph: "Any | str | os.PathLike",
     *,
-    dt: float,
-    reset: str | None = None,
+    dt: AboveZero,
+    reset: Reset | None = None,
     method: Method = "euler",
     dialect: str | None = None,
     surrogate: AbstractSurrogate | None = None,
-    dtype: Any = None,
+    dtype: Dtype | None = None,
 ) -> Graph:
     r"""A NIR graph as a `Graph`: a cell like any other, to be run, recorded, trained, and exported again.
 
@@ -58,72 +59,41 @@ def from_nir(
     The parameters are the file's, and are leaves: trainable. Nested graphs are part of the one graph, their nodes called
     `sub/node`. With several `Input` or `Output` nodes, inputs or outputs are dicts by their names.
 
-    **Raises:** `NIRError` for a graph that is not valid, or asks for what cannot be done, naming the node; `ValueError` for
-    arguments that are none. Warns of what is odd, and run as written: see `validate`.
+    **Raises:** `NIRError` for a graph that is not valid, or asks for what cannot be done, naming the node; `TypeError`,
+    `ValueError` for other arguments. Warns of what is odd, and run as written: see `validate`.
     """
-    dt = seconds_per_step("from_nir", dt)
-    if surrogate is not None and not isinstance(surrogate, AbstractSurrogate):
-        raise TypeError(
-            f"from_nir: surrogate is {describe(surrogate)}; expected an object such as snnx.surrogates.ATan()."
-        )
-    for name, given, known in (("reset", reset, RESETS), ("method", method, METHODS), ("dialect", dialect, DIALECTS)):
-        if given not in known and not (given is None and name != "method"):
-            raise ValueError(unknown_name("from_nir", name, str(given), known))
-    tree = read_tree(Path(graph)) if isinstance(graph, (str, os.PathLike)) else tree_of(graph)
-    if dialect is not None:
-        if VERSION in tree.metadata:
-            warnings.warn(
-                f"from_nir: snnx wrote this file, which is in the format's own meaning, and is now read as one of {dialect}.",
-                stacklevel=2,
-            )
-        tree, reset = _translated(tree, dialect, dt, reset)
-    flat, odd = check(tree, "from_nir", dt)
-    for text in (*odd, *_other_dt(tree, dt)):
-        warnings.warn(f"from_nir: {text}", stacklevel=2)
-    choices = Choices(dt, method, reset, surrogate or ATan(), _dtype(dtype))
-    shapes = shapes_of(flat)
+    if dialect is not None and dialect not in DIALECTS:
+        raise ValueError(unknown_name("from_nir", "dialect", dialect, DIALECTS))
+    dtype = _dtype(dtype)
+    tree = records(graph)
+    tree, reset = translated(tree, dialect, dt, reset)
+    found = examined(tree, dt).accepted("from_nir")
+    for text in found.warnings:
+        warnings.warn(f"from_nir: {text}", stacklevel=3)
+    choices = dict(dt=dt, method=method, reset=reset, surrogate=surrogate or ATan(), dtype=dtype)
+    return _built(found, functools.partial(Import, **choices))
+
+
+def _built(found: Examined, importing: Any) -> Graph:
+    graph, shapes = found.meaning, found.shapes
     nodes, casts = {}, {}
-    for path, node in flat.nodes.items():
-        if path not in (*flat.inputs, *flat.outputs):
-            nodes[path], own = build(path, node, shapes[path][0], choices)
-            casts |= {(path, field): cast for field, cast in own.items()}
+    for path, node in graph.nodes.items():
+        if path not in (*graph.inputs, *graph.outputs):
+            own = importing(path, node, shapes[path][0], casts={})
+            nodes[path] = built(own)
+            casts |= {(path, name): cast for name, cast in own.casts.items()}
     return Graph(
         nodes,
-        flat.edges,
-        inputs=flat.inputs,
-        outputs=flat.outputs,
+        graph.edges,
+        inputs=graph.inputs,
+        outputs=graph.outputs,
         shapes={name: shapes[name][0] for name in nodes},
-        source=Origin(tree, casts),
+        source=Origin(found.tree, shapes, casts),
     )
-
-
-def _translated(tree: Tree, dialect: str, dt: float, reset: str | None) -> tuple[Tree, str | None]:
-    check_nodes(tree, "from_nir")
-    try:
-        return in_nir(tree, dialect, dt, reset)
-    except NIRError:
-        raise
-    except (KeyError, ValueError) as error:
-        check(tree, "from_nir", dt)  # which says what is wrong with the graph
-        raise NIRError(f"from_nir: this is no graph of the dialect {dialect!r}: {error!r}.") from error
 
 
 def _dtype(dtype: Any) -> Any:
     found = jnp.zeros(()).dtype if dtype is None else jnp.dtype(dtype)
-    if not jnp.issubdtype(found, jnp.floating):
-        raise ValueError(f"from_nir: dtype is {found.name}, expected a float dtype such as 'float32'.")
     if jax.dtypes.canonicalize_dtype(found) != found:
-        raise ValueError(f"from_nir: {found.name} needs jax.config.update('jax_enable_x64', True).")
+        raise ValueError(f"from_nir: dtype is {found.name}, which needs jax.config.update('jax_enable_x64', True).")
     return found
-
-
-def _other_dt(tree: Tree, dt: float) -> list[str]:
-    """A word on a file that was written for another step."""
-    noted = noted_dt(tree.metadata)
-    if DT not in tree.metadata or (noted is not None and math.isclose(noted, dt, rel_tol=1e-6)):
-        return []
-    if noted is None:
-        return [
-            f"the file notes that it was written for dt={tree.metadata[DT]!r}, which is no number; it is left aside."
-        ]
-    return [f"the file was written for dt={noted:g}, and is now run at dt={dt:g}: spikes will differ."]

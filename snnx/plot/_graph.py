@@ -26,14 +26,14 @@ def graph(graph: Any, *, ax: "Axes | None" = None) -> "Axes":
 
     Nodes with a state are blue. Those of nested graphs (`sub/node`) stand in a frame; pictures that are long have several lines.
 
-    **Arguments:** `graph`: a `snnx.Graph`, or what `snnx.nir.summary` makes of a file; `ax`: where to draw, by default a figure
+    **Arguments:** `graph`: a `snnx.Graph`, or what `snnx.nir.info` makes of a file; `ax`: where to draw, by default a figure
     of its own, as large as the graph needs.
     **Raises:** `TypeError` for what is not a graph.
     """
     if not all(hasattr(graph, name) for name in ("names", "nodes", "edges", "inputs", "outputs")):
         raise TypeError(
-            f"graph: graph is {describe(graph)}; expected a snnx.Graph, or snnx.nir.summary(path). Of other models:"
-            " snnx.nir.summary(snnx.nir.to_nir(model, input_shape, dt=1e-3))."
+            f"graph: graph is {describe(graph)}; expected a snnx.Graph, or snnx.nir.info(path). Of other models:"
+            " snnx.nir.info(snnx.nir.to_nir(model, input_shape, dt=1e-3))."
         )
     try:
         from matplotlib.patches import FancyBboxPatch

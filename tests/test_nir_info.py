@@ -67,15 +67,15 @@ def made():
 
 
 def test_the_table_has_what_is_in_the_graph():
-    summary = snnx.nir.summary(made())
+    summary = snnx.nir.info(made())
     assert str(summary) == TABLE
     assert repr(summary) == str(summary)
 
 
 def test_a_file_has_the_table_of_its_graph(tmp_path):
     snnx.nir.write(made(), tmp_path / "model.nir")
-    summary = snnx.nir.summary(tmp_path / "model.nir")
-    assert summary == snnx.nir.summary(made())
+    summary = snnx.nir.info(tmp_path / "model.nir")
+    assert summary == snnx.nir.info(made())
     assert (summary.dt, summary.version) == (0.002, "9.8.7")
 
 
@@ -83,13 +83,13 @@ def test_the_graph_is_not_changed():
     graph = made()
     edges, names = list(graph.edges), list(graph.nodes)
     weight = graph.nodes["conv"].weight.copy()
-    snnx.nir.summary(graph)
+    snnx.nir.info(graph)
     assert (list(graph.edges), list(graph.nodes)) == (edges, names)
     np.testing.assert_array_equal(graph.nodes["conv"].weight, weight)
 
 
 def test_the_rows_add_up():
-    summary = snnx.nir.summary(made())
+    summary = snnx.nir.info(made())
     assert summary.parameters == sum(row.parameters for row in summary.nodes.values()) == 27 + 140 + 25 + 25
     assert summary.bytes == sum(row.bytes for row in summary.nodes.values()) == 4 * (27 + 135 + 25 + 25) + 8 * 5
     assert summary.inputs == ("input",)
@@ -103,7 +103,7 @@ def test_the_rows_add_up():
 def test_without_cycles_and_notes_the_table_says_so():
     start, end = ends([3])
     graph = nir.NIRGraph({"x": start, "lif": lif(3), "y": end}, [("x", "lif"), ("lif", "y")], type_check=False)
-    last = str(snnx.nir.summary(graph)).splitlines()[-1]
+    last = str(snnx.nir.info(graph)).splitlines()[-1]
     assert last == "3 nodes, 2 edges, no cycles; 15 parameters, 60 bytes"
 
 
@@ -119,7 +119,7 @@ def test_a_graph_that_is_not_valid_is_shown_without_shapes(edges, sources):
     start, end = ends([3])
     graph = nir.NIRGraph({"x": start, "fc": nir.Linear(ones(4, 4)), "y": end}, edges, type_check=False)
     assert any(finding.level == "error" for finding in snnx.nir.validate(graph))
-    summary = snnx.nir.summary(graph)
+    summary = snnx.nir.info(graph)
     assert summary.nodes["y"].sources == sources
     assert all(row.input is None and row.output is None for row in summary.nodes.values())
     assert "?" in str(summary)
@@ -129,8 +129,8 @@ def test_a_graph_that_is_not_valid_is_shown_without_shapes(edges, sources):
 def test_what_is_no_graph_is_refused(tmp_path):
     (tmp_path / "file.nir").write_text("no graph")
     with pytest.raises(NIRError, match="no whole NIR file"):
-        snnx.nir.summary(tmp_path / "file.nir")
+        snnx.nir.info(tmp_path / "file.nir")
     with pytest.raises(FileNotFoundError, match="there is no file"):
-        snnx.nir.summary(tmp_path / "none.nir")
+        snnx.nir.info(tmp_path / "none.nir")
     with pytest.raises(NIRError, match="expected a nir.NIRGraph or the path of a file, got int"):
-        snnx.nir.summary(3)
+        snnx.nir.info(3)

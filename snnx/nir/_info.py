@@ -3,17 +3,15 @@
 import dataclasses
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from snnx._errors import NIRError
+from snnx._checks import checked
 from snnx._text import amount, table
-from snnx.nir._file import read_tree
-from snnx.nir._flat import flat
-from snnx.nir._import_nodes import RESET, VERSION, noted_dt
-from snnx.nir._shapes import Shape, shapes_of
-from snnx.nir._tree import KINDS, Edge, Node, Tree, nodes_of, tree_of, trees_of
-from snnx.nir._validate import findings
+from snnx.nir._fields import Shape
+from snnx.nir._file import records
+from snnx.nir._kind import KINDS
+from snnx.nir._node import RESET, VERSION, Edge, Node, noted_dt
+from snnx.nir._validate import examined
 
 LAGS = "~"  # stands before a source whose value of the step before comes
 _HEAD = ("node", "kind", "in", "out", "parameters", "dtype", "from")
@@ -47,7 +45,7 @@ class Row:
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class Summary:
+class GraphInfo:
     """The nodes of a graph, those of nested ones too, and what they come to; its `str` is a table.
 
     - `nodes`: a `Row` each, by path.
@@ -92,60 +90,41 @@ class Summary:
     __repr__ = __str__
 
 
-def summary(graph: "Any | str | os.PathLike") -> Summary:
+@checked
+def info(graph: "Any | str | os.PathLike") -> GraphInfo:
     """The nodes of a graph: kinds, shapes, parameters, and what feeds what. Nothing is built or run.
 
     ```python
-    print(snnx.nir.summary("model.nir"))
+    print(snnx.nir.info("model.nir"))
     ```
 
     **Arguments:** `graph`: a `nir.NIRGraph`, or the path of a file.
 
-    **Returns:** a `Summary`, which prints as a table; `snnx.plot.graph` draws it. A graph that is not valid has one too, without
-    shapes, and without lagging edges where its edges mean nothing: see `validate`.
+    **Returns:** a `GraphInfo`, which prints as a table, and which `snnx.plot.graph` draws. A graph that is not valid has one too,
+    without shapes, and without lagging edges where its edges mean nothing: see `validate`.
 
     **Raises:** `NIRError` for what is no graph, or a file that is none; `FileNotFoundError`.
     """
-    tree = read_tree(Path(graph)) if isinstance(graph, (str, os.PathLike)) else tree_of(graph)
-    shapes: Mapping[str, tuple[Shape, Shape]] = {}
-    edges, lagging = _as_written(tree), frozenset()
-    try:
-        meaning = flat(tree)
-        edges, lagging = meaning.edges, meaning.lagging
-        if not any(found.level == "error" for found in findings(tree)):
-            shapes = shapes_of(meaning)
-    except NIRError:
-        pass
-    sources: dict[str, list[str]] = {}
-    for source, target in edges:
+    tree, meaning, shapes, _ = examined(records(graph))
+    sources: dict[str, list[str]] = {path: [] for path in meaning.nodes}
+    for source, target in meaning.edges:
         sources.setdefault(target, []).append(source)
     rows = {}
-    for path, node in nodes_of(tree):
-        from_ = tuple(sources.get(path, ()))
-        late = tuple(source for source in from_ if (source, path) in lagging)
-        rows[path] = _row(path, node, shapes.get(path, (None, None)), from_, late)
-    own = {name: node for name, node in tree.nodes.items() if isinstance(node, Node)}
+    for path, node in meaning.nodes.items():
+        late = tuple(source for source in sources[path] if (source, path) in meaning.lagging)
+        rows[path] = _row(path, node, shapes.get(path, (None, None)), tuple(sources[path]), late)
     version = tree.metadata.get(VERSION)
-    return Summary(
+    return GraphInfo(
         rows,
-        edges,
-        lagging,
-        inputs=tuple(name for name, node in own.items() if node.kind == "Input"),
-        outputs=tuple(name for name, node in own.items() if node.kind == "Output"),
+        meaning.edges,
+        meaning.lagging,
+        meaning.inputs,
+        meaning.outputs,
         parameters=sum(row.parameters for row in rows.values()),
         bytes=sum(row.bytes for row in rows.values()),
-        dt=noted_dt(tree.metadata),
+        dt=noted_dt(tree),
         version=None if version is None else str(version),
     )
-
-
-def _as_written(tree: Tree) -> tuple[Edge, ...]:
-    """The edges as they stand there, of a graph in which they mean nothing."""
-    found = []
-    for path, inner in trees_of(tree):
-        prefix = f"{path}/" if path else ""
-        found += [(f"{prefix}{source}", f"{prefix}{target}") for source, target in inner.edges]
-    return tuple(found)
 
 
 def _row(
@@ -156,7 +135,7 @@ def _row(
     lagging: tuple[str, ...],
 ) -> Row:
     kind = KINDS[node.kind]
-    arrays = [node.array(field) for field in kind.arrays if field in node.fields]
+    arrays = [node.array(name) for name in kind.numbers if name in node.fields]
     return Row(
         path,
         node.kind,

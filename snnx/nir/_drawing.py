@@ -1,0 +1,300 @@
+"""A model as the nodes and edges of NIR: its wiring is followed part by part, and every part draws itself."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import PyTree
+
+from snnx._errors import NIRError
+from snnx.cells import AbstractCell, cell_dtype
+from snnx.layers import AbstractContainer, Add, Graph, Identity, Recurrent, apply_step
+from snnx.nir._export import Export, exported, speaks_for_itself
+from snnx.nir._fields import Shape
+from snnx.nir._node import MOST_NESTED, Edge, Node, Tree, nodes_of
+from snnx.nir._origin import Origin
+
+NO_JOIN = "NIR adds up what several edges bring, and cannot put it side by side, or anything else"
+
+
+class Value(NamedTuple):
+    """What flows along: the sum of what some nodes put out, and its shape and dtype.
+
+    A source may also be a stand-in for what goes into a node of a graph: see `_Inside`.
+    """
+
+    sources: tuple[str, ...]
+    like: jax.ShapeDtypeStruct
+
+    @property
+    def shape(self) -> Shape:
+        return tuple(self.like.shape)
+
+
+class Drawing:
+    """A graph under way.
+
+    - `nodes`: by path; `given`: the shape of what goes into each at one step.
+    - `edges`: in the order in which they are drawn; `lagging`: those that carry the value of the step before in the model.
+    """
+
+    def __init__(self, model: AbstractCell, dt: float):
+        self.dt, self.like = dt, cell_dtype(model)
+        # NumPy has no bfloat16, and NIR's files no such floats.
+        self.dtype = np.dtype(np.float32) if self.like == jax.numpy.bfloat16 else np.dtype(self.like)
+        self.nodes: dict[str, Node] = {}
+        self.given: dict[str, Shape] = {}
+        self.put_out: dict[str, Shape] = {}
+        self.edges: list[Edge] = []
+        self.lagging: set[Edge] = set()
+        self._in_place = 0
+
+    def model(self, model: AbstractCell, shapes: Mapping[str, Shape]) -> None:
+        """The whole model, with its inputs and outputs."""
+        values = {}
+        for name, shape in shapes.items():
+            values[name] = self._node(name, _border("Input", shape), Value((), self._like(shape)), shape)
+        if isinstance(model, Graph):
+            outs = self.graph(model, "", values)
+        else:
+            outs = {"output": self.part(model, "", values["input"])}
+        for name, out in outs.items():
+            self._node(name, _border("Output", out.shape), out, out.shape)
+
+    def tree(self) -> Tree:
+        """What was drawn, as a graph; nodes called `sub/node` are in nested ones."""
+        return _nested(self.nodes, self.edges)
+
+    # -------------------------------------------------------------- parts
+    def part(self, part: PyTree, path: str, x: Value) -> Value:
+        """A part that gets `x`: what it puts out."""
+        if not speaks_for_itself(part):
+            if isinstance(part, Identity):
+                return x
+            if isinstance(part, Graph):
+                return self._single(part, path, x)
+            if isinstance(part, AbstractContainer):
+                return self._container(part, path, x)
+            if isinstance(part, Recurrent):
+                return self._recurrent(part, path, x)
+        name, put_out = path or type(part).__name__, _put_out(part, x.like)
+        export = Export(part, name, x.shape, tuple(put_out.shape), self.dt, self.dtype)
+        found = exported(export)
+        if isinstance(found, Node):
+            return self._node(name, found, x, export.put_out)
+        self._in_place += 1
+        if self._in_place > MOST_NESTED:
+            export.refuse(f"it is drawn as a {type(found).__name__}, which in the end is drawn as the same again")
+        y = self.part(found, path, x)
+        self._in_place -= 1
+        if y.shape != export.put_out:
+            export.refuse(
+                f"it is drawn as a {type(found).__name__}, which puts out {y.shape} rather than {export.put_out}"
+            )
+        return y
+
+    def _node(self, path: str, node: Node, x: Value, put_out: Shape) -> Value:
+        """A node, and the edges that lead to it."""
+        if path in self.nodes:
+            raise NIRError(f"to_nir: two parts would be called {path!r}; rename one.")
+        # nir itself leaves the shapes of some kinds open, or infers wrong ones.
+        types = {"input_type": {"input": _whole(x.shape)}, "output_type": {"output": _whole(put_out)}}
+        self.nodes[path] = dataclasses.replace(node, types=types)
+        self.given[path], self.put_out[path] = x.shape, put_out
+        for source in x.sources:
+            self._edge(source, path)
+        return Value((path,), self._like(put_out))
+
+    def _edge(self, source: str, target: str) -> None:
+        """An edge; where it is there already, a second way over a node of its own: NIR has each edge but once."""
+        if (source, target) in self.edges:
+            path = f"{target}.again{len(self.nodes)}"
+            self._junction(path, Value((source,), self._like(self.put_out[source])))
+            source = path
+        self.edges.append((source, target))
+
+    def _junction(self, path: str, x: Value) -> Value:
+        """A node that hands on what it gets."""
+        return self._node(path, Node("Scale", {"scale": np.ones(x.shape, self.dtype)}), x, x.shape)
+
+    def _sum(self, path: str, *xs: Value) -> Value:
+        """Values that are added up: what comes from one node twice takes a way of its own the second time."""
+        sources: tuple[str, ...] = ()
+        for i, x in enumerate(xs):
+            if set(x.sources) & set(sources):
+                x = self._junction(f"{path}.{i}", x)
+            sources += x.sources
+        return Value(sources, xs[0].like)
+
+    def _container(self, container: AbstractContainer, path: str, x: Value) -> Value:
+        children = container.children()
+
+        def run(name: str, x: Value, *more: Value) -> Value:
+            inner = f"{path}.{name}" if path else name
+            if isinstance(children[name], Add):
+                return self._sum(inner, x, *more)
+            if more:
+                Export(children[name], inner, (), (), self.dt, self.dtype).refuse(NO_JOIN)
+            return self.part(children[name], inner, x)
+
+        return container.wire(x, run)
+
+    def _recurrent(self, part: Recurrent, path: str, x: Value) -> Value:
+        inner = f"{path}." if path else ""
+        back = inner + "feedback"
+        # The neuron is drawn first, and already gets what its feedback will put out, under the name that this will have.
+        y = self.part(part.neuron, inner + "neuron", x._replace(sources=(*x.sources, back)))
+        before = len(self.edges)
+        fed_back = self.part(part.feedback, back, y)
+        if fed_back.sources != (back,):  # it is no node, or several
+            self._junction(back, fed_back)
+        # What lags is what leaves the neuron: y of the step before.
+        self.lagging |= {edge for edge in self.edges[before:] if edge[0] in y.sources}
+        return y
+
+    def _like(self, shape: Shape) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct(shape, self.like)
+
+    # -------------------------------------------------------------- graphs
+    def _single(self, graph: Graph, path: str, x: Value) -> Value:
+        """A graph inside another part."""
+        entry, *more = (*graph.inputs, *graph.outputs[1:])
+        if more:
+            raise NIRError(f"to_nir: part {path!r} is a Graph with several inputs or outputs inside another part.")
+        (y,) = self.graph(graph, path, {entry: x}).values()
+        return y
+
+    def graph(self, graph: Graph, path: str, values: Mapping[str, Value]) -> dict[str, Value]:
+        """The nodes of a graph, and its edges in their order: what comes out, by output."""
+        prefix = f"{path}." if path else ""
+        before = len(self.edges)
+        outs = dict(values) | self._drawn_apart(graph, prefix, values)
+        drawn, self.edges = self.edges[before:], self.edges[:before]
+        inside = _Inside(graph, prefix, outs, drawn)
+        lagging = graph.wiring().lagging
+        for edge in graph.edges:
+            source, target = edge
+            if target in graph.outputs:
+                continue
+            ways = [(a, b) for a in inside.sources_of(source) for b in inside.entries(target)]
+            self.lagging |= set(ways) if edge in lagging else set()
+            for way in ways:
+                self._edge(*way)
+        self.edges += [edge for edge in drawn if edge[0] not in inside.stand_ins]
+        ends = {name: value._replace(sources=inside.sources_of(name)) for name, value in outs.items()}
+        fed = graph.wiring().sources
+        return {name: self._sum(prefix + name, *(ends[source] for source in fed[name])) for name in graph.outputs}
+
+    def _drawn_apart(self, graph: Graph, prefix: str, values: Mapping[str, Value]) -> dict[str, Value]:
+        """Every node of a graph, given its stand-in; what it puts out, by name."""
+        shapes = graph.step_shapes({name: x.shape for name, x in values.items()})
+        outs = {}
+        for name in graph.names:
+            path, given = prefix + name, shapes[name][0]
+            x = Value((_stand_in(path),), self._like(given))
+            self.put_out[x.sources[0]] = given
+            y = self.part(graph.nodes[name], path, x)
+            if y.sources == x.sources:  # it hands on what it gets, and is a node all the same
+                border = _border_of(graph, name)
+                y = self._junction(path, x) if border is None else self._node(path, _border(border, given), x, given)
+            outs[name] = y
+        return outs
+
+
+def _stand_in(path: str) -> str:
+    """The name of what goes into a node of a graph, which no node can have."""
+    return f"\0{path}"
+
+
+class _Inside:
+    """A graph whose nodes are drawn apart, and what its own edges are between.
+
+    In a cycle no node can be drawn after all that feed it. So each is drawn as if its input came from one source, its stand-in.
+    Afterwards an edge of the graph becomes ways from the nodes that put out what its source does to those that take in what its
+    target does: several each, where the two are containers.
+
+    - `outs`: what each node, and input, puts out. Among its sources may be its own stand-in: a `Residual` hands on its input.
+    - `drawn`: the edges within the nodes, and from their stand-ins.
+    """
+
+    def __init__(self, graph: Graph, prefix: str, outs: Mapping[str, Value], drawn: list[Edge]):
+        self.wiring, self.prefix, self.outs = graph.wiring(), prefix, outs
+        self.stand_ins = {_stand_in(prefix + name): name for name in graph.names}
+        self._entries: dict[str, list[str]] = {}
+        for source, target in drawn:
+            self._entries.setdefault(source, []).append(target)
+
+    def entries(self, name: str) -> list[str]:
+        """The nodes that take in what goes into a node of the graph."""
+        return self._entries.get(_stand_in(self.prefix + name), [])
+
+    def sources_of(self, name: str) -> tuple[str, ...]:
+        """The nodes that put out what a node of the graph puts out; what it hands on comes from those that feed it."""
+        found: tuple[str, ...] = ()
+        for source in self.outs[name].sources:
+            through = self.stand_ins.get(source)
+            feeding = () if through is None else self.wiring.sources[through]
+            if any((fed, through) in self.wiring.lagging for fed in feeding):
+                # It would hand on one value of this step and one of the step before, and an edge has one lag.
+                raise NIRError(
+                    f"to_nir: part {self.prefix + (through or '')!r} hands on what comes back to it of the step before, which no"
+                    " node of NIR does; put the way around it into the graph as a node of its own."
+                )
+            found += (source,) if through is None else tuple(x for fed in feeding for x in self.sources_of(fed))
+        return found
+
+
+def _whole(shape: Shape) -> np.ndarray:
+    return np.array(shape, np.int64)
+
+
+def _border(kind: str, shape: Shape) -> Node:
+    return Node(kind, {"shape": _whole(shape)})
+
+
+def _border_of(graph: Graph, name: str) -> str | None:
+    """Whether a node is the `Input` or `Output` of a nested graph: it was, or it hands on what comes from or goes outside."""
+    parent, slash, _ = name.rpartition("/")
+    if not slash:
+        return None
+    if isinstance(graph.source, Origin):
+        node = dict(nodes_of(graph.source.tree)).get(name)
+        if node is not None:
+            return node.kind if node.kind in ("Input", "Output") else None
+    came = [source for source, target in graph.edges if target == name]
+    went = [target for source, target in graph.edges if source == name]
+    for kind, others in (("Input", came), ("Output", went)):
+        if others and not any(other.startswith(f"{parent}/") for other in others):
+            return kind
+    return None
+
+
+def _put_out(part: PyTree, x: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
+    """Shape and dtype of what comes out of a part."""
+    if isinstance(part, AbstractCell):
+        return jax.eval_shape(lambda x: part(x, part.init_state(x.shape), key=jax.random.key(0))[0], x)
+    return jax.eval_shape(lambda x: apply_step(part, x, key=jax.random.key(0)), x)
+
+
+def _nested(nodes: Mapping[str, Node], edges: list[Edge]) -> Tree:
+    """The tree of nodes called `sub/node`; edges between graphs lead to the nested graph's name."""
+    own: dict[str, Node | Tree] = {}
+    inner: dict[str, dict[str, Node]] = {}
+    for path, node in nodes.items():
+        top, slash, rest = path.partition("/")
+        own.setdefault(top, node)  # of a nested graph only the place, for now
+        if slash:
+            inner.setdefault(top, {})[rest] = node
+    at_top: list[Edge] = []
+    within: dict[str, list[Edge]] = {}
+    for source, target in edges:
+        (a, _, rest_a), (b, _, rest_b) = source.partition("/"), target.partition("/")
+        # An edge from a nested graph's end to its beginning does not run inside: it leads around it.
+        around = a == b and nodes[source].kind == "Output" and nodes[target].kind == "Input"
+        if a == b and rest_a and rest_b and not (around and "/" not in rest_a + rest_b):
+            within.setdefault(a, []).append((rest_a, rest_b))
+        else:
+            at_top.append((a, b))
+    return Tree(own | {name: _nested(part, within.get(name, [])) for name, part in inner.items()}, tuple(at_top))
