@@ -22,8 +22,8 @@ import jax
 import jax.numpy as jnp
 
 import snnx
-from snnx.cli._arguments import check_train, make_parser
-from snnx.cli._task import make_task
+from snnx.cli._arguments import read_arguments
+from snnx.cli._recipes import make_task
 from snnx.simulation import chunk_size
 
 GRADIENTS = ("surrogate", "eventprop")
@@ -50,9 +50,7 @@ def run(args, gradient, seed):
 
 
 def config_of(args, gradient):
-    parsed = make_parser().parse_args(words_of(args, gradient, 0))
-    check_train(parsed)
-    return parsed.config
+    return read_arguments(words_of(args, gradient, 0)).config
 
 
 def temporaries(task, size):

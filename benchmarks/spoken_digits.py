@@ -20,8 +20,8 @@ from typing import Any
 import jax
 
 import snnx
-from snnx.cli._recipes import RECIPES
-from snnx.cli._task import task_of
+from snnx.cli._recipes import task_of
+from snnx.cli._settings import DATA_SETS
 
 
 def official(root, seed, folder):
@@ -35,7 +35,7 @@ def official(root, seed, folder):
 
 def unheard(root):
     """The same of every speaker, of whom the network has heard nothing."""
-    config = dataclasses.replace(RECIPES["fsdd"].default, root=str(root))
+    config = dataclasses.replace(DATA_SETS["fsdd"].default, root=str(root))
     reading: dict[str, Any] = {"dt": config.dt, "num_steps": config.steps, "drop_late": True}
     data = snnx.data.fsdd(root, "all", **reading, progress=False)
     key_split, key_model, key_fit = jax.random.split(jax.random.key(config.seed), 3)

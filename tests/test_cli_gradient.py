@@ -15,12 +15,11 @@ from command_line import call
 import snnx
 from snnx.augment import Blend, ChannelShift
 from snnx.cli import _train as cli_train
-from snnx.cli._arguments import check_train, make_parser
-from snnx.cli._config import as_command
+from snnx.cli._arguments import read_arguments
 from snnx.cli._networks import recurrent
-from snnx.cli._recipes import RECIPES
-from snnx.cli._run import new_folder, read_config
-from snnx.cli._task import make_task
+from snnx.cli._recipes import make_task
+from snnx.cli._run_folder import new_folder, read_config
+from snnx.cli._settings import DATA_SETS, as_command
 from snnx.train import AbstractCallback, Checkpoint, load_checkpoint, read_meta
 
 SOUNDS = ("shd", "ssc", "fsdd", "audio")
@@ -34,7 +33,7 @@ pytestmark = pytest.mark.usefixtures("cache_settings")
 
 def config_of(name, gradient, **settings):
     (found,) = (
-        choice for choice in RECIPES[name].choices if (choice.network, choice.gradient) == ("recurrent", gradient)
+        choice for choice in DATA_SETS[name].choices if (choice.network, choice.gradient) == ("recurrent", gradient)
     )
     return dataclasses.replace(found, **settings)
 
@@ -49,11 +48,11 @@ def words(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def runs(words, tmp_path_factory):
-    """A run of one epoch with each gradient: its folder, and what was said."""
+    """A run of two epochs with each gradient: its folder, and what was said."""
     folders = {}
     for flags in (("--gradient", "eventprop"), ("--network", "recurrent")):
         folder = tmp_path_factory.mktemp("runs") / "run"
-        said = call("train", "shd", "--root", words, *flags, *SMALL, "--epochs", 1, *QUICK, "--run", folder)
+        said = call("train", "shd", "--root", words, *flags, *SMALL, "--epochs", 2, *QUICK, "--run", folder)
         folders["eventprop" if "eventprop" in flags else "surrogate"] = folder, said
     return folders
 
@@ -79,7 +78,7 @@ def test_a_run_has_the_gradient_that_was_asked_for(gradient, runs):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("gradient", ["surrogate", "eventprop"])
-def test_an_epoch_moves_the_weights_of_every_layer(gradient, runs):
+def test_training_moves_the_weights_of_every_layer(gradient, runs):
     folder, _ = runs[gradient]
     task = make_task(read_config(folder, None))
     trained = load_checkpoint(folder / "model.npz", eqx.nn.inference_mode(task.model))
@@ -98,7 +97,7 @@ def test_a_finished_run_is_scored_again(gradient, runs):
     assert out.startswith(f"test accuracy {100 * scores['accuracy']:.2f} % (")
     code, out, err = call("train", "--resume", folder, *QUICK)
     assert (code, err) == (0, "")
-    assert f"{folder}: already finished: 1 of 1 epochs" in out
+    assert f"{folder}: already finished: 2 of 2 epochs" in out
 
 
 class Interrupt(AbstractCallback):
@@ -108,10 +107,9 @@ class Interrupt(AbstractCallback):
 
 
 @pytest.mark.slow
-def test_a_stopped_run_goes_on_with_its_gradient(words, tmp_path, monkeypatch):
+def test_a_stopped_run_goes_on_with_its_gradient(words, runs, tmp_path, monkeypatch):
+    whole, folder = runs["eventprop"][0], tmp_path / "run"
     flags = ("shd", "--root", words, "--gradient", "eventprop", *SMALL, "--epochs", 2, *QUICK)
-    whole, folder = tmp_path / "whole", tmp_path / "run"
-    assert call("train", *flags, "--run", whole)[0] == 0
     fit = cli_train.fit
     with monkeypatch.context() as patch:
         patch.setattr(cli_train, "Checkpoint", lambda path, every: Checkpoint(path, every=0.0))  # after every epoch
@@ -213,9 +211,7 @@ def test_several_hidden_layers_are_each_recurrent():
 
 
 def parsed(words):
-    args = make_parser().parse_args(words)
-    check_train(args)
-    return args.config
+    return read_arguments(words).config
 
 
 @pytest.mark.parametrize(("name", "gradient"), CASES)
@@ -224,7 +220,7 @@ def test_settings_are_found_again(name, gradient, tmp_path):
     config = config_of(name, gradient, root=str(tmp_path / "data"), hidden=(3, 4), epochs=7)
     new_folder(config, str(tmp_path / "run"))
     assert read_config(tmp_path / "run", None) == config
-    assert parsed(shlex.split(as_command(config, RECIPES[name].default))[1:]) == config
+    assert parsed(shlex.split(as_command(config))[1:]) == config
 
 
 @pytest.mark.parametrize("name", SOUNDS)
@@ -271,7 +267,7 @@ def test_a_wrong_call_is_answered_with_a_sentence(arguments, message):
             {"network": "feedforward"},
             "config.json: there is no feedforward network of shd with the gradient eventprop.",
         ),
-        ({"blend": "perhaps"}, "config.json: there is no blend 'perhaps'."),
+        ({"blend": "perhaps"}, "config.json, blend: there is no answer 'perhaps'."),
         ({"gradient": None}, "config.json: there is no recurrent network of shd with the gradient None."),
     ],
     ids=str,

@@ -12,10 +12,10 @@ from test_cli import TEST_EXAMPLES, TINY, copy_of, refused, run  # noqa: F401
 
 import snnx
 from snnx.cli import _export as cli_export
-from snnx.cli._config import Config
-from snnx.cli._task import make_task
+from snnx.cli._recipes import make_task
+from snnx.cli._settings import Config
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("cache_settings")]
+pytestmark = pytest.mark.usefixtures("cache_settings")
 DT = 1e-3
 PARAMETERS = {"tau": 5e-3, "r": 12.0, "v_leak": 0.1, "v_threshold": 1.0, "v_reset": -0.2}
 
@@ -270,6 +270,7 @@ def exported(run, tmp_path_factory):  # noqa: F811
     return path, out, err
 
 
+@pytest.mark.slow
 def test_the_exported_file_has_the_scores_of_the_run(run, exported):  # noqa: F811
     """Read by nir itself and run in double precision, with the reset that the metadata name."""
     import json
@@ -295,6 +296,7 @@ def test_the_exported_file_has_the_scores_of_the_run(run, exported):  # noqa: F8
     np.testing.assert_array_equal(confusion, json.loads((run[0] / "test.json").read_text())["confusion"])
 
 
+@pytest.mark.slow
 def test_an_export_is_checked_and_warned_of_once(run, exported):  # noqa: F811
     path, out, err = exported
     assert re.fullmatch(r"snnx: warning: to_nir: 16 neurons are reset by subtraction, which NIR cannot say.*\n", err)
@@ -314,12 +316,14 @@ def test_an_export_is_checked_and_warned_of_once(run, exported):  # noqa: F811
     assert f"the file's {count} spikes" in lines[1]
 
 
+@pytest.mark.slow
 def test_a_strict_export_refuses_what_only_snnx_reads(run, tmp_path):  # noqa: F811
     line = refused("export", run[0], "--dt", DT, "-o", tmp_path / "model.nir", "--strict")
     assert "16 neurons are reset by subtraction, which NIR cannot say" in line
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_file_with_other_spikes_is_not_the_model(run, tmp_path, monkeypatch):  # noqa: F811
     read = snnx.nir.from_nir
     monkeypatch.setattr(cli_export.snnx.nir, "from_nir", lambda path, dt: read(path, dt=dt, reset="value"))
@@ -330,6 +334,7 @@ def test_a_file_with_other_spikes_is_not_the_model(run, tmp_path, monkeypatch): 
     assert re.search(r"model.nir, run on 8 test examples, is not the model: \d+ of 512 spikes and silences differ", err)
 
 
+@pytest.mark.slow
 def test_an_export_needs_a_finished_run(run, tmp_path):  # noqa: F811
     folder = copy_of(run[0], tmp_path)
     (folder / "model.npz").unlink()
@@ -337,6 +342,7 @@ def test_an_export_needs_a_finished_run(run, tmp_path):  # noqa: F811
     assert f"{folder} holds no finished model; finish the run with: snnx train --resume {folder}" in line
 
 
+@pytest.mark.slow
 def test_training_exports_at_its_end_and_again(tmp_path):
     path, folder = tmp_path / "model.nir", tmp_path / "run"
     code, out, err = call(*TINY, "--no-pictures", "--run", folder, "--export", path, "--export-dt", DT)
@@ -381,7 +387,7 @@ def test_what_nir_cannot_say_is_refused_before_the_training(tmp_path):
         (["nir", "check", "x"], r"required: B, --input"),
         (["export"], r"required: RUN, -o/--out"),
         (["train", "digits", "--export-dt", "1"], r"--export-dt is of --export FILE.nir, which is missing"),
-        (["train", "digits", "--export", "x"], r"--export-dt is missing: digits has no seconds per step of its own"),
+        (["train", "digits", "--export", "x"], r"--export-dt is missing"),
     ],
     ids=" ".join,
 )
@@ -393,6 +399,7 @@ def test_a_wrong_call_is_answered_with_a_sentence(arguments, message, tmp_path, 
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_dt_that_nobody_says_is_asked_for(run, tmp_path):  # noqa: F811
     one, noted = written(tmp_path), written(tmp_path, "noted.nir", metadata={"snnx_dt": DT})
     _, inputs = spikes_in(tmp_path)

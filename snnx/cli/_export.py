@@ -13,16 +13,15 @@ import numpy as np
 import snnx
 from snnx._errors import NIRError
 from snnx.cells import spiking_paths
-from snnx.cli._finished import finished
-from snnx.cli._notes import told_once
-from snnx.cli._run import read_config
-from snnx.cli._task import Task
+from snnx.cli._parser import warnings_as
+from snnx.cli._recipes import Task
+from snnx.cli._run_folder import finished, read_config
 
 EXAMPLES = 8  # of the test split, that the file is run on
 CLOSE = 1e-4  # of the largest output: what rounding may change
 
 
-def export_run(args: argparse.Namespace, started: float) -> None:
+def main(args: argparse.Namespace, started: float) -> None:
     """Write the model of a finished run to a file, and compare the two."""
     folder = pathlib.Path(args.run)
     dt = _dt(args.parser, "--dt", args.dt, read_config(folder, args.root).dt)
@@ -31,7 +30,7 @@ def export_run(args: argparse.Namespace, started: float) -> None:
 
 
 def wanted(args: argparse.Namespace, own: float | None) -> tuple[pathlib.Path, float] | None:
-    """Where `snnx train` writes the model to, and its seconds per step; None if nowhere. `own`: the run's seconds per step."""
+    """The file that `snnx train` writes the model to, and seconds per step, by default the run's `own`; None: no file."""
     if args.export is None:
         return None
     return pathlib.Path(args.export), _dt(args.parser, "--export-dt", args.export_dt, own)
@@ -56,7 +55,7 @@ def export(model: snnx.AbstractCell, task: Task, path: pathlib.Path, dt: float, 
 
     **Raises:** `NIRError` for what NIR cannot say, or a file with other spikes.
     """
-    with told_once():
+    with warnings_as("warning"):
         snnx.nir.write(snnx.nir.to_nir(model, task.test.sample_shape, dt=dt, strict=strict), path)
         again = snnx.nir.from_nir(path, dt=dt)
     print(f"wrote {path}: {len(again.names)} nodes, steps of {dt:g} s")

@@ -8,7 +8,6 @@ import platform
 import jax
 
 import snnx
-from snnx.cli._cache import use_compilation_cache
 
 EXTRAS = {
     "plot": ("matplotlib",),
@@ -19,7 +18,7 @@ EXTRAS = {
 }
 
 
-def info(args: argparse.Namespace, started: float) -> None:
+def main(args: argparse.Namespace, started: float) -> None:
     """Versions, devices, extras."""
     print(f"snnx {snnx.__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}")
     for name in ("jax", "jaxlib", "equinox", "optax", "jaxtyping", "beartype", "nir", "numpy"):
@@ -32,4 +31,5 @@ def info(args: argparse.Namespace, started: float) -> None:
         missing = [p for p in packages if importlib.util.find_spec(p) is None]
         print(f"  {extra:10} " + ("missing " + ", ".join(missing) if missing else "installed"), end="")
         print(f": pip install 'snnx[{extra}]' (in a clone: pip install '.[{extra}]')" if missing else "")
-    print(f"compiled programs are kept in {use_compilation_cache()}")
+    cache = jax.config.jax_compilation_cache_dir  # pyright: ignore[reportAttributeAccessIssue]
+    print(f"compiled programs are kept in {cache}")

@@ -9,19 +9,13 @@ import jax
 from jaxtyping import Array
 
 import snnx
-from snnx.cli._config import Config
-from snnx.neurons import ALIF, IF, LI, LIF, AdLIF, CubaLI, CubaLIF, EventProp, ValueReset
+from snnx.cli._settings import Config
+from snnx.neurons import LI, CubaLI, CubaLIF, EventProp, ValueReset
 
-NEURONS = {"IF": IF, "LIF": LIF, "CubaLIF": CubaLIF, "ALIF": ALIF, "AdLIF": AdLIF}
-SURROGATES = {
-    name: getattr(snnx.surrogates, name)
-    for name in snnx.surrogates.__all__
-    if name not in ("AbstractSurrogate", "Custom")
-}
 KERNEL, POOL = 5, 2
-MOMENT, READOUT = 0.005, 0.2  # seconds; of five pairs the best on FSDD's validation splits
+MOMENT, READOUT = 0.005, 0.2  # seconds; the best of five pairs on FSDD's validation splits
 TAU_MEM, TAU_SYN = 0.02, 0.005  # seconds; of the recurrent network, its readout included
-INPUT_RATE = 10.0  # Hz; with it hidden neurons fire 5 to 30 times a second at the start, which exact gradients need
+INPUT_RATE = 10.0  # Hz; then hidden neurons fire 5 to 30 times a second at the start, which exact gradients need
 
 
 def dense(
@@ -39,7 +33,7 @@ def dense(
 
 
 def convolutional(config: Config, shape: tuple[int, ...], classes: int, key: Array) -> snnx.Sequential:
-    """Convolutions of 5 x 5 pixels, the spikes of which are summed over 2 x 2 pixels; then a linear layer.
+    """Convolutions of 5 x 5 pixels, whose spikes are summed over 2 x 2 pixels; then a linear layer.
 
     **Raises:** `ValueError` for more convolutions than the picture has room for.
     """
@@ -65,8 +59,8 @@ def recurrent(
 ) -> snnx.Sequential:
     """Recurrent layers whose neurons follow their equations within a step, so that their gradient can be exact.
 
-    `spread`: standard deviation of the readout's membranes at the start. Summed over time they are scores, and scores that
-    are large at the start make for steps that silence the hidden neurons.
+    `spread`: standard deviation of the readout's membranes at the start. Summed over time they are the scores, and large
+    scores at the start lead to updates that silence the hidden neurons.
 
     Source: Nowotny, Turner & Knight, Loss shaping enhances exact gradient learning with Eventprop in spiking neural networks
     (2025): time constants, reset to 0, one recurrent layer. There the weights' initial scales were searched for.
@@ -74,11 +68,11 @@ def recurrent(
     **Raises:** `ValueError` for settings without a `dt`.
     """
     if config.dt is None:
-        raise ValueError("recurrent: dt is None, expected seconds per step, in which its time constants are.")
+        raise ValueError("recurrent: dt is None; its time constants are in seconds, expected seconds per step.")
     widths, dt = (shape[0], *config.hidden), config.dt
     key_hidden, key_readout, *keys = jax.random.split(key, 3 + 2 * len(config.hidden))
     gradient = EventProp() if config.gradient == "eventprop" else None
-    surrogate = {} if config.surrogate is None else {"surrogate": SURROGATES[config.surrogate]()}
+    surrogate = {} if config.surrogate is None else {"surrogate": _surrogate(config.surrogate)}
     # With subtraction a membrane could be above its threshold right after a spike: the next has no time to move.
     neuron = CubaLIF(TAU_MEM, TAU_SYN, reset=ValueReset(), gradient=gradient, method="exact", dt=dt, **surrogate)
     layers: list[Any] = []
@@ -95,12 +89,16 @@ def recurrent(
 def _cells(config: Config) -> tuple[snnx.AbstractCell, snnx.AbstractCell]:
     """The neuron of the hidden layers, and the readout.
 
-    Where steps have a duration, the neurons' own time constants are so many times 5 ms: 100 ms for `LIF`. That of the
-    readout is 200 ms.
+    Where steps have a duration, the default time constants of the neurons, which are in steps, are taken times 5 ms: 100 ms
+    for `LIF`. That of the readout is 200 ms.
     """
-    surrogate, kind = SURROGATES[config.surrogate or "ATan"](), NEURONS[config.neuron or "LIF"]
+    surrogate, kind = _surrogate(config.surrogate or "ATan"), getattr(snnx.neurons, config.neuron or "LIF")
     if config.dt is None:
         return kind(surrogate=surrogate), LI()
     names = [field.name for field in dataclasses.fields(kind) if field.name.startswith("tau")]
     seconds: dict[str, Any] = {name: MOMENT * getattr(kind, name) for name in names}
     return kind(surrogate=surrogate, dt=config.dt, **seconds), LI(tau=READOUT, dt=config.dt)
+
+
+def _surrogate(name: str) -> Any:
+    return getattr(snnx.surrogates, name)()

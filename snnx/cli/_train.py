@@ -6,19 +6,26 @@ import importlib.util
 import pathlib
 import shlex
 import time
-from typing import Any
-
-import numpy as np
 
 import snnx
 from snnx._errors import MissingExtraError, NonFiniteError
-from snnx.cells import find, spiking_paths
-from snnx.cli._config import ALL, Config, as_command
+from snnx.cells import spiking_paths
+from snnx.cli._evaluate import as_json, layer_of, print_scores
 from snnx.cli._export import check_export, export, wanted
-from snnx.cli._finished import finished
-from snnx.cli._recipes import RECIPES
-from snnx.cli._run import CHECKPOINT, METRICS, MODEL, PICTURES, TEST, new_folder, read_config, read_scores, write_json
-from snnx.cli._task import Task, make_task
+from snnx.cli._recipes import Task, make_task
+from snnx.cli._run_folder import (
+    CHECKPOINT,
+    METRICS,
+    MODEL,
+    PICTURES,
+    TEST,
+    finished,
+    new_folder,
+    read_config,
+    read_scores,
+    write_json,
+)
+from snnx.cli._settings import ALL, DATA_SETS, Config, as_command
 from snnx.data import fingerprint
 from snnx.train import (
     Checkpoint,
@@ -34,26 +41,26 @@ from snnx.train import (
 )
 
 
-def train(args: argparse.Namespace, started: float) -> None:
+def main(args: argparse.Namespace, started: float) -> None:
     """Train, test, write everything into the run's folder, and say so."""
-    config = args.config if args.resume is None else read_config(args.resume, args.root)
+    resumed = None if args.resume is None else pathlib.Path(args.resume)
+    config = args.config if resumed is None else read_config(resumed, args.root)
     exported = wanted(args, config.dt)
-    task = make_task(config, download=args.resume is None, progress=not args.quiet)
+    task = make_task(config, download=resumed is None, progress=not args.quiet)
     if exported is not None:
         check_export(task.model, task, exported[1])
-    if args.resume is not None and _is_finished(pathlib.Path(args.resume), config, task, not args.no_pictures):
+    if resumed is not None and _is_finished(resumed, config, task, not args.no_pictures):
         if exported is not None:
-            export(finished(pathlib.Path(args.resume), args.root)[1], task, *exported)
+            export(finished(resumed, args.root)[1], task, *exported)
         return
     if not args.no_pictures and importlib.util.find_spec("matplotlib") is None:
         raise MissingExtraError(
             "the pictures need matplotlib; run: pip install 'snnx[plot]' (in a clone: pip install '.[plot]'), or leave"
             " them out with --no-pictures"
         )
-    folder = args.folder = new_folder(config, args.run) if args.resume is None else pathlib.Path(args.resume)
-    checkpoint = folder / CHECKPOINT
-    resume = checkpoint if args.resume is not None and checkpoint.exists() else None
-    _say_hello(config, task, folder, None if args.resume is None else _place(resume, config))
+    folder = args.folder = resumed or new_folder(config, args.run)
+    resume = folder / CHECKPOINT if resumed is not None and (folder / CHECKPOINT).exists() else None
+    _say_hello(config, task, folder, None if resumed is None else _place(resume, config))
     try:
         result = fit(
             task.model,
@@ -64,7 +71,7 @@ def train(args: argparse.Namespace, started: float) -> None:
             batch_size=config.batch_size,
             validation=task.valid,
             augment=task.augment,
-            callbacks=[Checkpoint(checkpoint, every=2.0), LogFile(folder / METRICS)],
+            callbacks=[Checkpoint(folder / CHECKPOINT, every=2.0), LogFile(folder / METRICS)],
             resume=resume,
             key=task.key,
             progress=not args.quiet,
@@ -73,10 +80,9 @@ def train(args: argparse.Namespace, started: float) -> None:
         raise _diverged(error, config, args.run) from error
     tested = evaluate(result.model, task.test, loss=task.score)
     scores = as_json(tested)
-    meta = {"best_epoch": result.best_epoch, "test": fingerprint(task.test)}
-    save_checkpoint(folder / MODEL, result.model, meta)
+    save_checkpoint(folder / MODEL, result.model, {"best_epoch": result.best_epoch, "test": fingerprint(task.test)})
     if not args.no_pictures:
-        draw(folder, task, result, tested)
+        _draw(folder, task, result, tested)
     write_json(folder / TEST, scores | {"best_epoch": result.best_epoch})  # the last file: with it the run is finished
     print_scores(result.model, scores)
     trained = sum(record["seconds"] for record in result.history)
@@ -90,7 +96,7 @@ def train(args: argparse.Namespace, started: float) -> None:
 
 
 def _is_finished(folder: pathlib.Path, config: Config, task: Task, pictures: bool) -> bool:
-    """Whether nothing of a run is left to do; if so, its result is said again."""
+    """Whether nothing of a run is left to do; if so, its result is printed again."""
     scores = read_scores(folder)
     files = [MODEL, CHECKPOINT, *(PICTURES if pictures else ())]
     if scores is None or not all((folder / name).is_file() for name in files):
@@ -106,7 +112,7 @@ def _is_finished(folder: pathlib.Path, config: Config, task: Task, pictures: boo
 def _place(checkpoint: pathlib.Path | None, config: Config) -> str:
     """Where a run that is resumed goes on."""
     if checkpoint is None:
-        return "starting anew, for there is no checkpoint yet,"
+        return "starting anew, since there is no checkpoint yet,"
     done = len(read_meta(checkpoint).get("history", ()))
     if done >= config.epochs:
         return f"all of {config.epochs} epochs are trained; what comes after them is left to do"
@@ -117,9 +123,8 @@ def _diverged(error: NonFiniteError, config: Config, run: str | None) -> NonFini
     """The error of a run that cannot go on: the same step would fail again. It names a command that may do better."""
     state = error.state
     where = f"epoch {int(state.epoch) + 1}, step {int(state.position) + 1}" if isinstance(state, TrainState) else "?"
-    default = RECIPES[config.dataset].default
-    lower = min(float(f"{config.learning_rate / 10:.3g}"), default.learning_rate)
-    again = as_command(dataclasses.replace(config, learning_rate=lower), default)
+    lower = min(float(f"{config.learning_rate / 10:.3g}"), DATA_SETS[config.dataset].default.learning_rate)
+    again = as_command(dataclasses.replace(config, learning_rate=lower))
     folder = "" if run is None else f" --run {shlex.quote(run + '-2')}"
     return NonFiniteError(
         f"training diverged in {where}: the loss or an update is not finite. Going on would end there again; start anew,"
@@ -146,26 +151,7 @@ def _size(config: Config, task: Task) -> str:
     return f"{channels} channels x {steps} steps of {config.dt:g} s{late}{shift}{blend}"
 
 
-def print_scores(model: snnx.AbstractCell, scores: dict[str, Any]) -> None:
-    """Accuracy and spike rates, for people."""
-    right, accuracy = round(scores["accuracy"] * scores["examples"]), 100 * scores["accuracy"]
-    print(f"test accuracy {accuracy:.2f} % ({right} of {scores['examples']}), loss {scores['loss']:#.4g}")
-    for path, rate in scores["spike_rates"].items():
-        print(f"spikes per neuron and step, layer {path} ({type(find(model, path)).__name__}): {rate:.4f}")
-
-
-def as_json(scored: Evaluation) -> dict[str, Any]:
-    """The scores as they stand in `test.json`."""
-    return {
-        "accuracy": scored.accuracy,
-        "loss": scored.loss,
-        "examples": scored.examples,
-        "spike_rates": scored.spike_rates,
-        "confusion": np.asarray(scored.confusion).tolist(),
-    }
-
-
-def draw(folder: pathlib.Path, task: Task, result: FitResult, tested: Evaluation) -> None:
+def _draw(folder: pathlib.Path, task: Task, result: FitResult, tested: Evaluation) -> None:
     """The pictures of a run: learning curve, confusion matrix, and one test example on its way through the network."""
     from snnx import plot
 
@@ -177,6 +163,6 @@ def draw(folder: pathlib.Path, task: Task, result: FitResult, tested: Evaluation
     example = task.test.subset([0])
     inputs = task.test.example(0)
     outputs, _, spikes = snnx.simulate(result.model, inputs, record=list(spiking_paths(result.model)), key=task.key)
-    named = {f"layer {path} ({type(find(result.model, path)).__name__})": trace for path, trace in spikes.items()}
+    named = {layer_of(result.model, path): trace for path, trace in spikes.items()}
     figure = plot.sample(inputs, named, outputs, classes=classes, label=int(example.targets[0]))
     figure.savefig(raster, dpi=120)

@@ -1,4 +1,4 @@
-"""The folder of a run."""
+"""The folder of a run: its files, its settings, and the model of a finished one."""
 
 import dataclasses
 import json
@@ -10,11 +10,12 @@ import equinox as eqx
 import jax
 
 import snnx
+from snnx._errors import CheckpointError
 from snnx._files import write_atomically
-from snnx.cli._config import GRADIENTS, NETWORKS, SWITCH, Config, absolute, from_json
-from snnx.cli._networks import NEURONS, SURROGATES
-from snnx.cli._recipes import RECIPES
-from snnx.data import ENCODINGS
+from snnx.cli._recipes import Task, make_task
+from snnx.cli._settings import Config, absolute, from_json
+from snnx.data import fingerprint
+from snnx.train import load_checkpoint, read_meta
 
 CONFIG, CHECKPOINT, METRICS, MODEL, TEST = "config.json", "checkpoint.npz", "metrics.jsonl", "model.npz", "test.json"
 PICTURES = ("learning_curve.png", "confusion.png", "raster.png")
@@ -45,28 +46,18 @@ def new_folder(config: Config, wanted: str | None) -> pathlib.Path:
     return folder
 
 
-def read_config(folder: "str | pathlib.Path", root: str | None) -> Config:
-    """The settings of a run. `root`: where its data are now, or None: where they were.
+def read_config(folder: pathlib.Path, root: str | None) -> Config:
+    """The settings of a run. `root`: where its data are now; None: where they were.
 
     **Raises:** `ValueError` if the folder holds no run, or one of another version, or of data that are in no folder.
     """
-    folder = pathlib.Path(folder)
     path = folder / CONFIG
-    if not folder.exists():
-        raise ValueError(f"there is no folder {folder}; name that of a run, or start one with: snnx train digits")
-    if not folder.is_dir():
-        raise ValueError(f"{folder} is a file; name the folder of a run.")
     if not path.is_file():
-        raise ValueError(f"{folder} holds no run: there is no {CONFIG} in it. Start one with: snnx train digits")
+        found = f"{folder} holds no run: there is no {CONFIG} in it" if folder.is_dir() else f"{folder} is a file"
+        found = found if folder.exists() else f"there is no folder {folder}"
+        raise ValueError(f"{found}; name the folder of a run, or start one with: snnx train digits")
     try:
-        stored = json.loads(path.read_text())
-    except ValueError as error:  # no JSON, or no text
-        raise ValueError(f"{path} is no JSON file: {error}") from error
-    defaults = {name: recipe.choices for name, recipe in RECIPES.items()}
-    known = {"network": NETWORKS, "gradient": GRADIENTS, "blend": SWITCH}
-    known |= {"neuron": NEURONS, "surrogate": SURROGATES, "encoding": ENCODINGS}
-    try:
-        config = from_json(stored, defaults, known)
+        config = from_json(path.read_bytes())
     except ValueError as error:
         raise ValueError(f"run folder {folder}: {error}") from error
     if root is None:
@@ -76,8 +67,8 @@ def read_config(folder: "str | pathlib.Path", root: str | None) -> Config:
     return dataclasses.replace(config, root=absolute(root))
 
 
-def read_scores(folder: pathlib.Path) -> "dict[str, Any] | None":
-    """The stored test result of a run; None where there is none, or no whole one."""
+def read_scores(folder: pathlib.Path) -> dict[str, Any] | None:
+    """The stored test result of a run; None if there is none, or no complete one."""
     try:
         scores = json.loads((folder / TEST).read_text())
     except (FileNotFoundError, ValueError):
@@ -89,3 +80,25 @@ def read_scores(folder: pathlib.Path) -> "dict[str, Any] | None":
 def write_json(path: pathlib.Path, content: dict[str, Any]) -> None:
     """Write a JSON file, whole or not at all."""
     write_atomically(path, (json.dumps(content, indent=2) + "\n").encode())
+
+
+def finished(folder: pathlib.Path, root: str | None) -> tuple[Task, snnx.Sequential]:
+    """The parts of a finished run, and its model. `root`: where its data are now; None: where they were.
+
+    **Raises:** `ValueError` for what is no finished run, or one of other test examples; `CheckpointError`.
+    """
+    config = read_config(folder, root)
+    if not (folder / MODEL).is_file():
+        raise ValueError(f"{folder} holds no finished model; finish the run with: snnx train --resume {folder}")
+    task = make_task(config)
+    try:
+        model, meta = load_checkpoint(folder / MODEL, eqx.nn.inference_mode(task.model)), read_meta(folder / MODEL)
+    except CheckpointError as error:
+        again = f"remove it and make it again with: snnx train --resume {folder}"
+        raise CheckpointError(f"{error} If the settings are those of the run, {again}") from error
+    if meta.get("test") != fingerprint(task.test):
+        raise ValueError(
+            f"{folder}: the test examples are not those that were kept from the training; config.json or the data were"
+            " changed since."
+        )
+    return task, model
