@@ -168,7 +168,7 @@ def _sequence(each: "Reader | None", kind: "type | None", where: str, name: str,
         value = value.tolist()
     if isinstance(value, str | bytes | Mapping) or not isinstance(value, Sequence):
         what = "a tuple" if kind is tuple else "a list"
-        raise TypeError(f"{where}: {name} is {describe(value)}, expected {what}{_of_one(each, value)}.")
+        raise TypeError(f"{where}: {name} is {describe(value)}, expected {what}{_of_one(each, kind, value)}.")
     if each is None:
         return tuple(value) if kind is tuple else value
     found = [each(where, f"{name}[{i}]", item) for i, item in enumerate(value)]
@@ -181,7 +181,7 @@ def _iterable(each: "Reader | None", where: str, name: str, value: Any) -> Any:
     return _sequence(each, None, where, name, value)
 
 
-def _of_one(each: "Reader | None", value: Any) -> str:
+def _of_one(each: "Reader | None", kind: "type | None", value: Any) -> str:
     """Where the value itself could stand in the list: how it would."""
     if value is None or isinstance(value, Mapping):
         return ""
@@ -190,7 +190,7 @@ def _of_one(each: "Reader | None", value: Any) -> str:
             return ""
     except (TypeError, ValueError):
         return ""
-    return f": put it in brackets, [{_short(value)}]"
+    return f": put it in brackets, {f'({_short(value)},)' if kind is tuple else f'[{_short(value)}]'}"
 
 
 def _short(value: Any) -> str:

@@ -592,6 +592,16 @@ def test_a_residual_and_a_recurrent_refuse_wrong_parts_too():
     fails(TypeError, r"\baxis\b", Concat, 1.0)
 
 
+@pytest.mark.parametrize(
+    "cell", [Sequential([LIF()]), Recurrent(LIF(), linear(4, 4, K[0])), layers.Delay(1), layers.GaussianNoise(0.1)]
+)
+def test_the_shape_of_a_step_is_a_tuple_of_whole_numbers(cell):
+    assert jax.tree.map(jnp.shape, cell.init_state([np.int64(4)])) == jax.tree.map(jnp.shape, cell.init_state((4,)))
+    for shape in (4, (4.0,), "4", jnp.ones((4, 4))):
+        fails(TypeError, r"\bshape\b", cell.init_state, shape)
+    fails(ValueError, r"\bshape\b", cell.init_state, (-4,))
+
+
 def test_a_state_that_is_not_the_models_is_named():
     model, other = Sequential([linear(4, 4, K[0]), LIF()]), Sequential([LIF()])
     fails(ValueError, r"\blayer 1\b.*\binit_state\b", model, jnp.ones(4), other.init_state((4,)))

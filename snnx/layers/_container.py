@@ -9,6 +9,7 @@ import equinox as eqx
 import jax
 from jaxtyping import Array, Bool, Key, PyTree
 
+from snnx._checks import checked
 from snnx._errors import ShapeError, UnknownNameError, describe, sentence
 from snnx.cells import AbstractCell, Shape, Taps, cell_dtype, taps_of_child, with_prefix, zero_where_masked
 from snnx.inputs import AbstractInputs
@@ -29,6 +30,7 @@ class AbstractContainer(AbstractCell):
     def wire(self, x: ArrayOrShape, run: RunPart) -> ArrayOrShape:
         """The wiring: `run(name, x)` sends a value through the part of that name."""
 
+    @checked
     def init_state(self, shape: Shape) -> dict[str, PyTree]:
         parts, states = self.children(), {}
 
@@ -37,7 +39,7 @@ class AbstractContainer(AbstractCell):
             states.update(state)
             return y
 
-        self.wire(jax.ShapeDtypeStruct(tuple(shape), cell_dtype(self)), run)
+        self.wire(jax.ShapeDtypeStruct(shape, cell_dtype(self)), run)
         return states
 
     def __call__(
@@ -100,7 +102,10 @@ def check_parts(container: AbstractCell) -> None:
 
 
 def check_part(where: str, name: str, part: PyTree) -> None:
-    """Refuse what cannot be a part of a container."""
+    """Refuse what cannot be a part of a container.
+
+    The classes of Equinox named here are callable, and would fail obscurely much later; others need no mention.
+    """
     if isinstance(part, eqx.nn.StatefulLayer) and part.is_stateful():
         raise TypeError(
             f"{where}: part {name} ({type(part).__name__}) keeps a hidden state (eqx.nn.State), which does not travel"

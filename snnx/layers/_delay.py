@@ -81,9 +81,10 @@ class Delay(AbstractCell):
         steps = np.rint(np.asarray(self.delays) / self.dt).astype(np.int64)
         return steps.reshape(() if self.shape is None else self.shape)
 
+    @checked
     def init_state(self, shape: Shape) -> DelayState:
-        if self.shape is not None and tuple(shape) != self.shape:
-            raise ShapeError(f"Delay: one step has shape {tuple(shape)}, but delay has {self.shape}.")
+        if self.shape is not None and shape != self.shape:
+            raise ShapeError(f"Delay: one step has shape {shape}, but delay has {self.shape}.")
         return DelayState(jnp.zeros((int(self.steps.max(initial=0)), *shape), cell_dtype(self)))
 
     def __call__(self, x: Array, state: DelayState, *, key: Key[Array, ""] | None = None) -> tuple[Array, DelayState]:

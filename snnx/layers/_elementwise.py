@@ -83,6 +83,7 @@ class GaussianNoise(AbstractCell):
     std: NotNegativeParameter
     inference: bool = False
 
+    @checked
     def init_state(self, shape: Shape) -> GaussianNoiseState:
         check_parameter_shape("GaussianNoise", "std", self.std, shape)
         return GaussianNoiseState(step=jnp.zeros((), jnp.int32))

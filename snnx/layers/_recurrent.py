@@ -62,8 +62,9 @@ class Recurrent(AbstractCell):
     def children(self) -> dict[str, PyTree]:
         return {"neuron": self.neuron, "feedback": self.feedback}
 
+    @checked
     def init_state(self, shape: Shape) -> RecurrentState:
-        x = jax.ShapeDtypeStruct(tuple(shape), cell_dtype(self))
+        x = jax.ShapeDtypeStruct(shape, cell_dtype(self))
         state, y = part_on_shapes(self, "neuron", self.neuron, x)
         back = jax.eval_shape(lambda y: self._feed_back(y, some_key()), y)
         if back.shape != x.shape:
