@@ -99,6 +99,54 @@ def test_scores_are_those_of_one_device():
     assert ours.examples == N
 
 
+def test_scores_with_progress_are_those_without():
+    data, model = make_data(), make_model()
+    quiet, shown = (snnx.evaluate(model, data, batch_size=4, progress=progress) for progress in (False, True))
+    np.testing.assert_array_equal(quiet.losses, shown.losses)
+
+
+def run_ensemble(devices, count, data=None, **settings):
+    models = snnx.parameters.init_ensemble(
+        lambda key, scale: eqx.tree_at(lambda m: m.layers[0].weight, make_model(), replace_fn=lambda w: scale * w),
+        jax.random.split(K[5], count),
+        jnp.linspace(0.5, 2.0, count),
+    )
+    given = {
+        "loss": snnx.CrossEntropy(snnx.Mean()),
+        "optimizer": optax.adam,
+        "sweep": jnp.linspace(1e-3, 2e-2, count),
+        "epochs": 2,
+        "batch_size": 8,
+        "key": K[4],
+        "progress": False,
+    }
+    data = make_data() if data is None else data
+    return snnx.fit_ensemble(models, data, devices=devices, **given | settings)
+
+
+@pytest.mark.parametrize("count", [3, 4])  # of four members two devices have two each
+def test_members_are_divided_among_devices(count, tmp_path):
+    data, path = snnx.data.stream(make_data(), 12), tmp_path / "state"
+    ours, theirs = (run_ensemble(d, count, data, validation=data) for d in (None, ONE))
+    for a, b in zip(*(jax.tree.leaves(eqx.filter(r.models, eqx.is_array)) for r in (ours, theirs)), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
+    for a, b in zip(ours.history, theirs.history, strict=True):
+        for name in ("loss", "accuracy", "validation_loss", "validation_accuracy"):
+            np.testing.assert_allclose(a[name], b[name], rtol=1e-5)
+    assert {len(x.devices()) for x in jax.tree.leaves(eqx.filter(ours.models, eqx.is_array))} == {1}
+    run_ensemble(None, count, data, validation=data, epochs=1, callbacks=[snnx.Checkpoint(path)])
+    again = run_ensemble(None, count, data, validation=data, resume=path)
+    for a, b in zip(*(jax.tree.leaves(eqx.filter(r.models, eqx.is_array)) for r in (ours, again)), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_an_ensemble_is_compiled_once():
+    _programs._compile.cache_clear()
+    with programs(2):
+        first = run_ensemble(None, 3, validation=make_data())
+        run_ensemble(None, 3, validation=make_data(), epochs=3, resume=first)
+
+
 def test_a_resumed_run_is_the_same_bit_for_bit(tmp_path):
     path = tmp_path / "state"
     whole = run(THREE, validation=make_data())
