@@ -1,5 +1,6 @@
 """Recordings, resampling, mel bands, lists of spikes: against files written by others, analytic tones, plain loops."""
 
+import struct
 import sys
 import wave as wave_module
 
@@ -85,24 +86,24 @@ def test_read_refuses_a_truncated_flac(tmp_path):
     noise = np.random.default_rng(0).integers(-9999, 9999, 20_000).astype(np.int16)
     soundfile.write(tmp_path / "a.flac", noise, 8000)
     (tmp_path / "a.flac").write_bytes((tmp_path / "a.flac").read_bytes()[:20_000])
-    with pytest.raises(DataError, match=r"a\.flac \(20000 bytes\) is damaged, cut off"):
+    with pytest.raises(DataError, match=r"a\.flac \(20000 bytes\)"):
         read(tmp_path / "a.flac")
 
 
 def test_read_says_what_to_install_for_flac(tmp_path, monkeypatch):
     (tmp_path / "a.flac").write_bytes(b"fLaC")
     monkeypatch.setitem(sys.modules, "soundfile", None)
-    with pytest.raises(MissingExtraError, match=r"read, of a flac file, needs the package 'soundfile'.*snnx\[data\]"):
+    with pytest.raises(MissingExtraError, match=r"'soundfile'.*snnx\[data\]"):
         read(tmp_path / "a.flac")
 
 
 def test_read_takes_the_mean_only_when_asked(tmp_path):
     data = np.int16([[16384, 0], [0, 16384], [8192, 8192]]).tobytes()
     path = _write(tmp_path / "stereo.wav", data, 2, channels=2)
-    with pytest.raises(DataError, match=r"stereo\.wav has 2 channels, expected 1; mono=True takes their mean"):
+    with pytest.raises(DataError, match=r"stereo\.wav\b.*\b2 channels\b.*\bmono=True\b"):
         read(path)
     # Left and right are 1/4 from their mean in two of three steps: RMS sqrt(1/24); all: sqrt(5/48).
-    with pytest.warns(DataLossWarning, match=r"mean of its 2 channels.* is 0\.204, that of all samples 0\.323"):
+    with pytest.warns(DataLossWarning, match=r"\b2 channels\b.*\b0\.204\b.*\b0\.323\b"):
         samples, _ = read(path, mono=True)
     np.testing.assert_array_equal(samples, [0.25, 0.25, 0.25])
 
@@ -110,10 +111,10 @@ def test_read_takes_the_mean_only_when_asked(tmp_path):
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"", r"a\.wav is empty; expected a wav file"),
-        (b"hello, world", r"a\.wav starts with b'hell'; expected a wav file .* or a flac file"),
-        (b"RIFF", r"a\.wav \(4 bytes\) is damaged, cut off"),
-        (b"RIFF" + bytes(100), r"a\.wav \(104 bytes\) is damaged, cut off"),
+        (b"", r"a\.wav is empty"),
+        (b"hello, world", r"a\.wav starts with b'hell'"),
+        (b"RIFF", r"a\.wav \(4 bytes\)"),
+        (b"RIFF" + bytes(100), r"a\.wav \(104 bytes\)"),
     ],
 )
 def test_read_refuses_what_is_no_recording(tmp_path, data, message):
@@ -126,15 +127,31 @@ def test_read_refuses_what_is_no_recording(tmp_path, data, message):
 def test_read_refuses_a_truncated_wav(tmp_path, kept):
     path = _write(tmp_path / "a.wav", bytes(600), 2)
     path.write_bytes(path.read_bytes()[:kept])
-    with pytest.raises(DataError, match=rf"a\.wav \({kept} bytes\) is damaged, cut off"):
+    with pytest.raises(DataError, match=rf"a\.wav \({kept} bytes\)"):
         read(path)
 
 
+@pytest.mark.parametrize(("name", "order"), [(b"RIFF", "<"), (b"RIFX", ">")])
+@pytest.mark.parametrize("promised", [600, 602])
+def test_read_refuses_a_wav_that_promises_more_samples_than_it_has(tmp_path, name, order, promised):
+    # Such as a recorder that was switched off leaves, or a copy that was cut at a whole sample.
+    samples = np.arange(300).astype(f"{order}i2").tobytes()
+    form = struct.pack(f"{order}4sIHHIIHH", b"fmt ", 16, 1, 1, 8000, 16000, 2, 16)
+    note = struct.pack(f"{order}4sI", b"note", 3) + b"abc\0"  # of an odd length, and filled up
+    rest = b"WAVE" + form + note + struct.pack(f"{order}4sI", b"data", promised) + samples
+    (tmp_path / "a.wav").write_bytes(name + struct.pack(f"{order}I", len(rest)) + rest)
+    if promised == 600:
+        np.testing.assert_array_equal(read(tmp_path / "a.wav")[0], np.arange(300) / 2**15)
+        return
+    with pytest.raises(DataError, match=r"a\.wav\b.*\b602\b.*\b600\b"):
+        read(tmp_path / "a.wav")
+
+
 def test_read_refuses_what_holds_no_numbers(tmp_path):
-    with pytest.raises(DataError, match=r"none\.wav holds no samples"):
+    with pytest.raises(DataError, match=r"none\.wav\b"):
         read(_write(tmp_path / "none.wav", b"", 2))
     wavfile.write(tmp_path / "nan.wav", 8000, np.float32([0, 0.5, np.nan]))
-    with pytest.raises(DataError, match=r"nan\.wav: sample 2 of 3 is nan, expected finite"):
+    with pytest.raises(DataError, match=r"nan\.wav: sample 2 of 3 is nan"):
         read(tmp_path / "nan.wav")
     wavfile.write(tmp_path / "large.wav", 8000, np.float64([0, 1e300]))
     with pytest.raises(DataError, match=r"large\.wav: sample 1 of 2 is inf"):
@@ -171,7 +188,7 @@ def test_resample_keeps_dtype(x64):
 
 
 def test_resample_refuses_other_arguments():
-    with pytest.raises(ValueError, match=r"\bsample_rate\b"):
+    with pytest.raises(ValueError, match=r"\bnew_rate\b"):
         resample(jnp.ones(3), 8000, 0)
     with pytest.raises(ShapeError, match=r"\bwave\b"):
         resample(jnp.ones(0), 8000, 16_000)
@@ -249,20 +266,21 @@ def test_log_mel_works_under_transforms():
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    "change",
     [
-        (dict(hop=101), r"frame is 100, hop 101, bands 6; expected 1 <= hop <= frame"),
-        (dict(hop=0), r"hop 0"),
-        (dict(bands=0), r"bands 0"),
-        (dict(high=4001.0), r"high 4001\.0 Hz; expected 0 <= low < high <= 4000\.0"),
-        (dict(low=3500.0), r"low is 3500\.0 Hz"),
-        (dict(low=-1.0), r"low is -1\.0 Hz"),
-        (dict(eps=0.0), r"eps is 0\.0, expected a positive number"),
-        (dict(bands=60), r"no frequency of a frame of 100 samples falls into band \d+ of 60"),
+        dict(hop=101),
+        dict(hop=0),
+        dict(bands=0),
+        dict(high=4001.0),
+        dict(low=3500.0),
+        dict(low=-1.0),
+        dict(eps=0.0),
+        dict(bands=60),  # one of them has no frequency
     ],
+    ids=str,
 )
-def test_log_mel_refuses_settings(change, message):
-    with pytest.raises(ValueError, match=rf"log_mel: .*{message}"):
+def test_log_mel_refuses_settings(change):
+    with pytest.raises(ValueError, match=rf"log_mel: .*\b{next(iter(change)).removesuffix('s')}s?\b"):
         log_mel(jnp.ones(500), **{**SETTINGS, **change})
 
 

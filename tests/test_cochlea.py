@@ -12,8 +12,8 @@ from scipy.integrate import solve_ivp
 from scipy.linalg import solve_banded
 
 from snnx._errors import DtypeError, ShapeError
+from snnx.audio import Cochlea, cochlea, events
 from snnx.audio import _cochlea as stages
-from snnx.audio import cochlea, events
 from snnx.audio._cochlea import (
     HairCell,
     bushy_cell,
@@ -315,6 +315,11 @@ def test_the_cochlea_refuses_other_arguments():
         cochlea(jnp.ones(0), sample_rate=RATE, key=key)
     with pytest.raises(DtypeError, match=r"\bwave\b"):
         cochlea(wave.astype(jnp.bfloat16), sample_rate=RATE, key=key)
+    with pytest.raises(TypeError, match=r"\bsample_rate\b"):
+        cochlea(wave, sample_rate=20_000.0, key=key)
+    for settings in (dict(channels=0), dict(full_scale=np.inf)):
+        with pytest.raises(ValueError, match=rf"Cochlea: {next(iter(settings))}\b"):
+            Cochlea(**settings)
     with pytest.raises(ShapeError, match=r"\bwave\b"):
         cochlea(jnp.ones((2, 100)), sample_rate=RATE, key=key)
     with pytest.raises(TypeError, match=r"key"):

@@ -1,5 +1,7 @@
 """Encoders: against their definitions, number by number."""
 
+import functools
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -9,13 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snnx import encoding
-from snnx._errors import DtypeError, ShapeError
+from snnx._errors import DtypeError
 from snnx.encoding import direct, latency, phase, population_fields, rate
+
+KEY = jax.random.key(0)
 
 pytestmark = pytest.mark.slow  # nearly all of it is compiling
 
 
-def test_latency_is_one_spike_at_the_time_that_the_value_says():
+def test_latency_is_one_spike_at_the_time_that_the_value_argument():
     # round((1 - x) * 4), halves to even: 1 -> 0, 0.9 -> 0.4 -> 0, 0.875 -> 0.5 -> 0, 0.625 -> 1.5 -> 2, 0.1 -> 3.6 -> 4.
     values = jnp.array([1.0, 0.9, 0.875, 0.75, 0.625, 0.5, 0.1, 0.0])
     times = [0, 0, 0, 1, 2, 2, 4, None]
@@ -74,10 +78,9 @@ def test_rates_work_under_vmap_as_one_by_one():
 
 @pytest.mark.parametrize("steps", [0, -3, True])
 def test_encoders_need_steps(steps):
-    with pytest.raises(ValueError, match=rf"latency: steps is {steps}, expected at least 1"):
-        latency(jnp.ones(3), steps)
-    with pytest.raises(ValueError, match=rf"rate: steps is {steps}, expected at least 1"):
-        rate(jnp.ones(3), steps, key=jax.random.key(0))
+    for name, call in (("latency", latency), ("rate", functools.partial(rate, key=KEY)), ("direct", direct)):
+        with pytest.raises(TypeError if steps is True else ValueError, match=rf"{name}: steps\b"):
+            call(jnp.ones(3), steps)
 
 
 @pytest.mark.parametrize("bad", [-0.1, 1.1, np.nan])
@@ -88,53 +91,48 @@ def test_encoders_refuse_values_outside(bad):
         ("rate", lambda x: rate(x, 3, key=jax.random.key(0))),
     ):
         for run in (call, jax.jit(call), jax.vmap(call)):
-            with pytest.raises(
-                RuntimeError, match=rf"{name}: values lie outside \[0, 1\]; scale or clip them yourself"
-            ):
+            with pytest.raises(RuntimeError, match=rf"{name}: values\b"):
                 jax.block_until_ready(run(values))
 
 
 def test_encoders_refuse_other_arguments():
-    with pytest.raises(DtypeError, match=r"latency: values is uint8\[3\], expected Float"):
-        latency(jnp.ones(3, jnp.uint8), 4)
-    with pytest.raises(DtypeError, match=r"rate: values is int32\[3\], expected Float"):
-        rate(jnp.ones(3, jnp.int32), 4, key=jax.random.key(0))
-    with pytest.raises((DtypeError, ShapeError), match=r"\bkey\b"):
-        rate(jnp.ones(3), 4, key=jnp.zeros(2, jnp.uint32))
+    for key in (jnp.zeros(2, jnp.uint32), jax.random.split(KEY), 0):
+        with pytest.raises(TypeError, match=r"rate: key\b"):
+            rate(jnp.ones(3), 4, key=key)
     with pytest.raises(TypeError, match=r"\bsteps\b"):
         latency(jnp.ones(3), 2.5)
 
 
-# Every encoder as a function of (values, key): name, call, example, a value that it refuses, and what it says then.
+# Every encoder as a function of (values, key): name, call, example, a value that it refuses, and what it calls that.
 UNIT = jnp.array([[0.0, 0.3, 1.0], [0.9, 0.5, 0.04]])
 SIGNAL = jnp.array([[0.0, 0.3], [1.0, -2.5], [0.4, -2.6]])
 FIELDS = population_fields(0.0, 1.0, 5)
 ENCODERS = [
-    ("rate", lambda x, key: encoding.rate(x, 5, key=key), UNIT, -0.1, "values lie outside"),
-    ("poisson", lambda x, key: encoding.poisson(x, 5, dt=0.5, key=key), 9 * UNIT, -0.1, "rates holds numbers"),
-    ("latency", lambda x, key: encoding.latency(x, 5), UNIT, 1.1, "values lie outside"),
+    ("rate", lambda x, key: encoding.rate(x, 5, key=key), UNIT, -0.1, "values"),
+    ("poisson", lambda x, key: encoding.poisson(x, 5, dt=0.5, key=key), 9 * UNIT, -0.1, "rates"),
+    ("latency", lambda x, key: encoding.latency(x, 5), UNIT, 1.1, "values"),
     (
         "log_latency",
         lambda x, key: encoding.log_latency(x, 9, tau=5.0, threshold=0.1),
         UNIT,
         -0.1,
-        "values holds numbers that are negative",
+        "values",
     ),
     (
         "time_to_first_spike",
         lambda x, key: encoding.time_to_first_spike(x, 5, tau=2.0),
         UNIT,
         1.1,
-        "values lie outside",
+        "values",
     ),
-    ("phase", lambda x, key: encoding.phase(x, 8, bits=4), UNIT * 15 / 16, 1.0, "values lie outside"),
-    ("direct", lambda x, key: encoding.direct(x, 5), 2 * UNIT - 1, np.inf, "values holds NaN or infinity"),
-    ("delta", lambda x, key: encoding.delta(x, 0.5), SIGNAL, np.inf, "signal holds NaN or infinity"),
-    ("send_on_delta", lambda x, key: encoding.send_on_delta(x, 0.5), SIGNAL, np.inf, "signal holds NaN or infinity"),
-    ("population", lambda x, key: encoding.population(x, *FIELDS), UNIT, np.inf, "values holds NaN or infinity"),
+    ("phase", lambda x, key: encoding.phase(x, 8, bits=4), UNIT * 15 / 16, 1.0, "values"),
+    ("direct", lambda x, key: encoding.direct(x, 5), 2 * UNIT - 1, np.inf, "values"),
+    ("delta", lambda x, key: encoding.delta(x, 0.5), SIGNAL, np.inf, "signal"),
+    ("send_on_delta", lambda x, key: encoding.send_on_delta(x, 0.5), SIGNAL, np.inf, "signal"),
+    ("population", lambda x, key: encoding.population(x, *FIELDS), UNIT, np.inf, "values"),
 ]
 each_encoder = pytest.mark.parametrize(
-    ("name", "call", "example", "bad", "says"), ENCODERS, ids=[name for name, *_ in ENCODERS]
+    ("name", "call", "example", "bad", "argument"), ENCODERS, ids=[name for name, *_ in ENCODERS]
 )
 
 
@@ -145,7 +143,7 @@ def test_every_encoder_is_registered():
 
 
 @each_encoder
-def test_compiled_and_under_vmap_as_one_by_one(name, call, example, bad, says):
+def test_compiled_and_under_vmap_as_one_by_one(name, call, example, bad, argument):
     keys = jax.random.split(jax.random.key(0), 3)
     batch = jnp.stack([example, example[::-1], example[:, ::-1]])
     one_by_one = np.stack([call(x, key) for x, key in zip(batch, keys, strict=True)])
@@ -159,81 +157,97 @@ def test_compiled_and_under_vmap_as_one_by_one(name, call, example, bad, says):
 
 @each_encoder
 @pytest.mark.parametrize("dtype", ["bfloat16", "float64"])
-def test_the_dtype_is_that_of_the_input(name, call, example, bad, says, dtype, x64):
+def test_the_dtype_is_that_of_the_input(name, call, example, bad, argument, dtype, x64):
     spikes = jax.jit(call)(example.astype(dtype), jax.random.key(0))
     assert spikes.dtype == dtype
     assert np.all(np.isfinite(np.asarray(spikes, float)))
 
 
 @each_encoder
-def test_values_outside_are_refused(name, call, example, bad, says):
+def test_values_outside_are_refused(name, call, example, bad, argument):
     key = jax.random.key(0)
-    with pytest.raises(RuntimeError, match=f"{name}: {says}"):
+    with pytest.raises(RuntimeError, match=rf"{name}: {argument}\b"):
         jax.block_until_ready(call(example.at[1, 1].set(bad), key))
     batch = jnp.stack([example, example.at[1, 1].set(np.nan)])
-    with pytest.raises(RuntimeError, match=f"{name}: {says}"):
+    with pytest.raises(RuntimeError, match=rf"{name}: {argument}\b"):
         jax.block_until_ready(eqx.filter_jit(jax.vmap(call, in_axes=(0, None)))(batch, key))
 
 
 @each_encoder
-def test_integers_are_refused(name, call, example, bad, says):
-    with pytest.raises(DtypeError, match=rf"{name}: (values|rates|signal) is int32\[2, 3\], expected Float"):
+def test_integers_are_refused(name, call, example, bad, argument):
+    with pytest.raises(DtypeError, match=rf"{name}: {argument}\b"):
         call(jnp.ones((2, 3), jnp.int32), jax.random.key(0))
 
 
-KEY = jax.random.key(0)
+@each_encoder
+def test_arrays_of_numpy_are_taken(name, call, example, bad, argument):
+    np.testing.assert_array_equal(call(np.asarray(example), KEY), call(example, KEY))
+    np.testing.assert_array_equal(call(np.asarray(example).astype(">f4"), KEY), call(example, KEY))
+    with pytest.raises(DtypeError, match=rf"{name}: {argument}\b"):  # JAX would round them
+        call(np.asarray(example, np.float64), KEY)
+
+
+def test_numbers_of_numpy_are_taken():
+    train = latency(UNIT, 5)
+    np.testing.assert_array_equal(latency(UNIT, np.int64(5)), train)
+    np.testing.assert_array_equal(encoding.delta(SIGNAL, np.float32(0.5)), encoding.delta(SIGNAL, 0.5))
+    np.testing.assert_array_equal(encoding.delta(SIGNAL, np.float64(0.5)), encoding.delta(SIGNAL, jnp.float32(0.5)))
+    inverse = encoding.time_to_first_spike_inverse
+    np.testing.assert_array_equal(inverse(train, tau=np.float64(2.0)), inverse(train, tau=2))
+    np.testing.assert_array_equal(population_fields(np.int64(0), np.float32(1), np.int8(5))[0], FIELDS[0])
+
+
 WRONG = [
-    (lambda: encoding.poisson(jnp.ones(2), 0, dt=1.0, key=KEY), "poisson: steps is 0, expected at least 1"),
-    (lambda: encoding.poisson(jnp.ones(2), 3, dt=0.0, key=KEY), "poisson: dt is 0.0, expected a positive number"),
-    (lambda: encoding.direct(jnp.ones(2), True), "direct: steps is True, expected at least 1"),
-    (lambda: encoding.phase(jnp.zeros(2), -8, bits=8), "phase: steps is -8, expected at least 1"),
-    (lambda: encoding.phase(jnp.zeros(2), 8, bits=0), "phase: bits is 0, expected at least 1"),
-    (
-        lambda: encoding.phase(jnp.zeros(2), 25, bits=25),
-        "phase: bits is 25, expected at most 24, the digits of float32",
-    ),
-    (lambda: encoding.phase(jnp.zeros(2), 12, bits=8), "phase: there are 12 steps, expected a multiple of bits, 8"),
-    (lambda: encoding.phase_inverse(jnp.zeros((12, 2)), bits=8), "phase_inverse: there are 12 steps"),
-    (lambda: encoding.phase_inverse(jnp.zeros((0, 2)), bits=8), r"phase_inverse: spikes is float32\[0, 2\]; expected"),
-    (lambda: encoding.log_latency(jnp.ones(2), 0, tau=1.0, threshold=1.0), "log_latency: steps is 0"),
-    (lambda: encoding.log_latency(jnp.ones(2), 3, tau=np.nan, threshold=1.0), "log_latency: tau is nan"),
-    (lambda: encoding.log_latency(jnp.ones(2), 3, tau=1.0, threshold=-1.0), "log_latency: threshold is -1.0"),
-    (lambda: encoding.log_latency_inverse(jnp.ones((1, 2)), tau=0.0, threshold=1.0), "log_latency_inverse: tau is 0.0"),
-    (
-        lambda: encoding.log_latency_inverse(jnp.ones((1, 2)), tau=1.0, threshold=True),
-        "log_latency_inverse: threshold is True",
-    ),
-    (lambda: encoding.latency_inverse(jnp.ones((0, 2))), r"latency_inverse: spikes is float32\[0, 2\]; expected"),
-    (lambda: encoding.time_to_first_spike(jnp.ones(2), 0, tau=1.0), "time_to_first_spike: steps is 0"),
-    (lambda: encoding.time_to_first_spike(jnp.ones(2), 3, tau=-1.0), "time_to_first_spike: tau is -1.0"),
+    (lambda: encoding.poisson(jnp.ones(2), 0, dt=1.0, key=KEY), "poisson: steps"),
+    (lambda: encoding.poisson(jnp.ones(2), 3, dt=0.0, key=KEY), "poisson: dt"),
+    (lambda: encoding.phase(jnp.zeros(2), -8, bits=8), "phase: steps"),
+    (lambda: encoding.phase(jnp.zeros(2), 8, bits=0), "phase: bits"),
+    (lambda: encoding.phase(jnp.zeros(2), 25, bits=25), "phase: bits"),
+    (lambda: encoding.phase(jnp.zeros(2), 12, bits=8), r"phase: .*\bbits"),
+    (lambda: encoding.phase_inverse(jnp.zeros((12, 2)), bits=8), r"phase_inverse: .*\bbits"),
+    (lambda: encoding.phase_inverse(jnp.zeros((0, 2)), bits=8), "phase_inverse: spikes"),
+    (lambda: encoding.log_latency(jnp.ones(2), 0, tau=1.0, threshold=1.0), "log_latency: steps"),
+    (lambda: encoding.log_latency(jnp.ones(2), 3, tau=np.nan, threshold=1.0), "log_latency: tau"),
+    (lambda: encoding.log_latency(jnp.ones(2), 3, tau=1.0, threshold=-1.0), "log_latency: threshold"),
+    (lambda: encoding.log_latency_inverse(jnp.ones((1, 2)), tau=0.0, threshold=1.0), "log_latency_inverse: tau"),
+    (lambda: encoding.latency_inverse(jnp.ones((0, 2))), "latency_inverse: spikes"),
+    (lambda: encoding.time_to_first_spike(jnp.ones(2), 0, tau=1.0), "time_to_first_spike: steps"),
+    (lambda: encoding.time_to_first_spike(jnp.ones(2), 3, tau=-1.0), "time_to_first_spike: tau"),
     (
         lambda: encoding.time_to_first_spike_inverse(jnp.ones((1, 2)), tau=np.inf),
-        "time_to_first_spike_inverse: tau is inf",
+        "time_to_first_spike_inverse: tau",
     ),
-    (lambda: encoding.delta(jnp.ones((3, 2)), 0.0), "delta: threshold is 0.0, expected a positive number"),
-    (lambda: encoding.delta(jnp.ones((0, 2)), 1.0), r"delta: signal is float32\[0, 2\]; expected at least one step"),
-    (lambda: encoding.send_on_delta(jnp.ones((3, 2)), True), "send_on_delta: threshold is True"),
-    (lambda: encoding.send_on_delta(jnp.ones((0, 2)), 1.0), r"send_on_delta: signal is float32\[0, 2\]"),
+    (lambda: encoding.delta(jnp.ones((3, 2)), 0.0), "delta: threshold"),
+    (lambda: encoding.delta(jnp.ones((0, 2)), 1.0), "delta: signal"),
+    (lambda: encoding.send_on_delta(jnp.ones((0, 2)), 1.0), "send_on_delta: signal"),
     (
         lambda: encoding.send_on_delta_inverse(jnp.ones((3, 2, 4)), -1.0, jnp.ones(4)),
-        "send_on_delta_inverse: threshold is -1.0",
+        "send_on_delta_inverse: threshold",
     ),
-    (lambda: encoding.population(jnp.ones(2), jnp.ones(3), 0.0), "population: widths is 0.0"),
-    (
-        lambda: encoding.population_inverse(jnp.ones((2, 1)), jnp.ones(1), 1.0),
-        "there are 1 fields, expected at least 2",
-    ),
-    (lambda: encoding.population_fields(0.0, 1.0, 2), "population_fields: fields is 2, expected at least 3"),
-    (lambda: encoding.population_fields(1.0, 1.0, 5), "population_fields: the range goes from 1.0 to 1.0"),
-    (lambda: encoding.population_fields(0.0, np.inf, 5), "population_fields: the range goes from 0.0 to inf"),
-    (lambda: encoding.population_fields(0.0, 1.0, 5, beta=0.0), "population_fields: beta is 0.0"),
+    (lambda: encoding.population(jnp.ones(2), jnp.ones(3), 0.0), "population: widths"),
+    (lambda: encoding.population_inverse(jnp.ones((2, 1)), jnp.ones(1), 1.0), r"population_inverse: .*\bfields"),
+    (lambda: encoding.population_fields(0.0, 1.0, 2), "population_fields: fields"),
+    (lambda: encoding.population_fields(1.0, 1.0, 5), "population_fields: low"),
+    (lambda: encoding.population_fields(0.0, np.inf, 5), "population_fields: high"),
+    (lambda: encoding.population_fields(0.0, 1.0, 5, beta=0.0), "population_fields: beta"),
 ]
 
 
-@pytest.mark.parametrize(("call", "message"), WRONG)
-def test_wrong_arguments_are_named(call, message):
-    with pytest.raises(ValueError, match=message):
+@pytest.mark.parametrize(("call", "named"), WRONG, ids=[named for _, named in WRONG])
+def test_wrong_arguments_are_named(call, named):
+    with pytest.raises(ValueError, match=rf"{named}\b"):
         call()
+
+
+@pytest.mark.parametrize("wrong", [True, "1", None])
+def test_what_is_not_a_number_is_refused(wrong):
+    for call, name in (
+        (lambda: encoding.log_latency_inverse(jnp.ones((1, 2)), tau=1.0, threshold=wrong), "threshold"),
+        (lambda: encoding.send_on_delta(jnp.ones((3, 2)), wrong), "threshold"),
+        (lambda: encoding.population(jnp.ones(2), jnp.ones(3), wrong), "widths"),
+    ):
+        with pytest.raises(TypeError, match=rf"\b{name}\b"):
+            call()
 
 
 def test_late_spikes_survive_small_dtypes():

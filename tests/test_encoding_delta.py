@@ -113,7 +113,7 @@ def test_double_precision_is_used_where_it_comes(x64):
 def test_what_cannot_be_counted_is_refused(run):
     far = jnp.array([0.0, 1e6, 0.0])
     for threshold in (1e-3, 1e-30, 1e-44):
-        with pytest.raises(RuntimeError, match="send_on_delta: .*(in thresholds, than float32 counts|threshold holds)"):
+        with pytest.raises(RuntimeError, match=r"send_on_delta: .*\bthresholds?\b"):
             jax.block_until_ready(run(lambda x, threshold=threshold: send_on_delta(x, threshold))(far))
     with pytest.raises(RuntimeError, match=r"\bbfloat16\b"):
         jax.block_until_ready(run(lambda x: send_on_delta(x, 1.0))(jnp.array([0.0, 300.0], jnp.bfloat16)))
@@ -127,9 +127,9 @@ def test_what_cannot_be_counted_is_refused(run):
 def test_thresholds_in_arrays_are_checked(encode, bad):
     threshold = jnp.array([1.0, bad])
     for run in (encode, eqx.filter_jit(encode)):
-        with pytest.raises(RuntimeError, match=f"{encode.__name__}: threshold holds numbers that are not positive"):
+        with pytest.raises(RuntimeError, match=rf"{encode.__name__}: threshold\b"):
             jax.block_until_ready(run(jnp.ones((3, 2)), threshold))
-    with pytest.raises(ShapeError, match=f"{encode.__name__}: threshold is float32.3., expected"):
+    with pytest.raises(ShapeError, match=rf"{encode.__name__}: threshold\b"):
         encode(jnp.ones((3, 2)), jnp.ones(3))
 
 
@@ -139,10 +139,10 @@ def test_the_inverse_refuses_other_arguments():
         send_on_delta_inverse(jnp.zeros((4, 3)), 1.0, start)
     with pytest.raises(ShapeError, match=r"\bstart\b"):
         send_on_delta_inverse(jnp.zeros((4, 2, 3)), 1.0, jnp.zeros(2))
-    for events, begin, message in (
-        (jnp.full((4, 2, 3), -1.0), start, "events holds numbers that are negative"),
-        (jnp.full((4, 2, 3), np.nan), start, "events holds numbers that are negative"),
-        (jnp.zeros((4, 2, 3)), jnp.full(3, np.inf), "start holds NaN or infinity"),
+    for events, begin, named in (
+        (jnp.full((4, 2, 3), -1.0), start, "events"),
+        (jnp.full((4, 2, 3), np.nan), start, "events"),
+        (jnp.zeros((4, 2, 3)), jnp.full(3, np.inf), "start"),
     ):
-        with pytest.raises(RuntimeError, match=f"send_on_delta_inverse: {message}"):
+        with pytest.raises(RuntimeError, match=rf"send_on_delta_inverse: {named}\b"):
             jax.block_until_ready(send_on_delta_inverse(events, 1.0, begin))

@@ -181,10 +181,10 @@ def test_inverses_refuse_what_is_no_such_train(name, inverse):
     for run in (inverse, eqx.filter_jit(inverse)):
         assert np.all(np.asarray(run(good))[1:] >= 0)
         for bad in (0.5, 2.0, -1.0, np.nan):
-            with pytest.raises(RuntimeError, match=f"{name}: spikes holds values other than 0 and 1"):
+            with pytest.raises(RuntimeError, match=rf"{name}: spikes\b"):
                 jax.block_until_ready(run(good.at[1, 1].set(bad)))
         if name != "phase_inverse":
-            with pytest.raises(RuntimeError, match=f"{name}: a train has more than one spike"):
+            with pytest.raises(RuntimeError, match=rf"{name}: .*\btrain\b"):
                 jax.block_until_ready(run(good.at[1, 1].set(1.0)))
 
 

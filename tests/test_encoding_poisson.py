@@ -50,5 +50,5 @@ def test_counts_that_the_dtype_cannot_hold_are_refused():
     fits = poisson(jnp.full(3, 100.0, jnp.bfloat16), 4, dt=1.0, key=jax.random.key(0))
     assert np.all(np.float32(fits) < 256)
     for rates, largest in ((jnp.full(3, 1000.0, jnp.bfloat16), 256), (jnp.full(3, 1e9), 2**24)):
-        with pytest.raises(RuntimeError, match=f"poisson: a count is above {largest}, up to which {rates.dtype} holds"):
+        with pytest.raises(RuntimeError, match=rf"poisson: .*\b{largest}\b.*\b{rates.dtype}\b"):
             jax.block_until_ready(poisson(rates, 4, dt=1.0, key=jax.random.key(0)))

@@ -82,16 +82,16 @@ def test_what_has_no_value_is_refused(run):
     def inverse(activations, centers, widths):
         return population_inverse(activations, centers, widths)
 
-    for activations, where, widths, message in (
-        ([0.0, 0.0, 0.0], centers, [1.0, 1.0, 1.0], "fewer than two fields with centres of their own are active"),
-        ([0.0, 0.3, 0.0], centers, [1.0, 1.0, 1.0], "fewer than two fields with centres of their own are active"),
-        ([0.5, 0.5, 0.1], jnp.array([1.0, 1.0, 2.0]), [1.0, 1.0, 1.0], "fewer than two fields with centres"),
-        ([0.5, 1.1, 0.1], centers, [1.0, 1.0, 1.0], "activations lie outside"),
-        ([0.5, np.nan, 0.1], centers, [1.0, 1.0, 1.0], "activations lie outside"),
-        ([0.5, 1.0, 0.1], jnp.array([0.0, np.nan, 2.0]), [1.0, 1.0, 1.0], "centers holds NaN"),
-        ([0.5, 1.0, 0.1], centers, [1.0, 0.0, 1.0], "widths holds numbers that are not positive"),
+    for activations, where, widths, named in (
+        ([0.0, 0.0, 0.0], centers, [1.0, 1.0, 1.0], "fields"),
+        ([0.0, 0.3, 0.0], centers, [1.0, 1.0, 1.0], "fields"),
+        ([0.5, 0.5, 0.1], jnp.array([1.0, 1.0, 2.0]), [1.0, 1.0, 1.0], "fields"),
+        ([0.5, 1.1, 0.1], centers, [1.0, 1.0, 1.0], "activations"),
+        ([0.5, np.nan, 0.1], centers, [1.0, 1.0, 1.0], "activations"),
+        ([0.5, 1.0, 0.1], jnp.array([0.0, np.nan, 2.0]), [1.0, 1.0, 1.0], "centers"),
+        ([0.5, 1.0, 0.1], centers, [1.0, 0.0, 1.0], "widths"),
     ):
-        with pytest.raises(RuntimeError, match=f"population_inverse: {message}"):
+        with pytest.raises(RuntimeError, match=rf"population_inverse: .*\b{named}\b"):
             jax.block_until_ready(run(inverse)(jnp.array(activations), where, jnp.array(widths)))
 
 

@@ -105,9 +105,9 @@ def test_more_events_than_the_capacity_are_refused():
     raster = jnp.array([[2, 0], [1, 0]])
     assert raster_to_events(raster, 3)[0].tolist() == [0, 0, 1]
     for run in (lambda x: raster_to_events(x, 2), eqx.filter_jit(lambda x: raster_to_events(x, 2))):
-        with pytest.raises(RuntimeError, match="raster_to_events: there are more events than the capacity, 2"):
+        with pytest.raises(RuntimeError, match=r"raster_to_events: .*\bcapacity, 2\b"):
             jax.block_until_ready(run(raster))
-    with pytest.raises(RuntimeError, match="more events than the capacity"):  # whose sum is beyond int32
+    with pytest.raises(RuntimeError, match=r"\bcapacity, 3\b"):  # whose sum is beyond int32
         jax.block_until_ready(raster_to_events(jnp.array([[1, 2**31 - 1]]), 3))
 
 
@@ -115,11 +115,9 @@ def test_events_outside_are_refused():
     inside = jnp.array([0, 1])
     for steps, channels in (([0, 4], [0, 1]), ([0, -1], [0, 1]), ([0, 1], [0, 6]), ([0, 1], [-1, 0]), ([0, 5], [0, 6])):
         for run in (events_to_raster, eqx.filter_jit(events_to_raster)):
-            with pytest.raises(
-                RuntimeError, match=r"events_to_raster: an event lies outside 4 steps of shape \(2, 3\)"
-            ):
+            with pytest.raises(RuntimeError, match=r"events_to_raster: .*\b4 steps\b.*\(2, 3\)"):
                 jax.block_until_ready(run(jnp.array(steps), jnp.array(channels), 4, (2, 3)))
-    with pytest.raises(RuntimeError, match="events_to_raster: an event lies outside"):  # would be 1 in int32
+    with pytest.raises(RuntimeError, match=r"events_to_raster: .*\bevent\b"):  # would be 1 in int32
         jax.block_until_ready(events_to_raster(np.array([0, 2**32 + 1]), np.array([0, 1]), 4, (2, 3)))
     assert events_to_raster(inside, inside, 4, (2, 3)).sum() == 2
 
@@ -135,8 +133,10 @@ def test_wrong_arguments_are_named():
     index = jnp.array([0])
     with pytest.raises(ValueError, match=r"\bnum_steps\b"):
         events_to_raster(index, index, 0, (3,))
-    with pytest.raises(ShapeError, match=r"\bshape\b"):
+    with pytest.raises(ValueError, match=r"\bshape\b"):
         events_to_raster(index, index, 2, (3, 0))
+    with pytest.raises(TypeError, match=r"\bcapacity\b"):
+        raster_to_events(jnp.zeros((2, 3)), 2.0)
     with pytest.raises(ShapeError, match=r"\bchannels\b"):
         events_to_raster(index, jnp.array([0, 1]), 2, (3,))
     with pytest.raises(DtypeError, match=r"\bsteps\b"):

@@ -97,48 +97,56 @@ def test_a_task_is_the_same_in_double_precision(name, x64):
 
 
 WRONG = [
-    (lambda: tasks.yin_yang("tset"), r"yin_yang: there is no split 'tset'. Did you mean 'test'\?"),
-    (lambda: tasks.yin_yang(encoding="rate"), r"yin_yang: there is no encoding 'rate'"),
-    (lambda: tasks.yin_yang(steps=0), r"yin_yang: steps is 0, expected a whole number >= 1"),
-    (lambda: tasks.yin_yang(dt=0.0), r"yin_yang: dt is 0.0, expected a positive number"),
-    (lambda: tasks.yin_yang(steps=40), r"yin_yang: t_late is 40.0, but 40 steps of 1.0 hold spikes at 0 to 39.0"),
-    (lambda: tasks.yin_yang(t_early=-1.0), r"yin_yang: t_early is -1.0, but 80 steps"),
-    (lambda: tasks.yin_yang(t_bias=80.0), r"yin_yang: t_bias is 80.0, but 80 steps"),
-    (lambda: tasks.yin_yang(t_early=5.0, t_late=5.0), r"t_early is 5.0 and t_late 5.0; expected t_early < t_late"),
-    (lambda: tasks.yin_yang(encoding="current", t_bias=1.0), r"t_bias is the time of a spike"),
-    (lambda: tasks.yin_yang_points(0, 1), r"yin_yang_points: size is 0"),
-    (lambda: tasks.yin_yang_points(5, -1), r"yin_yang_points: seed is -1, expected a whole number >= 0"),
-    (lambda: tasks.yin_yang_points(5, 1, 0.3), r"r_small is 0.3 and r_big 0.5; expected r_small < r_big / 2"),
-    (lambda: tasks.randman(nb_units=0), r"randman: nb_units is 0"),
-    (lambda: tasks.randman(nb_samples=1), r"randman: nb_samples is 1, expected a whole number >= 2"),
-    (lambda: tasks.randman(alpha=0.0), r"randman: alpha is 0.0, expected a positive number"),
-    (lambda: tasks.randman(step_frac=1.5), r"randman: step_frac is 1.5, expected at most 1"),
-    (lambda: tasks.random_patterns(freq=2000.0), r"random_patterns: freq is 2000.0 Hz and dt 0.001 s: more than one"),
-    (lambda: tasks.random_patterns(nb_samples=True), r"random_patterns: nb_samples is True"),
-    (lambda: tasks.store_recall(symbols=1), r"store_recall: symbols is 1, expected a whole number >= 2"),
-    (lambda: tasks.store_recall(inputs=3), r"store_recall: inputs is 3, expected a whole number >= 4"),
-    (lambda: tasks.store_recall(rate=-1.0), r"store_recall: rate is -1.0, expected a positive number"),
-    (lambda: tasks.delayed_match_to_sample(cues=1), r"delayed_match_to_sample: cues is 1"),
-    (lambda: tasks.delayed_match_to_sample(inputs=7), r"inputs is 7 and cues 8; expected an input for each cue"),
-    (lambda: tasks.mackey_glass(horizon=0), r"mackey_glass: horizon is 0"),
-    (lambda: tasks.mackey_glass(tau=16.5), r"mackey_glass_series: tau is 16.5, for which there are no defaults"),
-    (lambda: tasks.mackey_glass_series(tau=31.0, interval=1.0), r"tau is 31.0, for which there are no defaults"),
-    (lambda: tasks.mackey_glass_series(9, initial=-0.5), r"mackey_glass_series: initial is -0.5"),
-    (lambda: tasks.mackey_glass_series(9, steps_per_delay=0), r"mackey_glass_series: steps_per_delay is 0"),
-    (lambda: tasks.sequential_digits(key=jax.random.key(0)), r"sequential_digits: key decides the order of permuted"),
-    (lambda: tasks.adding(steps=19), r"adding: steps is 19, expected a whole number >= 20"),
-    (lambda: tasks.copy_memory(delay=0), r"copy_memory: delay is 0"),
-    (lambda: tasks.copy_memory(symbols=1), r"copy_memory: symbols is 1, expected a whole number >= 2"),
+    (lambda: tasks.yin_yang("tset"), "yin_yang: split"),
+    (lambda: tasks.yin_yang(encoding="rate"), "yin_yang: encoding"),
+    (lambda: tasks.yin_yang(steps=0), "yin_yang: steps"),
+    (lambda: tasks.yin_yang(dt=0.0), "yin_yang: dt"),
+    (lambda: tasks.yin_yang(steps=40), "yin_yang: t_late"),
+    (lambda: tasks.yin_yang(t_early=-1.0), "yin_yang: t_early"),
+    (lambda: tasks.yin_yang(t_bias=80.0), "yin_yang: t_bias"),
+    (lambda: tasks.yin_yang(t_early=5.0, t_late=5.0), "yin_yang: t_early"),
+    (lambda: tasks.yin_yang(encoding="current", t_bias=1.0), "yin_yang: t_bias"),
+    (lambda: tasks.yin_yang_points(0, 1), "yin_yang_points: size"),
+    (lambda: tasks.yin_yang_points(5, -1), "yin_yang_points: seed"),
+    (lambda: tasks.yin_yang_points(5, 1, 0.3), "yin_yang_points: r_small"),
+    (lambda: tasks.randman(nb_units=0), "randman: nb_units"),
+    (lambda: tasks.randman(nb_samples=1), "randman: nb_samples"),
+    (lambda: tasks.randman(alpha=0.0), "randman: alpha"),
+    (lambda: tasks.randman(step_frac=1.5), "randman: step_frac"),
+    (lambda: tasks.random_patterns(freq=2000.0), "random_patterns: freq"),
+    (lambda: tasks.store_recall(symbols=1), "store_recall: symbols"),
+    (lambda: tasks.store_recall(inputs=3), "store_recall: inputs"),
+    (lambda: tasks.store_recall(rate=-1.0), "store_recall: rate"),
+    (lambda: tasks.delayed_match_to_sample(cues=1), "delayed_match_to_sample: cues"),
+    (lambda: tasks.delayed_match_to_sample(inputs=7), "delayed_match_to_sample: inputs"),
+    (lambda: tasks.mackey_glass(horizon=0), "mackey_glass: horizon"),
+    (lambda: tasks.mackey_glass(tau=16.5), "mackey_glass_series: tau"),
+    (lambda: tasks.mackey_glass_series(tau=31.0, interval=1.0), "mackey_glass_series: tau"),
+    (lambda: tasks.mackey_glass_series(9, initial=-0.5), "mackey_glass_series: initial"),
+    (lambda: tasks.mackey_glass_series(9, steps_per_delay=0), "mackey_glass_series: steps_per_delay"),
+    (lambda: tasks.sequential_digits(key=jax.random.key(0)), "sequential_digits: key"),
+    (lambda: tasks.adding(steps=19), "adding: steps"),
+    (lambda: tasks.copy_memory(delay=0), "copy_memory: delay"),
+    (lambda: tasks.copy_memory(symbols=1), "copy_memory: symbols"),
+]
+WRONG_KINDS = [
+    (lambda: tasks.yin_yang(t_bias="9"), "yin_yang: t_bias"),
+    (lambda: tasks.random_patterns(nb_samples=True), "random_patterns: nb_samples"),
+    (lambda: tasks.copy_memory(10.0), "copy_memory: examples"),
+    (lambda: tasks.sequential_digits("yes"), "sequential_digits: permuted"),
+    (lambda: tasks.adding(key=3), "adding: key"),
+    (lambda: tasks.adding(key=jax.random.split(jax.random.key(0))), "adding: key"),
+    (lambda: tasks.randman(key=jax.random.PRNGKey(0)), "randman: key"),
 ]
 
 
-@pytest.mark.parametrize(("call", "message"), WRONG, ids=range(len(WRONG)))
-def test_wrong_numbers_are_refused(call, message):
-    with pytest.raises(ValueError, match=message):
+@pytest.mark.parametrize(("call", "named"), WRONG, ids=[named for _, named in WRONG])
+def test_wrong_numbers_are_refused(call, named):
+    with pytest.raises(ValueError, match=rf"^{named}\b"):
         call()
 
 
-@pytest.mark.parametrize(("key", "came"), [(3, "int 3"), (jax.random.split(jax.random.key(0)), r"key<fry>\[2\]")])
-def test_what_is_no_key_is_refused(key, came):
-    with pytest.raises((TypeError, ValueError), match=rf"adding: key is {came}, expected Key"):
-        tasks.adding(key=key)
+@pytest.mark.parametrize(("call", "named"), WRONG_KINDS, ids=[named for _, named in WRONG_KINDS])
+def test_wrong_kinds_are_refused(call, named):
+    with pytest.raises(TypeError, match=rf"^{named}\b"):
+        call()

@@ -15,6 +15,7 @@ from snnx.encoding._values import at_least_single, finite, in_unit_interval, pos
 Widths: TypeAlias = AboveZero | Float[Array, "fields"]
 
 
+@checked
 def population_fields(
     low: Number, high: Number, fields: Annotated[int, Whole(3)], *, beta: AboveZero = 1.5
 ) -> tuple[Float[Array, "fields"], float]:
