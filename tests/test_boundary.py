@@ -12,10 +12,40 @@ from snnx._checks import readers
 from snnx._readers import reader
 
 # Rooms whose boundary is in place; a new one is a name more.
-ROOMS = ("cells", "layers", "parameters", "reductions", "simulation", "surrogates")
+ROOMS = (
+    "audio",
+    "augment",
+    "cells",
+    "control",
+    "data",
+    "encoding",
+    "event",
+    "event.ode",
+    "inputs",
+    "layers",
+    "losses",
+    "metrics",
+    "neurons",
+    "parameters",
+    "plot",
+    "reductions",
+    "simulation",
+    "solvers",
+    "surrogates",
+    "train",
+)
 
 # What snnx makes itself, in the middle of compiled programs, and nobody passes in.
-MADE_BY_SNNX = {"DelayState", "GaussianNoiseState", "RecurrentState", "Summary"}
+MADE_BY_SNNX = {
+    *("DelayState", "GaussianNoiseState", "RecurrentState", "Summary", "AdExState", "IzhikevichState", "MembraneState"),
+    *("Rollout", "RolloutState", "Trajectory", "Transition", "Membrane", "Solution", "Candidates", "Objective", "Step"),
+    *("Compilation", "Evaluation", "FitResult", "EnsembleResult", "EvolveResult", "Snapshot"),
+    *("TrainState", "EnsembleState", "EvolveState", "Finding", "GraphInfo", "Node", "Export"),
+}
+# What a neuron of one's own calls at every step, within somebody's loop.
+WITHIN_A_STEP = {"fire", "init_clock"}
+# Quoted, and why: what a figure is drawn in is matplotlib's, which is imported late; long lists are read at once, inside.
+QUOTED = {("plot", "ax"), ("event.make_events", "times"), ("event.make_events", "indices")}
 # What stands in annotations.
 IN_ANNOTATIONS = {"ParameterIn"}
 
@@ -31,7 +61,10 @@ def doors(room: str) -> Iterator[tuple[str, Any]]:
     module = importlib.import_module(f"snnx.{room}")
     for name in module.__all__:
         thing = getattr(module, name)
-        if not getattr(thing, "__module__", "").startswith("snnx.") or name in MADE_BY_SNNX | IN_ANNOTATIONS:
+        if (
+            not getattr(thing, "__module__", "").startswith("snnx.")
+            or name in MADE_BY_SNNX | IN_ANNOTATIONS | WITHIN_A_STEP
+        ):
             continue
         if inspect.isfunction(thing):
             yield name, thing
@@ -57,12 +90,23 @@ def says_something(hint: Any) -> bool:
     return isinstance(hint, str) or (hint is not str and reader(hint) is not None)
 
 
+def is_unpacked(thing: Any, argument: str) -> bool:
+    """Whether these are the rest of the keywords, which are read one by one."""
+    signature = inspect.signature(thing)
+    return signature.parameters[argument].kind is inspect.Parameter.VAR_KEYWORD if argument != "self" else False
+
+
 @pytest.mark.parametrize("name", DOORS)
 def test_what_takes_more_than_trees_and_texts_is_checked(name):
     hints = annotations(DOORS[name])
     if any(map(says_something, hints.values())):
         assert readers(DOORS[name])
-    quoted = [argument for argument, hint in hints.items() if isinstance(hint, str)]
+    places = (name, name.split(".")[0])
+    quoted = [
+        argument
+        for argument, hint in hints.items()
+        if isinstance(hint, str) and not QUOTED & {(place, argument) for place in places}
+    ]
     assert not quoted, "annotations in quotes are not read"
 
 
@@ -71,7 +115,7 @@ def test_every_argument_that_is_read_refuses_what_it_cannot_be(name):
     if not any(map(says_something, annotations(DOORS[name]).values())):
         return
     for argument, read in readers(DOORS[name]).items():
-        if read is not None:
+        if read is not None and not is_unpacked(DOORS[name], argument):
             with pytest.raises((TypeError, ValueError)) as caught:
                 read("the door", argument, Nothing())
             assert re.match(rf"the door: {argument} is\b", str(caught.value))

@@ -82,7 +82,7 @@ def rollout(
     auto_reset: bool = False,
     trajectory: bool = False,
     env_states: bool = False,
-    record: "Record | None" = None,
+    record: Record | None = None,
     truncate: Count | None = None,
 ) -> Rollout:
     r"""Let a policy act in an environment: a scan of `length` steps, with the neurons' state in its carry.

@@ -60,7 +60,7 @@ class SpikeDataset(eqx.Module):
     classes: tuple[str, ...] | None = eqx.field(static=True, default=None)
     dt: AboveZero = eqx.field(static=True, default=1.0)
     meta: Mapping[str, Integer[Array, "n"]] = eqx.field(default_factory=dict)
-    meta_names: "tuple[tuple[str, tuple[str, ...]], ...]" = eqx.field(static=True, default=())
+    meta_names: tuple[tuple[str, tuple[str, ...]], ...] = eqx.field(static=True, default=())
 
     def __check_init__(self):
         n = len(self)
