@@ -68,7 +68,7 @@ def fluctuation_driven(
     Per-neuron parameters give every neuron weights of its own scale.
 
     **Arguments:**
-    - `model`: an `eqx.nn.Linear` or `eqx.nn.Conv`, with its `neuron`; or, without, a model: every such layer of a
+    - `model`: a layer with weights (see `register_weights`), with its `neuron`; or, without, a model: every such layer of a
         `Sequential`, also of a nested one, that stands right before a neuron, or before a `Recurrent` of one, gets new
         weights, and so does the feedback. All other parts stay as they are.
     - `rate`: mean rate of an input, in spikes per unit of `dt`: per step where `dt` is 1, in Hz where it is in seconds.
