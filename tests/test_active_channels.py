@@ -13,8 +13,6 @@ import snnx
 from snnx._errors import DtypeError, ShapeError
 from snnx.inputs import ActiveChannels, pack_active
 
-pytestmark = pytest.mark.slow  # nearly all of it is compiling
-
 STEPS, CHANNELS, HIDDEN = 11, 13, 6
 K = jax.random.split(jax.random.key(0), 6)
 
@@ -82,6 +80,7 @@ def test_the_product_and_its_gradient_are_those_of_the_dense_matrix(x64):
     np.testing.assert_allclose(tangent, 2 * spikes @ weights, rtol=1e-13, atol=1e-14)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batched", ["lists", "weights", "both"])
 def test_a_batch_is_a_loop_in_every_derivative(batched, x64):
     rng = np.random.default_rng(0)
@@ -120,8 +119,17 @@ def networks():
     yield "branches", snnx.Sequential([branches, snnx.LIF(5.0)]), False
 
 
-@pytest.mark.parametrize(("model", "taken"), [pytest.param(m, t, id=name) for name, m, t in networks()])
-@pytest.mark.parametrize("chunk", [4, STEPS])
+QUICK = {("linear", 4), ("branches", 4)}
+
+
+@pytest.mark.parametrize(
+    ("model", "taken", "chunk"),
+    [
+        pytest.param(m, t, chunk, id=f"{name}-{chunk}", marks=() if (name, chunk) in QUICK else pytest.mark.slow)
+        for name, m, t in networks()
+        for chunk in ((4, STEPS) if name in ("linear", "recurrent") else (4,))
+    ],
+)
 def test_a_network_computes_the_same_from_lists(model, taken, chunk):
     spikes = raster((3, STEPS, CHANNELS))
     lists = ActiveChannels(pack_active(spikes), (CHANNELS,))
@@ -159,6 +167,7 @@ def test_a_convolution_gets_the_dense_frames():
     np.testing.assert_array_equal(got, expected)
 
 
+@pytest.mark.slow
 def test_nothing_dense_is_made_of_the_lists():
     """The compiled program holds no array of the size of the dense input."""
     model = snnx.Sequential([linear(512, 4, K[0]), snnx.LIF(), linear(4, 2, K[1]), snnx.LI()])
@@ -242,6 +251,7 @@ def test_a_gpu_gets_bits(monkeypatch):
     assert type(snnx.data.from_spikes(spikes, labels, sample_shape=(60,)).inputs) is snnx.inputs.Bits
 
 
+@pytest.mark.slow
 def test_training_from_lists_is_training_from_bits():
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 3, 40)
@@ -269,6 +279,7 @@ def test_training_from_lists_is_training_from_bits():
         assert one["validation_loss"] == pytest.approx(other["validation_loss"], rel=1e-4)
 
 
+@pytest.mark.slow
 def test_what_is_kept_does_not_count_the_first_layer_of_lists():
     lists = ActiveChannels(jnp.zeros((STEPS, 3), jnp.uint16), (300,))
     thin = snnx.Sequential([linear(300, 4, K[0]), snnx.LIF(), linear(4, 2, K[1]), snnx.LI()])

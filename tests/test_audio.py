@@ -16,8 +16,6 @@ from scipy.io import wavfile
 from snnx._errors import DataError, DataLossWarning, DtypeError, MissingExtraError, ShapeError
 from snnx.audio import bin_spikes, events, log_mel, read, resample
 
-pytestmark = pytest.mark.slow  # nearly all of it is compiling
-
 
 def _write(path, data: bytes, width: int, channels: int = 1, rate: int = 8000):
     """A wav file by the standard library, which knows nothing of scipy's reader."""
@@ -233,6 +231,7 @@ def test_log_mel_is_its_definition(samples, x64):
     np.testing.assert_allclose(log_mel(jnp.asarray(wave), **SETTINGS), _log_mel(wave, **SETTINGS), atol=1e-9)
 
 
+@pytest.mark.slow
 def test_log_mel_agrees_with_librosa():
     librosa = pytest.importorskip("librosa")
     wave = np.random.default_rng(0).normal(size=4000).astype(np.float32)

@@ -18,8 +18,6 @@ from snnx._errors import DtypeError, ShapeError
 from snnx.data import digits, fingerprint, from_constant, from_counts, from_currents, from_spikes
 from snnx.inputs import Bits, Constant, Floats
 
-pytestmark = pytest.mark.slow  # left to the older Python, that the newer one's tests stay short
-
 FILES = Path(snnx.data.__file__).parent / "files"
 # How often each digit occurs, as scikit-learn's documentation of load_digits and UCI's description of the test set say.
 DIGIT_COUNTS = [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]

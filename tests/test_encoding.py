@@ -16,8 +16,6 @@ from snnx.encoding import direct, latency, phase, population_fields, rate
 
 KEY = jax.random.key(0)
 
-pytestmark = pytest.mark.slow  # nearly all of it is compiling
-
 
 def test_latency_is_one_spike_at_the_time_that_the_value_argument():
     # round((1 - x) * 4), halves to even: 1 -> 0, 0.9 -> 0.4 -> 0, 0.875 -> 0.5 -> 0, 0.625 -> 1.5 -> 2, 0.1 -> 3.6 -> 4.
@@ -142,6 +140,7 @@ def test_every_encoder_is_registered():
     assert names == {name for name, *_ in ENCODERS}
 
 
+@pytest.mark.slow
 @each_encoder
 def test_compiled_and_under_vmap_as_one_by_one(name, call, example, bad, argument):
     keys = jax.random.split(jax.random.key(0), 3)
@@ -155,6 +154,7 @@ def test_compiled_and_under_vmap_as_one_by_one(name, call, example, bad, argumen
             np.testing.assert_array_equal(run(batch, keys), one_by_one)
 
 
+@pytest.mark.slow
 @each_encoder
 @pytest.mark.parametrize("dtype", ["bfloat16", "float64"])
 def test_the_dtype_is_that_of_the_input(name, call, example, bad, argument, dtype, x64):

@@ -12,8 +12,6 @@ from hypothesis.extra import numpy as hnp
 from snnx._errors import ShapeError
 from snnx.encoding import delta, send_on_delta, send_on_delta_inverse
 
-pytestmark = pytest.mark.slow  # nearly all of it is compiling
-
 
 def reference(signal, threshold):
     """Send-on-delta, one feature after the other, event by event."""
@@ -67,21 +65,25 @@ def test_several_thresholds_are_a_vmap():
 dyadic = hnp.arrays(np.int64, (12, 3), elements=st.integers(-1000, 1000)).map(lambda x: x / 64)
 
 
+encode, decode = eqx.filter_jit(send_on_delta), eqx.filter_jit(send_on_delta_inverse)  # compiled once for many examples
+
+
 @given(dyadic, st.sampled_from([0.125, 0.5, 2.0]))
 def test_send_on_delta_is_the_reference_and_stays_within_a_threshold(signal, threshold):
-    events = send_on_delta(jnp.asarray(signal, jnp.float32), threshold)
+    events = encode(jnp.asarray(signal, jnp.float32), threshold)
     np.testing.assert_array_equal(events, reference(signal, [threshold] * 3))
-    again = send_on_delta_inverse(events, threshold, jnp.asarray(signal[0], jnp.float32))
+    again = decode(events, threshold, jnp.asarray(signal[0], jnp.float32))
     assert np.all(np.abs(np.asarray(again) - signal) < threshold)
 
 
+@pytest.mark.slow
 @given(
     hnp.arrays(np.float32, (30, 2), elements=st.floats(-1000, 1000, width=32)),
     hnp.arrays(np.float32, 2, elements=st.floats(np.float32(0.01), 10, width=32)),
 )
 def test_any_signal_comes_back_within_a_threshold(signal, threshold):
-    events = send_on_delta(jnp.asarray(signal), jnp.asarray(threshold))
-    again = send_on_delta_inverse(events, jnp.asarray(threshold), jnp.asarray(signal[0]))
+    events = encode(jnp.asarray(signal), jnp.asarray(threshold))
+    again = decode(events, jnp.asarray(threshold), jnp.asarray(signal[0]))
     rounding = 4 * np.spacing(np.abs(signal).max() + threshold)
     assert np.all(np.abs(np.asarray(again, float) - signal) < threshold + rounding)
     assert np.asarray(events).min() >= 0
@@ -101,6 +103,7 @@ def test_noise_below_the_threshold_leaves_no_events():
     np.testing.assert_array_equal(send_on_delta(signal, 1.0), [[0, 0], [1, 0], [0, 0], [0, 0], [0, 0], [0, 1]])
 
 
+@pytest.mark.slow
 def test_double_precision_is_used_where_it_comes(x64):
     signal = np.random.default_rng(1).normal(size=(50, 2)).cumsum(axis=0)
     events = send_on_delta(jnp.asarray(signal), 1e-7)
@@ -109,6 +112,7 @@ def test_double_precision_is_used_where_it_comes(x64):
     assert np.all(np.abs(np.asarray(again) - signal) < 1.0001e-7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("run", [lambda f: f, eqx.filter_jit], ids=["eager", "jit"])
 def test_what_cannot_be_counted_is_refused(run):
     far = jnp.array([0.0, 1e6, 0.0])

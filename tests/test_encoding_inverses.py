@@ -19,8 +19,6 @@ from snnx.encoding import (
     time_to_first_spike_inverse,
 )
 
-pytestmark = pytest.mark.slow  # nearly all of it is compiling
-
 unit = st.lists(st.floats(0, 1, width=32, allow_subnormal=False), min_size=8, max_size=8)
 
 
@@ -39,9 +37,15 @@ def test_latency_is_exact_on_its_grid(steps):
     np.testing.assert_array_equal(latency_inverse(latency(jnp.asarray(grid), steps)), grid)
 
 
+# Compiled once for many examples.
+latency_there_and_back = jax.jit(lambda x, steps: latency_inverse(latency(x, steps)), static_argnums=1)
+phase_of = jax.jit(lambda x, steps, bits: phase(x, steps, bits=bits), static_argnums=(1, 2))
+phase_back = jax.jit(lambda spikes, bits: phase_inverse(spikes, bits=bits), static_argnums=1)
+
+
 @given(unit, st.sampled_from([2, 7, 100]))
 def test_latency_is_inverted_within_half_a_step(values, steps):
-    again = np.asarray(latency_inverse(latency(jnp.asarray(values, jnp.float32), steps)), float)
+    again = np.asarray(latency_there_and_back(jnp.asarray(values, jnp.float32), steps), float)
     assert np.all(np.abs(again - values) <= 0.5 / (steps - 1) * (1 + 1e-5))
 
 
@@ -79,6 +83,7 @@ def test_log_latency_is_exact_on_its_grid(tau, threshold):
     np.testing.assert_array_equal(log_latency_inverse(again, tau=tau, threshold=threshold), currents[1:])
 
 
+@pytest.mark.slow
 @given(st.lists(st.floats(0.21875, 100, width=32), min_size=8, max_size=8))
 def test_log_latency_is_inverted_within_half_a_step(values):
     tau, threshold, steps = 6.0, 0.2, 40
@@ -116,6 +121,7 @@ def test_time_to_first_spike_is_exact_on_its_grid(tau, dtype):
     np.testing.assert_array_equal(time_to_first_spike_inverse(spikes, tau=tau), thresholds)
 
 
+@pytest.mark.slow
 @given(unit)
 def test_time_to_first_spike_is_inverted_within_its_ratio(values):
     tau, steps = 4.0, 30
@@ -139,14 +145,14 @@ def test_time_to_first_spike_of_zero_is_silent_where_the_threshold_underflows():
 def test_phase_is_the_value_rounded_down_to_its_digits(values, shape):
     bits, periods = shape
     values = np.minimum(values, 1 - 2.0**-24)
-    spikes = phase(jnp.asarray(values, jnp.float32), bits * periods, bits=bits)
+    spikes = phase_of(jnp.asarray(values, jnp.float32), bits * periods, bits)
     expected = np.zeros((bits * periods, len(values)))
     for channel, x in enumerate(values):
         number = int(np.floor(x * 2**bits))  # Python's whole numbers, shifted
         for t in range(bits * periods):
             expected[t, channel] = (number >> (bits - 1 - t % bits)) & 1
     np.testing.assert_array_equal(spikes, expected)
-    np.testing.assert_array_equal(phase_inverse(spikes, bits=bits), np.floor(values * 2**bits) / 2**bits)
+    np.testing.assert_array_equal(phase_back(spikes, bits), np.floor(values * 2**bits) / 2**bits)
 
 
 @pytest.mark.parametrize("periods", [1, 3, 49])
@@ -188,6 +194,7 @@ def test_inverses_refuse_what_is_no_such_train(name, inverse):
                 jax.block_until_ready(run(good.at[1, 1].set(1.0)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "inverse"), INVERSES, ids=[name for name, _ in INVERSES])
 def test_inverses_work_under_vmap_and_keep_the_dtype(name, inverse):
     batch = jnp.stack([jnp.asarray(one_hot(t, 4), jnp.bfloat16) for t in ([1, 3, None], [2, None, 1])])

@@ -7,8 +7,6 @@ import pytest
 
 from snnx.encoding import poisson, rate
 
-pytestmark = pytest.mark.slow  # nearly all of it is compiling
-
 
 def test_small_probabilities_survive_small_dtypes():
     # Uniform numbers in bfloat16 are multiples of 1/128 or so: drawn there, 0.001 would fire 8 times too often.

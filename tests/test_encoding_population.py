@@ -11,8 +11,6 @@ from hypothesis import strategies as st
 from snnx._errors import ShapeError
 from snnx.encoding import latency, population, population_fields, population_inverse
 
-pytestmark = pytest.mark.slow  # nearly all of it is compiling
-
 
 def test_the_fields_are_laid_out_as_published():
     # Bohte et al. (2002): centre i, from 1, at low + (2i - 3)/2 * (high - low)/(m - 2), width 1/beta of the spacing.
@@ -35,6 +33,7 @@ def test_activations_are_gaussians():
     np.testing.assert_allclose(same[..., 1], expected[..., 1], rtol=3e-5, atol=1e-30)
 
 
+@pytest.mark.slow
 @given(st.lists(st.floats(-0.5, 1.5, width=32), min_size=6, max_size=6), st.sampled_from([3, 5, 20]))
 def test_values_come_back_inside_the_range_and_beside_it(values, fields):
     layout = population_fields(0.0, 1.0, fields)
@@ -43,6 +42,7 @@ def test_values_come_back_inside_the_range_and_beside_it(values, fields):
     np.testing.assert_allclose(again, values, atol=5e-6)
 
 
+@pytest.mark.slow
 def test_fields_of_different_widths_give_the_value_back(x64):
     values = np.linspace(-1.0, 2.0, 41)
     centers, widths = jnp.array([0.0, 0.35, 0.8, 1.2]), jnp.array([0.9, 0.6, 0.7, 1.1])
@@ -50,6 +50,7 @@ def test_fields_of_different_widths_give_the_value_back(x64):
     np.testing.assert_allclose(again, values, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_a_relative_error_moves_the_value_as_documented(x64):
     centers, width = population_fields(0.0, 1.0, 6)
     activations = np.array(population(jnp.array(0.4), centers, width))

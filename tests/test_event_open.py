@@ -485,7 +485,11 @@ def test_linear_layers_of_ours_and_of_equinox_are_known(part):
     assert _affine.may_have_offset(part) == hasattr(part, "bias")
 
 
-@pytest.mark.parametrize("part", [jnp.tanh, layers.Threshold(), layers.ThresholdNorm(3), eqx.nn.MaxPool2d(2)], ids=str)
+@pytest.mark.parametrize(
+    "part",
+    [jnp.tanh, layers.Threshold(), layers.ThresholdNorm(3), eqx.nn.MaxPool2d(2)],
+    ids=lambda part: type(part).__name__,
+)
 def test_others_are_not(part):
     assert not layers.is_linear(part)
 

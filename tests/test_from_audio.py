@@ -10,8 +10,6 @@ import snnx
 from snnx._errors import DataError
 from snnx.data import from_audio, fsdd
 
-pytestmark = pytest.mark.slow  # nearly all of it is compiling
-
 RATE = 8000
 
 
@@ -54,6 +52,7 @@ def test_events_are_those_of_the_code_step_by_step(folder):
         assert alone.any()
 
 
+@pytest.mark.slow
 def test_there_are_as_many_steps_as_the_longest_recording_lasts_not_its_last_event(folder):
     # 0.6 s at 8 kHz, frames of 256 samples, every 80: 1 + ceil((4800 - 256) / 80), with silence from 0.3 s on.
     data = quiet(folder)
@@ -69,6 +68,7 @@ def test_events_behind_the_window_are_refused_or_counted(folder):
         assert quiet(folder, num_steps=12, drop_late=True).num_steps == 12
 
 
+@pytest.mark.slow
 def test_recordings_are_brought_to_one_level(folder, tmp_path):
     write(tmp_path / "faint" / "high" / "a.wav", 0.02 * burst(0.1, 0.3, 0.6, 3000))
     write(tmp_path / "faint" / "low" / "b.wav", 0.02 * burst(0.2, 0.3, 0.4, 400))
@@ -134,6 +134,7 @@ def test_the_cache_has_what_was_coded_and_knows_the_code(folder, monkeypatch):
         quiet(folder, cache=True, code=snnx.audio.MelDelta(threshold=0.5))
 
 
+@pytest.mark.slow
 def test_the_cochlea_needs_a_key_and_hears_where_a_tone_is(tmp_path):
     write(tmp_path / "low" / "a.wav", burst(0.0, 0.05, 0.05, 500, rate=20000), rate=20000)
     write(tmp_path / "high" / "b.wav", burst(0.0, 0.05, 0.05, 4000, rate=20000), rate=20000)

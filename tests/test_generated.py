@@ -13,8 +13,6 @@ import snnx
 from snnx.data import generated as tasks
 from snnx.data.generated._patterns import frequencies, manifold
 
-pytestmark = pytest.mark.slow  # nearly all of it is compiling
-
 KEY = jax.random.key(5)
 
 
@@ -240,6 +238,7 @@ def test_adding_asks_for_the_sum_of_the_marked_values():
     assert abs(starts - 3000 * chance) < 5 * math.sqrt(3000 * chance * (1 - chance))
 
 
+@pytest.mark.slow
 def test_adding_without_a_memory_costs_what_the_docstring_says():
     targets = np.asarray(tasks.adding(20_000, key=KEY).targets, np.float64)
     # Var(X) = 1/3 each, unless the mark falls on step 0: with probability 1/10, and 9/10 / 49.

@@ -10,8 +10,6 @@ import pytest
 import snnx
 from snnx.data import generated as tasks
 
-pytestmark = pytest.mark.slow  # nearly all of it is compiling
-
 CLASSIFY, LAST, TRACE = snnx.CrossEntropy(snnx.Mean()), snnx.CrossEntropy(snnx.Last()), snnx.losses.TraceMSE()
 
 # Small versions of all tasks: how they are made, with what key, and the loss that their docstrings name.
@@ -46,7 +44,10 @@ SMALL = {
 RANDOM = [name for name in SMALL if name not in ("yin_yang", "mackey_glass")]
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize(
+    "name",
+    [name if name in ("adding", "random_patterns") else pytest.param(name, marks=pytest.mark.slow) for name in SMALL],
+)
 def test_a_task_can_be_trained(name):
     make, loss = SMALL[name]
     data = make(jax.random.key(1))

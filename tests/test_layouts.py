@@ -18,8 +18,6 @@ from snnx.data import SpikeDataset, from_counts, from_currents
 from snnx.inputs import ActiveChannels, Bits, Constant, Counts, EventTable, Floats
 from snnx.inputs import _binned as binned_module
 
-pytestmark = pytest.mark.slow  # nearly all of it is compiling
-
 LAYOUTS = ("bits", "lists", "counts", "events", "floats")
 KINDS = {"bits": Bits, "lists": ActiveChannels, "counts": Counts, "events": EventTable, "floats": Floats}
 
@@ -69,6 +67,7 @@ def decoded(data):
 # From each to each
 
 
+@pytest.mark.slow
 @given(
     st.permutations(LAYOUTS),
     st.integers(1, 4),
@@ -149,6 +148,7 @@ def test_many_channels(channels):
     assert lists == (np.uint16 if channels < 2**16 else np.uint32)  # which also name none
 
 
+@pytest.mark.slow
 def test_more_bins_than_32_bits_can_name():
     steps, channels = 70_000, 65_000
     times = [np.array([0, 69_999, 69_999]), np.array([], int), np.array([5, 40_000])]
@@ -239,6 +239,7 @@ def test_auto_loses_nothing(steps, shape, events, kind):
 # What is refused, and what is lost
 
 
+@pytest.mark.slow
 @given(st.integers(1, 5), st.integers(1, 6), st.integers(1, 9), st.integers(0, 2**32 - 1), st.sampled_from(LAYOUTS))
 def test_what_binarize_leaves_out_is_counted(n, steps, channels, seed, layout):
     counts = make_counts(n, steps, (channels,), seed=seed)  # the last count is 3
@@ -415,6 +416,7 @@ def test_arrays_for_the_device_are_zero_and_where_it_can_take_them():
         np.testing.assert_array_equal(memory_module.to_device(array), np.ones(shape, dtype))
 
 
+@pytest.mark.slow
 def test_currents_and_counts_are_the_same_data():
     counts = make_counts(3, 4, (5,), most=2)
     floats = from_currents(counts.astype(np.float32), [0, 1, 2], sample_shape=(5,))

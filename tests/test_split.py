@@ -11,8 +11,6 @@ from hypothesis import strategies as st
 from snnx._errors import DtypeError
 from snnx.data import from_currents, from_spikes, k_fold, leave_one_out, leave_out
 
-pytestmark = pytest.mark.slow  # nearly all of it is compiling
-
 
 def numbered(targets, classes=None, **meta):
     """A data set whose example `i` is the number `i` in bits."""

@@ -17,8 +17,6 @@ from snnx._errors import DataError
 from snnx.data import AbstractStream, SpikeDataset, from_spikes, stream, stream_chunks, stream_grain
 from snnx.train._batches import Chunks
 
-pytestmark = pytest.mark.slow  # nearly all of it is compiling
-
 LOSS = snnx.CrossEntropy(snnx.Mean())
 
 
@@ -64,7 +62,8 @@ def collated(numbers):
     return numbered().subset([int(number) for number in numbers])
 
 
-@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [0, 2])
 def test_examples_of_grain_come_with_and_without_processes(workers):
     grain = pytest.importorskip("grain")
     chunks = stream_grain(grain.MapDataset.source(np.arange(10)), collated, chunk=4, workers=workers)
@@ -80,6 +79,7 @@ def fit(data, epochs=3, **more):
     return snnx.fit(make_model(), data, **(settings | {"progress": False} | more))
 
 
+@pytest.mark.slow
 def test_every_example_counts_once_an_epoch_whatever_the_chunks():
     # Weights that do not move: the mean loss of an epoch is that of the data set, in any order and any chunks.
     data = make_data(n=11)
@@ -105,6 +105,7 @@ def test_a_stream_learns_as_the_data_set_does(layout):
     assert scored.spike_rates == pytest.approx(whole.spike_rates)
 
 
+@pytest.mark.slow
 def test_a_stream_is_compiled_for_once_and_its_short_chunk_too():
     data = make_data(n=11)
     with programs(1):
@@ -129,20 +130,24 @@ class StopAt(snnx.train.AbstractCallback):
             raise KeyboardInterrupt
 
 
+@pytest.fixture(scope="module")
+def undisturbed():
+    return fit(stream(make_data(n=22), 8), validation=make_data(n=6))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("segments", [1, 4, 6, 9])
-def test_a_stopped_stream_goes_on_bit_for_bit(tmp_path, monkeypatch, segments):
+def test_a_stopped_stream_goes_on_bit_for_bit(tmp_path, monkeypatch, segments, undisturbed):
     monkeypatch.setattr("snnx.train._run.SEGMENT_SECONDS", 0.0)  # every step is a segment
-    data = make_data(n=22)
-    whole = fit(stream(data, 8), validation=make_data(n=6))
+    data = stream(make_data(n=22), 8)
     path = tmp_path / "state.npz"
     keep = snnx.Checkpoint(path, every=0.0)
     with pytest.raises(KeyboardInterrupt):
-        fit(stream(data, 8), validation=make_data(n=6), callbacks=[keep, StopAt(segments)])
-    again = fit(stream(data, 8), validation=make_data(n=6), resume=path)
-    for one, other in zip(leaves(whole), leaves(again), strict=True):
+        fit(data, validation=make_data(n=6), callbacks=[keep, StopAt(segments)])
+    again = fit(data, validation=make_data(n=6), resume=path)
+    for one, other in zip(leaves(undisturbed), leaves(again), strict=True):
         np.testing.assert_array_equal(one, other)
-    assert [record["loss"] for record in whole.history] == [record["loss"] for record in again.history]
+    assert [record["loss"] for record in undisturbed.history] == [record["loss"] for record in again.history]
 
 
 def test_the_next_chunk_is_loaded_while_the_present_one_is_trained_on():
@@ -243,6 +248,7 @@ def test_steps_of_a_stream_are_shown_whole():
     assert make_data(n=22).num_steps == STEPS
 
 
+@pytest.mark.slow
 def test_chunks_of_other_lengths_are_scored_as_they_are():
     """As many arrays of the same shapes, and yet other steps: of constant currents these are no part of any shape."""
     values, labels = np.random.default_rng(0).uniform(0.5, 2.0, (4, 5)).astype(np.float32), np.arange(4) % 3
