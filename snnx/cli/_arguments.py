@@ -97,7 +97,7 @@ def _add_train(train: Parser) -> None:
         if name not in ("dataset", "root"):
             settings.add_argument(flag(name), **field.metadata)
     train.add_argument("--export", type=file, metavar="FILE.nir", help="write the model as a NIR graph, too")
-    _add_dt(train, "in that file; by default --dt, where there is one", "--export-dt")
+    _add_dt(train, "by default --dt, where there is one", "--export-dt")
     train.add_argument("--no-pictures", action="store_true", help="draw nothing; needs no matplotlib")
     train.add_argument("--quiet", action="store_true", help="show no progress")
 
