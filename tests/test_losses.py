@@ -205,7 +205,7 @@ def test_a_half_precision_output_gives_a_float32_loss(name):
     loss, target, reference = REGISTRY[name]
     half = jnp.asarray(TRACE, jnp.bfloat16)
     reduced = {"Last": half[-1], "Max": half.max(0)}.get(name[-5:-1].strip("("), (half, jnp.asarray(STEPS)))
-    value = loss(reduced, target, record={})
+    value = loss(reduced, target if isinstance(target, int) else np.float32(target), record={})
     assert value.dtype == jnp.float32
     np.testing.assert_allclose(value, reference(np.asarray(half, float), target), rtol=1e-5)
 
@@ -816,14 +816,22 @@ def test_settings_can_be_numbers_of_numpy(kind):
     assert eqx.tree_equal(loss, 2 * UpperRate(0.25, 1) + WakeSilent(0.5) + VanRossum(3))
 
 
+@pytest.mark.parametrize(("loss", "reduced"), [(MSE(), jnp.ones(3)), (TraceMSE(), (jnp.ones(3), jnp.asarray(3)))])
+def test_targets_of_numpy_are_taken_but_rounded_by_nobody(loss, reduced):
+    assert loss(reduced, np.full(3, 3, np.float32), record={}) == loss(reduced, np.full(3, 3), record={}) == 4.0
+    with pytest.raises(DtypeError, match=r"\btarget\b.*float64"):
+        loss(reduced, np.full(3, 3.0), record={})
+
+
 @pytest.mark.parametrize(
     ("loss", "reduced", "target", "error", "name"),
     [
         (CrossEntropy(), jnp.ones((4, 3)), 1, ShapeError, "output"),
-        (CrossEntropy(), jnp.ones(3), 1.0, DtypeError, "target"),
+        (CrossEntropy(), jnp.ones(3), 1.0, TypeError, "target"),
         (CrossEntropy(), jnp.ones(3), np.ones(2, int), ShapeError, "target"),
         (RateMSE(), jnp.ones(3, int), 1, DtypeError, "output"),
         (MSE(), jnp.ones(3), np.ones((1, 3)), ShapeError, "target"),
+        (MSE(), jnp.ones(3), np.ones(3, bool), DtypeError, "target"),
         (TraceMSE(), jnp.ones((4, 3)), np.ones((4, 3)), TypeError, "reduced"),
         (VanRossum(1.0), (jnp.ones((4, 3)), jnp.asarray(4)), np.ones((3, 4)), ShapeError, "target"),
     ],

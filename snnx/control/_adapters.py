@@ -11,7 +11,7 @@ from jaxtyping import Array, PyTree
 
 from snnx._checks import checked
 from snnx._errors import ShapeError, describe, missing_extra, unknown_name
-from snnx.control._environment import Environment
+from snnx.control._environment import Environment, check_action
 
 _OWN_STEP = "gymnax.environments.environment"  # where Gymnax defines the step that resets by itself
 
@@ -149,12 +149,7 @@ def from_brax(env: Any, *, observe: Callable[[PyTree], PyTree] | None = None, **
         return state.obs, state
 
     def step(state: PyTree, action: PyTree, key: Array) -> tuple:
-        size = env.action_size
-        if jnp.shape(action) != (size,):
-            raise ShapeError(
-                f"from_brax: {name} takes actions [{size}], but the policy gives {describe(action)}; give its last layer"
-                f" {size} output{'s' if size != 1 else ''}."
-            )
+        check_action(f"from_brax: {name}", action, env.action_size)
         new = env.step(jax.tree.map(lambda x: x, state), action)  # wrappers of Brax write into the info that they get
         info = getattr(new, "info", None)
         truncated = info.get("truncation", False) if isinstance(info, dict) else False

@@ -94,6 +94,15 @@ class Environment(eqx.Module):
         return seen
 
 
+def check_action(where: str, action: Any, size: int) -> None:
+    """Refuse an action of another size."""
+    if jnp.shape(action) != (size,):
+        raise ShapeError(
+            f"{where}: takes actions [{size}], but the policy gives {describe(action)}; give its last layer {size}"
+            f" output{'s' if size != 1 else ''}."
+        )
+
+
 def _check_signature(name: str, function: Callable, wanted: tuple[str, ...]) -> None:
     """Refuse a function that cannot be called with so many arguments."""
     try:

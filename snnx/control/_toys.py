@@ -7,9 +7,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from snnx._checks import checked
-from snnx._errors import ShapeError, describe
 from snnx._typing import AboveZero, Count, Number
-from snnx.control._environment import Environment
+from snnx.control._environment import Environment, check_action
 
 GRAVITY, MASS, LENGTH, DT, MOST_TORQUE, MOST_SPEED = 10.0, 1.0, 1.0, 0.05, 2.0, 8.0
 
@@ -38,7 +37,7 @@ def point_mass(dimensions: Count = 2, *, dt: AboveZero = 0.1, drag: Number = 0.1
     def step(
         state: Float[Array, "state"], action: Float[Array, "dimensions"], key: Array
     ) -> tuple[Array, Array, Array, Array]:
-        _check_action("point_mass", action, dimensions)
+        check_action("point_mass", action, dimensions)
         x, v = jnp.split(state, 2)
         v = v + dt * (action - drag * v)
         x = x + dt * v
@@ -74,7 +73,7 @@ def pendulum() -> Environment:
         return see(state), state
 
     def step(state: Float[Array, "2"], action: Float[Array, "1"], key: Array) -> tuple[Array, Array, Array, Array]:
-        _check_action("pendulum", action, 1)
+        check_action("pendulum", action, 1)
         angle, speed = state
         torque = MOST_TORQUE * jnp.tanh(action[0] / MOST_TORQUE)
         upright = (angle + math.pi) % (2 * math.pi) - math.pi
@@ -85,12 +84,3 @@ def pendulum() -> Environment:
         return see(state), state, reward, jnp.array(False)
 
     return Environment(reset, step)
-
-
-def _check_action(where: str, action: Array, size: int) -> None:
-    """Refuse an action of another size."""
-    if action.shape != (size,):
-        raise ShapeError(
-            f"{where}: takes actions [{size}], but the policy gives {describe(action)}; give its last layer {size}"
-            f" output{'s' if size != 1 else ''}."
-        )

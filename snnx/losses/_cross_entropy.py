@@ -1,18 +1,21 @@
 """Cross-entropy, and what all losses of class labels share."""
 
 from collections.abc import Mapping
+from typing import TypeAlias
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, ArrayLike, Float, Int, PyTree
+from jaxtyping import Array, Float, Int, Integer, PyTree
 
 from snnx._checks import checked
 from snnx._errors import DtypeError, ShapeError, describe
 from snnx._typing import Fraction, default
 from snnx.losses._loss import AbstractLoss
 from snnx.reductions import AbstractReduction, FirstSpike, Mean
+
+Label: TypeAlias = int | Integer[Array, ""]  # the class of one example
 
 
 class AbstractClassLoss(AbstractLoss):
@@ -65,10 +68,10 @@ class CrossEntropy(AbstractClassLoss):
                 " snnx.losses.FirstSpikeCrossEntropy."
             )
 
-    def __call__(self, reduced: Array, target: ArrayLike, *, record: Mapping[str, PyTree]) -> Float[Array, ""]:
+    @checked
+    def __call__(self, reduced: Array, target: Label, *, record: Mapping[str, PyTree]) -> Float[Array, ""]:
         logits = as_classes("CrossEntropy", reduced)
-        label = check_label("CrossEntropy", target)
-        return cross_entropy(jax.nn.log_softmax(logits), label, self.label_smoothing)
+        return cross_entropy(jax.nn.log_softmax(logits), target, self.label_smoothing)
 
 
 class MeanLogSoftmax(AbstractReduction):
@@ -104,9 +107,9 @@ class StepCrossEntropy(AbstractClassLoss):
     label_smoothing: Fraction = 0.0
     readout: AbstractReduction = eqx.field(default=MeanLogSoftmax(), init=False)
 
-    def __call__(self, reduced: Array, target: ArrayLike, *, record: Mapping[str, PyTree]) -> Float[Array, ""]:
-        log_probabilities = as_classes("StepCrossEntropy", reduced)
-        return cross_entropy(log_probabilities, check_label("StepCrossEntropy", target), self.label_smoothing)
+    @checked
+    def __call__(self, reduced: Array, target: Label, *, record: Mapping[str, PyTree]) -> Float[Array, ""]:
+        return cross_entropy(as_classes("StepCrossEntropy", reduced), target, self.label_smoothing)
 
 
 # ------------------------------------------------------------------ class labels
@@ -129,16 +132,6 @@ def _check_labels(where: str, targets: np.ndarray | Array, classes: int | None) 
         raise ValueError(f"{where}: targets[{wrong[0]}] is {labels[wrong[0]]}, but {known}.")
 
 
-def check_label(where: str, target: ArrayLike) -> Int[Array, ""]:
-    """The class of one example."""
-    label = jnp.asarray(target)
-    if not jnp.issubdtype(label.dtype, jnp.integer):
-        raise DtypeError(f"{where}: target is {describe(label)}, expected the integer label of one example.")
-    if label.ndim:
-        raise ShapeError(f"{where}: target is {describe(label)}, expected one label; jax.vmap adds the batch axis.")
-    return label.astype(jnp.int32)
-
-
 def as_classes(where: str, values: Array) -> Float[Array, "classes"]:
     """One float per class, in at least float32."""
     _check_classes(where, values)
@@ -156,14 +149,12 @@ def _check_classes(where: str, values: "Array | jax.ShapeDtypeStruct") -> None:
         )
 
 
-def is_class(label: Int[Array, ""], classes: int) -> Array:
+def is_class(label: Label, classes: int) -> Array:
     """Which class is the label's, `bool[classes]`."""
-    return jnp.arange(classes, dtype=jnp.int32) == label
+    return jnp.arange(classes, dtype=jnp.int32) == jnp.asarray(label).astype(jnp.int32)
 
 
-def cross_entropy(
-    log_probabilities: Float[Array, "classes"], label: Int[Array, ""], label_smoothing: float
-) -> Float[Array, ""]:
+def cross_entropy(log_probabilities: Float[Array, "classes"], label: Label, label_smoothing: float) -> Float[Array, ""]:
     r"""$-(1 - \epsilon) \log p_y - \frac{\epsilon}{C} \sum_c \log p_c$; NaN for a label that is not a class."""
     own = is_class(label, log_probabilities.shape[0])
     at_label = jnp.sum(jnp.where(own, log_probabilities, 0.0))

@@ -39,12 +39,7 @@ class AbstractRateRegulariser(AbstractLoss):
         """Of the rates of one layer's neurons."""
 
     def __call__(self, reduced: PyTree, target: Any, *, record: Mapping[str, PyTree]) -> Float[Array, ""]:
-        penalties = [self.penalty(rates) for rates in record.values()]
-        if not penalties:
-            raise ValueError(
-                f"{type(self).__name__}: record is empty, expected what simulate(record=loss.taps(model)) gives."
-            )
-        return sum(penalties[1:], start=penalties[0])
+        return added_up(type(self).__name__, [self.penalty(rates) for rates in record.values()])
 
     def taps(self, model: PyTree) -> dict[str, AbstractReduction]:
         """The mean over time of every layer's spikes.
@@ -174,6 +169,13 @@ class PopulationUpperRate(AbstractRateRegulariser):
 
     def penalty(self, rates: Float[Array, "*shape"]) -> Float[Array, ""]:
         return jax.nn.relu(jnp.mean(rates) - self.limit) ** self.power
+
+
+def added_up(where: str, penalties: list[Float[Array, ""]]) -> Float[Array, ""]:
+    """The penalties of all layers, of which there must be some."""
+    if not penalties:
+        raise ValueError(f"{where}: record is empty, expected what simulate(record=loss.taps(model)) gives.")
+    return sum(penalties[1:], start=penalties[0])
 
 
 def parts_that_spike(where: str, model: PyTree, paths: tuple[str, ...] | None) -> tuple[str, ...]:

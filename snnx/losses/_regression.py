@@ -8,7 +8,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, ArrayLike, Float, Int, PyTree
+from jaxtyping import Array, Float, Int, PyTree, Real, Shaped
 
 from snnx._checks import checked
 from snnx._errors import DtypeError, ShapeError, describe
@@ -37,13 +37,10 @@ class MSE(AbstractLoss):
         if self.readout.stacks:
             raise ValueError(f"MSE: readout is {self.readout}, which keeps every step; take snnx.losses.TraceMSE.")
 
-    def __call__(self, reduced: Array, target: ArrayLike, *, record: Mapping[str, PyTree]) -> Float[Array, ""]:
-        target = jnp.asarray(target)
-        if target.shape != reduced.shape:
-            raise ShapeError(
-                f"MSE: target is {describe(target)}, but the reduced output is {describe(reduced)}; expected one target"
-                " for each output."
-            )
+    @checked
+    def __call__(
+        self, reduced: Float[Array, "*shape"], target: Real[Array, "*shape"], *, record: Mapping[str, PyTree]
+    ) -> Float[Array, ""]:
         wide = jnp.promote_types(reduced.dtype, jnp.float32)
         return jnp.mean(jnp.square(reduced.astype(wide) - target.astype(wide)))
 
@@ -89,8 +86,9 @@ class TraceMSE(AbstractLoss):
 
     readout: tuple[AbstractReduction, ...] = eqx.field(default=(Stack(), StepCount()), init=False)
 
+    @checked
     def __call__(
-        self, reduced: tuple[Array, Array], target: ArrayLike, *, record: Mapping[str, PyTree]
+        self, reduced: "tuple[Array, Array]", target: Shaped[Array, "time *shape"], *, record: Mapping[str, PyTree]
     ) -> Float[Array, ""]:
         difference, steps = _compared("TraceMSE", reduced, target)
         size = difference[0].size * jnp.maximum(steps, 1).astype(difference.dtype)
@@ -129,8 +127,9 @@ class VanRossum(AbstractLoss):
     tau: AboveZero
     readout: tuple[AbstractReduction, ...] = eqx.field(default=(Stack(), StepCount()), init=False)
 
+    @checked
     def __call__(
-        self, reduced: tuple[Array, Array], target: ArrayLike, *, record: Mapping[str, PyTree]
+        self, reduced: "tuple[Array, Array]", target: Shaped[Array, "time *shape"], *, record: Mapping[str, PyTree]
     ) -> Float[Array, ""]:
         # The tail is exact, so that the zeros of masked steps add to the sum just what they take from the tail.
         difference, _ = _compared("VanRossum", reduced, target)
@@ -147,12 +146,11 @@ class VanRossum(AbstractLoss):
         _check_shape("VanRossum", np.asarray(targets), classes, "[n, time, outputs]")
 
 
-def _compared(where: str, reduced: tuple[Array, Array], target: ArrayLike) -> tuple[Float[Array, "time *shape"], Array]:
+def _compared(where: str, reduced: tuple[Array, Array], target: Array) -> tuple[Float[Array, "time *shape"], Array]:
     """Output minus target, zero at masked steps, in at least float32; and the number of steps that count."""
     if not isinstance(reduced, tuple) or len(reduced) != 2:
         raise TypeError(f"{where}: reduced is {describe(reduced)}, expected what simulate(readout=loss.readout) gives.")
     outputs, steps = reduced
-    target = jnp.asarray(target)
     if target.shape != outputs.shape:
         raise ShapeError(
             f"{where}: target is {describe(target)}, but the outputs are {describe(outputs)}: [time, *features], one"

@@ -5,11 +5,11 @@ from typing import ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Float, PyTree
+from jaxtyping import Array, Float, PyTree
 
 from snnx._checks import checked
 from snnx._typing import Fraction, NotNegative
-from snnx.losses._cross_entropy import AbstractClassLoss, as_classes, check_label, is_class
+from snnx.losses._cross_entropy import AbstractClassLoss, Label, as_classes, is_class
 from snnx.reductions import AbstractReduction, Mean, Sum
 
 
@@ -39,7 +39,8 @@ class CountMSE(AbstractClassLoss):
     def __check_init__(self):
         _check_wanted("CountMSE", self.correct, self.incorrect)
 
-    def __call__(self, reduced: Array, target: ArrayLike, *, record: Mapping[str, PyTree]) -> Float[Array, ""]:
+    @checked
+    def __call__(self, reduced: Array, target: Label, *, record: Mapping[str, PyTree]) -> Float[Array, ""]:
         return _distance("CountMSE", reduced, target, self.correct, self.incorrect)
 
 
@@ -69,7 +70,8 @@ class RateMSE(AbstractClassLoss):
     def __check_init__(self):
         _check_wanted("RateMSE", self.correct, self.incorrect)
 
-    def __call__(self, reduced: Array, target: ArrayLike, *, record: Mapping[str, PyTree]) -> Float[Array, ""]:
+    @checked
+    def __call__(self, reduced: Array, target: Label, *, record: Mapping[str, PyTree]) -> Float[Array, ""]:
         return _distance("RateMSE", reduced, target, self.correct, self.incorrect)
 
 
@@ -80,8 +82,8 @@ def _check_wanted(where: str, correct: float, incorrect: float) -> None:
         )
 
 
-def _distance(where: str, reduced: Array, target: ArrayLike, correct: float, incorrect: float) -> Float[Array, ""]:
+def _distance(where: str, reduced: Array, target: Label, correct: float, incorrect: float) -> Float[Array, ""]:
     values = as_classes(where, reduced)
-    own = is_class(check_label(where, target), values.shape[0])
+    own = is_class(target, values.shape[0])
     loss = jnp.mean(jnp.square(values - jnp.where(own, correct, incorrect).astype(values.dtype)))
     return jnp.where(jnp.any(own), loss, jnp.nan)

@@ -5,19 +5,17 @@ The functions take times in any unit, continuous or counted in steps, of ONE exa
 
 import math
 from collections.abc import Mapping
-from typing import ClassVar, TypeAlias
+from typing import ClassVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Float, Int, Integer, PyTree
+from jaxtyping import Array, Float, PyTree
 
 from snnx._checks import checked
 from snnx._typing import AboveZero, Count, NotNegative, Number
-from snnx.losses._cross_entropy import AbstractClassLoss, as_classes, check_label, cross_entropy, is_class
+from snnx.losses._cross_entropy import AbstractClassLoss, Label, as_classes, cross_entropy, is_class
 from snnx.reductions import AbstractReduction, FirstSpike
-
-Label: TypeAlias = int | Integer[Array, ""]
 
 
 @checked
@@ -61,10 +59,10 @@ class FirstSpikeCrossEntropy(AbstractClassLoss):
     def __check_init__(self):
         _check_pull("FirstSpikeCrossEntropy", self.alpha, self.tau_early)
 
-    def __call__(self, reduced: Array, target: ArrayLike, *, record: Mapping[str, PyTree]) -> Float[Array, ""]:
+    @checked
+    def __call__(self, reduced: Array, target: Label, *, record: Mapping[str, PyTree]) -> Float[Array, ""]:
         times = as_classes("FirstSpikeCrossEntropy", reduced)
-        label = check_label("FirstSpikeCrossEntropy", target)
-        return _cross_entropy_of_times(times, label, self.tau, self.alpha, self.tau_early)
+        return _cross_entropy_of_times(times, target, self.tau, self.alpha, self.tau_early)
 
     def scores(self, reduced: Array) -> Float[Array, "classes"]:
         return -reduced
@@ -99,10 +97,10 @@ class FirstSpikeMSE(AbstractClassLoss):
     def __check_init__(self):
         _check_times("FirstSpikeMSE", self.correct, self.incorrect)
 
-    def __call__(self, reduced: Array, target: ArrayLike, *, record: Mapping[str, PyTree]) -> Float[Array, ""]:
+    @checked
+    def __call__(self, reduced: Array, target: Label, *, record: Mapping[str, PyTree]) -> Float[Array, ""]:
         times = as_classes("FirstSpikeMSE", reduced)
-        label = check_label("FirstSpikeMSE", target)
-        wanted = target_times(label, times.shape[0], correct=self.correct, incorrect=self.incorrect)
+        wanted = target_times(target, times.shape[0], correct=self.correct, incorrect=self.incorrect)
         return jnp.mean(jnp.square(times - wanted))
 
     def scores(self, reduced: Array) -> Float[Array, "classes"]:
@@ -144,7 +142,7 @@ def first_spike_cross_entropy(
     """
     _check_pull("first_spike_cross_entropy", alpha, tau_early)
     times = _with_phantoms(as_classes("first_spike_cross_entropy", times), duration)
-    return _cross_entropy_of_times(times, check_label("first_spike_cross_entropy", label), tau, alpha, tau_early)
+    return _cross_entropy_of_times(times, label, tau, alpha, tau_early)
 
 
 @checked
@@ -195,7 +193,7 @@ def target_times(label: Label, classes: Count, *, correct: Number, incorrect: fl
     **Raises:** `ValueError` unless `correct < incorrect`.
     """
     _check_times("target_times", correct, incorrect)
-    own = is_class(check_label("target_times", label), classes)
+    own = is_class(label, classes)
     # Python numbers, so that the times take the dtype of what they are compared with.
     return jnp.where(jnp.any(own), jnp.where(own, float(correct), float(incorrect)), math.nan)
 
@@ -206,7 +204,7 @@ def _with_phantoms(times: Float[Array, "*shape"], duration: float) -> Float[Arra
 
 
 def _cross_entropy_of_times(
-    times: Float[Array, "classes"], label: Int[Array, ""], tau: float, alpha: float, tau_early: float | None
+    times: Float[Array, "classes"], label: Label, tau: float, alpha: float, tau_early: float | None
 ) -> Float[Array, ""]:
     """The formula of `first_spike_cross_entropy`, of finite times."""
     loss = cross_entropy(jax.nn.log_softmax(-times / tau), label, 0.0)

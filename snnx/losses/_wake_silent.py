@@ -10,7 +10,7 @@ from snnx._checks import checked
 from snnx._typing import NotNegative
 from snnx.cells import find
 from snnx.losses._loss import AbstractLoss
-from snnx.losses._rates import as_paths, parts_that_spike
+from snnx.losses._rates import added_up, as_paths, parts_that_spike
 from snnx.parameters import Parameter, value
 from snnx.reductions import AbstractReduction, Max, Mean
 
@@ -43,10 +43,7 @@ class WakeSilent(AbstractLoss):
 
     def __call__(self, reduced: PyTree, target: Any, *, record: Mapping[str, PyTree]) -> Float[Array, ""]:
         layers = [path for path in record if _membrane(path) in record]
-        if not layers:
-            raise ValueError("WakeSilent: record is empty, expected what simulate(record=loss.taps(model)) gives.")
-        penalties = [self._penalty(record[path], record[_membrane(path)]) for path in layers]
-        return sum(penalties[1:], start=penalties[0])
+        return added_up("WakeSilent", [self._penalty(record[path], record[_membrane(path)]) for path in layers])
 
     def _penalty(self, rates: Float[Array, "*shape"], nearest: Float[Array, "*shape"]) -> Float[Array, ""]:
         below = jax.nn.relu(self.margin - nearest)
