@@ -362,7 +362,7 @@ def test_a_raster_is_of_spikes():
 
 def test_a_learning_curve_of_evolution_shows_parameters_and_candidates():
     history = [
-        {"generation": g, "fitness": 10.0 * g, "mean": 5.0 * g, "std": 1.0, "best": 12.0 * g, "failed": g - 1}
+        {"generation": g, "value": 10.0 * g, "mean": 5.0 * g, "std": 1.0, "best": 12.0 * g, "failed": g - 1}
         for g in (1, 2, 3)
     ]
     (ax,) = plot.learning_curve(history).axes
@@ -371,7 +371,7 @@ def test_a_learning_curve_of_evolution_shows_parameters_and_candidates():
     np.testing.assert_allclose(lines["candidates: best"], [12.0, 24.0, 36.0])
     band = ax.collections[0].get_paths()[0].vertices[:, 1]
     assert (band.min(), band.max()) == (4.0, 16.0)
-    assert "3 candidates had no finite fitness" in ax.get_title()
+    assert "3 candidates had no finite value" in ax.get_title()
     assert ax.get_xlabel() == "generation"
 
 

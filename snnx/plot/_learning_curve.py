@@ -17,7 +17,7 @@ Records = Sequence[Mapping[str, Any]]
 
 def learning_curve(result: Any, *, best_epoch: int | None = None) -> "Figure":
     """How a run went: of `fit` loss and accuracy over the epochs, of training and validation; of `fit_ensemble` the same, a
-    line for each member; of `evolve` the fitness over the generations: of the parameters, and of the candidates (their
+    line for each member; of `evolve` the values over the generations: of the parameters, and of the candidates (their
     mean, with a band of one standard deviation, and their best).
 
     **Arguments:** `result`: what `fit`, `fit_ensemble` or `evolve` returned, or its `history`; `best_epoch`: marked by a
@@ -32,27 +32,27 @@ def learning_curve(result: Any, *, best_epoch: int | None = None) -> "Figure":
         )
     if not history:
         raise ValueError("learning_curve: history is empty; train for at least one epoch.")
-    if "fitness" in history[0]:
-        return _fitness(history)
+    if "value" in history[0]:
+        return _values(history)
     best_epoch = getattr(result, "best_epoch", None) if best_epoch is None else best_epoch
     return _losses(history, best_epoch if isinstance(best_epoch, int) else None, getattr(result, "best", None))
 
 
-def _fitness(history: Records) -> "Figure":
+def _values(history: Records) -> "Figure":
     generations = [record["generation"] for record in history]
-    fitness, mean, std, best = (
-        np.asarray([record[name] for record in history]) for name in ("fitness", "mean", "std", "best")
+    own, mean, std, best = (
+        np.asarray([record[name] for record in history]) for name in ("value", "mean", "std", "best")
     )
     figure = figure_of(6.0, 3.6)
     ax = figure.add_subplot()
     ax.fill_between(generations, mean - std, mean + std, color="C0", alpha=0.15, linewidth=0)
     ax.plot(generations, mean, color="C0", linewidth=1.0, label="candidates: mean, standard deviation")
     ax.plot(generations, best, color="C0", linewidth=0.8, linestyle=":", label="candidates: best")
-    ax.plot(generations, fitness, color="C3", linewidth=2.0, label="the parameters themselves")
+    ax.plot(generations, own, color="C3", linewidth=2.0, label="the parameters themselves")
     failed = sum(record["failed"] for record in history)
     if failed:
-        ax.set_title(f"{failed} candidates had no finite fitness", fontsize="small")
-    ax.set_ylabel("fitness")
+        ax.set_title(f"{failed} candidates had no finite value", fontsize="small")
+    ax.set_ylabel("value")
     _finish(ax, generations, "generation")
     return figure
 
