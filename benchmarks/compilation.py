@@ -144,13 +144,13 @@ def evolve_cart_pole() -> snnx.train.EvolveResult:
     params, rest = snnx.partition(policy)
     env, _ = gymnax.make("CartPole-v1")
 
-    def fitness(params, key):
+    def objective(params, key):
         run = lambda key: snnx.rollout(snnx.combine(params, rest), env, length=500, key=key)
-        return jax.vmap(run)(jax.random.split(key, 4)).returns.mean()
+        return -jax.vmap(run)(jax.random.split(key, 4)).returns.mean()
 
     strategy = SNES(population_size=64, solution=params)
-    settings = dict(generations=3, goal="maximize", key=KEYS[2], progress=False)
-    return snnx.evolve(strategy, fitness, params, **settings)
+    settings = dict(generations=3, key=KEYS[2], progress=False)
+    return snnx.evolve(objective, params, optimizer=strategy, **settings)
 
 
 DIGITS = snnx.data.digits(steps=16)

@@ -36,7 +36,7 @@ from jaxtyping import Array, PyTree
 
 import snnx
 from benchmarks import report
-from snnx.train import AbstractCallback, Run
+from snnx.train import AbstractCallback, Snapshot
 
 POPULATION, GENERATIONS, EPISODES, STEPS, TEST_STEPS = 64, 100, 2, 500, 1000
 POLICIES, CHASE, ONE_BY_ONE = 1024, 200, 32
@@ -50,8 +50,8 @@ class Clock(AbstractCallback):
     def __init__(self) -> None:
         self.times = []
 
-    def after_epoch(self, run: Run) -> None:
-        self.times.append((time.perf_counter(), len(run.history)))
+    def after_epoch(self, snapshot: Snapshot) -> None:
+        self.times.append((time.perf_counter(), len(snapshot.history)))
 
     def generations_per_second(self) -> float:
         (begin, first), *_, (end, last) = self.times
@@ -85,23 +85,22 @@ def balancing(env: Any, seed: int) -> Balancing:
         policy = snnx.combine(params, rest)
         return jax.vmap(lambda key: snnx.rollout(policy, env, length=length, key=key).returns)(keys)
 
-    def fitness(params: PyTree, key: Array) -> Array:
-        return returns(params, jax.random.split(key, EPISODES), STEPS).mean()
+    def objective(params: PyTree, key: Array) -> Array:
+        return -returns(params, jax.random.split(key, EPISODES), STEPS).mean()
 
     strategy, clock = SNES(population_size=POPULATION, solution=params), Clock()
     result = snnx.evolve(
-        strategy,
-        fitness,
+        objective,
         params,
+        optimizer=strategy,
         generations=GENERATIONS,
-        goal="maximize",
         key=key,
         callbacks=[clock],
         progress=False,
     )
     test = jax.jit(lambda params: returns(params, jax.random.split(key_test, 32), TEST_STEPS))
     before, after = test(params), test(result.params)
-    whole = [record["generation"] for record in result.history if record["fitness"] == STEPS]
+    whole = [record["generation"] for record in result.history if record["value"] == -STEPS]
     return Balancing(
         result.compile_seconds,
         result.seconds,
@@ -154,13 +153,13 @@ def through_physics(task: Physics, truncate: int | None, seed: int) -> tuple[snn
         policy = snnx.combine(params, rest)
         return jax.vmap(lambda key: snnx.rollout(policy, task.env, key=key, **options))(keys)
 
-    def fitness(params: PyTree, key: Array) -> Array:
-        return run(params, jax.random.split(key, 64), length=task.length, truncate=truncate).returns.mean()
+    def objective(params: PyTree, key: Array) -> Array:
+        return -run(params, jax.random.split(key, 64), length=task.length, truncate=truncate).returns.mean()
 
     rate = optax.cosine_decay_schedule(1e-2, task.steps)
     optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(rate))
-    options = dict(generations=task.steps, goal="maximize", key=key, progress=False)
-    result = snnx.evolve(optimizer, fitness, params, **options)
+    options = dict(generations=task.steps, key=key, progress=False)
+    result = snnx.evolve(objective, params, optimizer=optimizer, **options)
     found = jax.jit(lambda params: run(params, jax.random.split(key_test, 100), length=200))(result.params)
     return result, found.returns, found.state.observation
 

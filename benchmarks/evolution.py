@@ -83,18 +83,18 @@ def pole(name: str, seed: int) -> dict:
         policy = snnx.combine(params, rest)
         return jax.vmap(lambda key: snnx.rollout(policy, env, length=STEPS, key=key).returns)(keys)
 
-    def fitness(params, key):
-        return returns(params, jax.random.split(key, EPISODES)).mean()
+    def objective(params, key):
+        return -returns(params, jax.random.split(key, EPISODES)).mean()
 
     std, rate = CARTPOLE[name]
     strategy = evolution(name, params, population=POPULATION, std=std, rate=rate)
-    settings = dict(generations=GENERATIONS, goal="maximize", target=float(STEPS), progress=False)
+    settings = dict(optimizer=strategy, generations=GENERATIONS, target=-float(STEPS), progress=False)
     start = time.perf_counter()
-    result = snnx.evolve(strategy, fitness, params, key=key, **settings)
+    result = snnx.evolve(objective, params, key=key, **settings)
     seconds = time.perf_counter() - start
     fresh = jax.jit(returns)(result.params, jax.random.split(key_fresh, 100))
     start = time.perf_counter()  # once more, with other random numbers: now everything is compiled
-    again = snnx.evolve(strategy, fitness, params, key=key_fresh, **settings)
+    again = snnx.evolve(objective, params, key=key_fresh, **settings)
     rate = len(again.history) / (time.perf_counter() - start)
     return {
         "reached": len(result.history) if result.outcome.startswith("reached") else None,
@@ -236,7 +236,7 @@ def refine_one(seed: int, case: Case, stretches: int = 10, each: int = 20) -> di
     start, rest = snnx.partition(trained.model)
     form = case.form(start)
 
-    def fitness(params, key):
+    def objective(params, key):
         batch = train.take(jax.random.choice(key, len(train), (256,), replace=False))
         model = snnx.combine(form(params), rest)
         means = jax.vmap(lambda xs: snnx.simulate(model, xs, readout=LOSS.readout)[0])(batch.inputs)
@@ -255,8 +255,8 @@ def refine_one(seed: int, case: Case, stretches: int = 10, each: int = 20) -> di
     for name, solver in solvers.items():
         result, states = None, [(score(start, valid).loss, 0, start)]
         for done in range(each, each * stretches + 1, each):
-            settings = dict(generations=done, goal="minimize", key=key_evolve, progress=False)
-            result = snnx.evolve(solver, fitness, start, resume=result, **settings)
+            settings = dict(generations=done, key=key_evolve, progress=False)
+            result = snnx.evolve(objective, start, optimizer=solver, resume=result, **settings)
             states.append((score(result.params, valid).loss, done, result.params))
         _, found[f"chosen_{name}"], best = min(states, key=lambda state: state[:2])
         after = score(best, test)

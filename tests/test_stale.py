@@ -235,11 +235,14 @@ PLACES = {
 }
 
 
+QUICK = {(of_fit, "lambda layer"), (of_fit, "schedule"), (of_evaluate, "loss"), (of_evolve, "objective")}
+
+
 def cases():
     for trainer, places in PLACES.items():
         for place in places:
             for kept in (True, False):
-                slow = () if kept and trainer is not of_fit_ensemble else pytest.mark.slow
+                slow = () if kept and (trainer, place) in QUICK else pytest.mark.slow
                 name = f"{trainer.__name__.removeprefix('of_')}-{place}-{'kept' if kept else 'anew'}"
                 yield pytest.param(trainer, place, kept, marks=slow, id=name)
 

@@ -47,8 +47,8 @@ class Step(eqx.Module):
 
     - `params`, `state`: after it.
     - `value`, `aux`: of the parameters before it.
-    - `finite`: False if the step had no finite numbers to go by, or would have led to others; whoever called it keeps the
-        old parameters and state.
+    - `finite`: False if the step had no finite numbers to go by, or would have led to numbers that are not finite; the
+        caller then keeps the old parameters and state.
     """
 
     params: PyTree

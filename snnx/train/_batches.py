@@ -99,9 +99,7 @@ class Chunks:
         """A chunk with room for as many examples as the largest has; refused if the compiled program is not for it."""
         if data is None or len(data) != size:
             came = "is missing" if data is None else f"has {len(data)} examples"
-            raise DataError(
-                f"{self._where}: chunk {number} of the stream {came}, but was said to have {size} examples."
-            )
+            raise DataError(f"{self._where}: chunk {number} of the stream {came}, expected {size} examples.")
         self._loss.check_targets(np.asarray(data.targets), data.num_classes)
         full = filled(data, most)
         kind = (jax.tree.structure(full), [(x.shape, x.dtype) for x in jax.tree.leaves(full)])
@@ -160,7 +158,7 @@ class Augment:
         return batch, (partners.targets, share)
 
     def _partner(self, index: Int[Array, ""], key: Array) -> Int[Array, ""]:
-        """Another example, of the same class if so asked; an example that is alone is its own partner."""
+        """Another example, of the same class if the mixing wants that; an example alone in its class is its own partner."""
         draw = jax.random.uniform(jax.random.fold_in(key, 0))
         if self.mixing is None or not self.mixing.same_class:
             return (index + 1 + _below(draw, self.examples - 1)) % self.examples

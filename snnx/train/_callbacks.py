@@ -23,8 +23,8 @@ from snnx.train._states import EvolveState, TrainState
 class Snapshot:
     """What a callback sees: the state, the figures of every finished epoch, and the settings of the call.
 
-    In `evolve` the state is an `EvolveState` and the figures are of generations: what is said of epochs here holds for the
-    generations between two looks at the run. In `fit_ensemble` the arrays of the state are stacked, and figures are lists.
+    In `evolve` the state is an `EvolveState`, the figures are of generations, and a callback's "epoch" is the generations of
+    about two seconds. In `fit_ensemble` the arrays of the state are stacked, and figures are lists.
     """
 
     state: TrainState | EvolveState

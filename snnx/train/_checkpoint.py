@@ -163,9 +163,8 @@ def difference(described: dict[str, Any], stored: dict[str, Any]) -> tuple[str, 
 
 def read_leaves(header: dict[str, Any], entries: dict[str, np.ndarray], like: dict[str, Any], part: str = "") -> dict:
     """The arrays of a file by their paths, each of the kind that `like` has there."""
-    names = {name: name[len(part) :] for name in header["order"] if name.startswith(part)}
-    numbers = {name: number for number, name in enumerate(header["order"])}
-    return {short: _restore(entries[f"leaf_{numbers[name]}"].tobytes(), like[short]) for name, short in names.items()}
+    places = {name[len(part) :]: number for number, name in enumerate(header["order"]) if name.startswith(part)}
+    return {name: _restore(entries[f"leaf_{number}"].tobytes(), like[name]) for name, number in places.items()}
 
 
 def rebuilt(like: _Tree, arrays: Mapping[str, Any]) -> _Tree:

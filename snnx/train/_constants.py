@@ -20,7 +20,7 @@ Lifted = dict[int, Any]  # what stands for a constant, by its identity
 def lift_constants(closed: jex.ClosedJaxpr) -> tuple[list[Array], Callable[..., list[Any]]]:
     """The arrays that a traced function closes over, and the function of them (a list, first) and of its arguments.
 
-    What is no array stays in the program, and so does an array within a primitive that has no rule here.
+    Anything but an array stays in the program, and so does an array within a primitive that has no rule here.
     """
     found = {id(const): const for const in _constants(closed)}
 

@@ -157,6 +157,6 @@ def _first(x: Array) -> Array:
     if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
         return jax.random.wrap_key_data(_first(jax.random.key_data(x)), impl=jax.random.key_impl(x))
     if next(iter(x.sharding.device_set)).platform == "cpu":
-        # Bound to no device, as what the user gave: else his own programs would be compiled anew for what comes back.
+        # Bound to no device, as what the user gave: else the user's own programs would compile again for what comes back.
         return jnp.asarray(np.asarray(x))
     return x.addressable_data(0) if x.is_fully_replicated else jax.device_put(x, x.addressable_shards[0].device)

@@ -18,7 +18,7 @@ from snnx.train._training_program import Carry, Segment, Spec, training_step
 class Members(eqx.Module):
     """What differs between the members and is not trained: the other arrays of their models, and what is swept."""
 
-    rest: PyTree
+    model: PyTree
     sweep: PyTree
 
 
@@ -52,7 +52,7 @@ def _train_members(
     def one(carry: Carry, member: Members, place: Array) -> Carry:
         # `place` is the same for all members, and so is the batch: it is gathered once.
         alone = eqx.tree_at(lambda c: c.position, carry, place)
-        after = step(alone, eqx.combine(member.rest, static.model), solver_of(optimizer, member.sweep))
+        after = step(alone, eqx.combine(member.model, static.model), solver_of(optimizer, member.sweep))
         after = jax.tree.map(lambda n, o: jnp.where(carry.failed < 0, n, o), after, carry)
         return eqx.tree_at(lambda c: c.position, after, place + 1)
 

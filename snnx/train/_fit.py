@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import equinox as eqx
-import jax.numpy as jnp
 from jaxtyping import Array, Key, PyTree
 
 from snnx._checks import checked
@@ -14,16 +13,14 @@ from snnx.cells import Keep
 from snnx.data import AbstractStream, SpikeDataset
 from snnx.losses import AbstractLoss
 from snnx.parameters import trainable as trainable_by_default
-from snnx.simulation import chunk_size
 from snnx.solvers import as_solver
 from snnx.train._callbacks import AbstractCallback
 from snnx.train._devices import Devices, mesh_of
 from snnx.train._results import FitResult
 from snnx.train._resume import resumed
 from snnx.train._run import Run
-from snnx.train._scoring import Schedule
-from snnx.train._states import Totals, TrainState
-from snnx.train._task import check_training, divide, like_of, settings_of
+from snnx.train._states import TrainState
+from snnx.train._task import check_training, divide, schedule_of, settings_of
 from snnx.train._training import Start, Training
 from snnx.train._training_program import Spec, first_state
 
@@ -96,19 +93,17 @@ def fit(
     begin = time.perf_counter()
     solver = as_solver("fit", "optimizer", optimizer)
     size = check_training("fit", model, data, loss, batch_size, validation, augment)
+    schedule = schedule_of("fit", model, data, size, chunk, keep, truncate)
+    mesh = mesh_of("fit", devices)
     settings = settings_of(
         data, loss, size, validation, augment, epochs=epochs, truncate=truncate, optimizer=solver.name
     )
     model = eqx.nn.inference_mode(model, value=False)
     params, _ = divide("fit", model, trainable, solver)
     opt_state, starting = first_state(solver, params, key)
-    zero = jnp.zeros((), jnp.int32)
-    best = None if validation is None else model
-    fresh = TrainState(model, opt_state, key, zero, zero, Totals.zero(), best)
+    fresh = TrainState.fresh(model, opt_state, key, validation is not None)
     state, history = resumed("fit", resume, fresh, settings, unit="epochs")
     params, rest = divide("fit", state.model, trainable, solver)
-    steps = chunk_size(model, like_of(data).num_steps, chunk, truncate, size, "fit")
-    schedule, streamed = Schedule(steps, keep, truncate), isinstance(data, AbstractStream)
-    spec = Spec(rest, loss, tuple(augment), solver, key, size, schedule, streamed, mesh_of("fit", devices))
+    spec = Spec(rest, loss, tuple(augment), solver, key, size, schedule, isinstance(data, AbstractStream), mesh)
     training = Training(spec, Start(state, params, history, data, validation, epochs, chunk))
     return Run(training, settings, callbacks, shown=progress, begin=begin, starting=starting).result()

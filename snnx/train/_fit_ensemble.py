@@ -6,13 +6,13 @@ from typing import Any
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 from jaxtyping import Array, Key, PyTree
 
 from snnx._checks import checked
 from snnx._errors import ShapeError, describe
+from snnx._jitted import as_jax
 from snnx._typing import Count
 from snnx.augment import AbstractAugmentation, AbstractMixing
 from snnx.cells import Keep
@@ -20,7 +20,6 @@ from snnx.data import AbstractStream, SpikeDataset
 from snnx.losses import AbstractLoss
 from snnx.parameters import member, members
 from snnx.parameters import trainable as trainable_by_default
-from snnx.simulation import chunk_size
 from snnx.train._callbacks import AbstractCallback
 from snnx.train._devices import Devices, mesh_of_members
 from snnx.train._ensemble_program import Members, solver_of
@@ -28,9 +27,8 @@ from snnx.train._programs import Compilation
 from snnx.train._results import EnsembleResult
 from snnx.train._resume import resumed
 from snnx.train._run import Run
-from snnx.train._scoring import Schedule
-from snnx.train._states import Totals, TrainState
-from snnx.train._task import check_training, divide, like_of, settings_of
+from snnx.train._states import TrainState
+from snnx.train._task import check_training, divide, schedule_of, settings_of
 from snnx.train._training import EnsembleTraining, Start
 from snnx.train._training_program import SOLVER, Spec
 
@@ -67,28 +65,29 @@ def fit_ensemble(
     best = snnx.parameters.member(result.models, result.best)
     ```
 
-    All members see the same batches, in the same order, so that they differ by what is meant to differ. A member whose
-    loss or update is not finite stands still from that step on, and the others go on.
+    All members see the same batches, in the same order and augmented alike, so that they differ by what is meant to differ.
+    A member whose loss or update is not finite stands still from that step on, and the others go on.
 
     **Arguments:** as for `fit`, and:
     - `models`: a stack, as `init_ensemble` makes it. What is to differ and not to be trained stands in a `Frozen`.
     - `optimizer`: one for all; or, with `sweep`, a function from an entry of it to an optimiser: `optax.adam`, or
         `lambda h: optax.adamw(h["rate"], weight_decay=h["decay"])`.
     - `sweep`: an array `[members, ...]`, or a PyTree of such.
-    - `data`, `validation`: data sets; streams are not taken.
-    - `resume`: the path of a checkpoint, or an `EnsembleResult`. Checkpoints are written between epochs.
+    - `resume`: the path of a checkpoint, or an `EnsembleResult`.
     - `devices`: among which the members are divided, as many of them as divide their number.
 
     **Returns:** an `EnsembleResult`.
 
-    **Raises:** as `fit`; `ShapeError` for models that are no stack, and a sweep of another length. A member that is not
-    finite raises nothing: `result.failed` has it.
+    **Raises:** as `fit`; `ShapeError` for models that are not a stack, and a sweep of another length. A member that is
+    not finite does not raise: `result.failed` has it.
     """
     begin = time.perf_counter()
-    count = members(models)
+    count, sweep = members(models), as_jax(sweep)
     _check_sweep(sweep, optimizer, count)
     one = member(models, 0)
     size = check_training("fit_ensemble", one, data, loss, batch_size, validation, augment)
+    schedule = schedule_of("fit_ensemble", one, data, size, chunk, keep, truncate)
+    mesh = mesh_of_members("fit_ensemble", devices, count)
     solver = solver_of(optimizer, jax.tree.map(lambda x: x[0], sweep))
     settings = settings_of(
         data,
@@ -107,22 +106,13 @@ def fit_ensemble(
     opt_state = eqx.filter_vmap(
         lambda params, entry: solver_of(optimizer, entry).init(params, key=jax.random.fold_in(key, SOLVER))
     )(params, sweep)
-    zero, none_failed = jnp.zeros((), jnp.int32), jnp.full(count, -1, jnp.int32)
-    best = None if validation is None else models
-    fresh = TrainState(models, opt_state, key, zero, zero, Totals.zero((count,)), best, none_failed)
+    fresh = TrainState.fresh(models, opt_state, key, validation is not None, count)
     state, history = resumed("fit_ensemble", resume, fresh, settings, unit="epochs")
     params, rest = divide("fit_ensemble", state.model, trainable, solver)
     rest_arrays, static = eqx.partition(rest, eqx.is_array)
-    steps = chunk_size(one, like_of(data).num_steps, chunk, truncate, size, "fit_ensemble")
-    schedule, streamed = Schedule(steps, keep, truncate), isinstance(data, AbstractStream)
-    spec = Spec(static, loss, tuple(augment), None, key, size, schedule, streamed, None)
-    training = EnsembleTraining(
-        spec,
-        Members(rest_arrays, sweep),
-        optimizer,
-        mesh_of_members("fit_ensemble", devices, count),
-        Start(state, params, history, data, validation, epochs, chunk),
-    )
+    spec = Spec(static, loss, tuple(augment), None, key, size, schedule, isinstance(data, AbstractStream), None)
+    start = Start(state, params, history, data, validation, epochs, chunk)
+    training = EnsembleTraining(spec, Members(rest_arrays, sweep), optimizer, mesh, start)
     return Run(training, settings, callbacks, shown=progress, begin=begin, starting=Compilation()).result()
 
 

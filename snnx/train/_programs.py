@@ -78,7 +78,7 @@ class Program:
     """A function of PyTrees of arrays, to be called many times in one run.
 
     It is traced at the first call with arguments of new shapes. Arrays that it closes over become arguments of what is
-    compiled, so that another value of them is no other program.
+    compiled, so that another value of them needs no other program.
 
     **Arguments:** `donated`: whether the first argument is given up by whoever calls it; `mesh`: the devices on which the
     arguments are, None for one.

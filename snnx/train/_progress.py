@@ -32,7 +32,7 @@ class Progress:
     """A bar on a terminal; elsewhere a line at the first epoch and at every tenth of them all, or every half minute;
     nothing if `shown` is False.
 
-    **Arguments:** `total`: epochs, each of `steps` steps with `examples` examples; `done`: steps that are behind; `unit`: what
+    **Arguments:** `total`: epochs, each of `steps` steps with `examples` examples; `done`: steps done before; `unit`: what
     is counted, an epoch or a generation; `rate`: what the speed is measured in.
     """
 

@@ -31,13 +31,13 @@ def resumed(
     unit: str,
     free: Collection[str] = (),
 ) -> tuple[_State, list[dict[str, Any]]]:
-    """The state to start from, and the figures of what is behind it.
+    """The state to start from, and the figures of all that was done before.
 
     **Arguments:** `fresh`: the state of a run that starts anew; `unit`: the setting that counts epochs or generations, those
-    behind included; `free`: other settings that need not be those of the run that is resumed.
+    done before included; `free`: other settings that need not be those of the run that is resumed.
 
-    **Raises:** `CheckpointError`, naming the first argument that differs from that run's; `ValueError` if that has more behind
-    it than is asked for.
+    **Raises:** `CheckpointError`, naming the first argument that differs from that run's; `ValueError` if that run has done
+    more than this call asks for.
     """
     if resume is None:
         return fresh, []
@@ -63,10 +63,10 @@ def resumed(
     state = rebuilt(fresh, past.arrays(leaves))
     if not jnp.array_equal(jax.random.key_data(state.key), jax.random.key_data(fresh.key)):
         raise CheckpointError(f"{where}: resume was made with another key; pass the key of that run.")
-    behind, _ = state.place
-    if behind > settings[unit]:
+    done, _ = state.place
+    if done > settings[unit]:
         raise ValueError(
-            f"{where}: {unit} is {settings[unit]}, but resume has {behind} {unit} behind it; {unit} counts those too."
+            f"{where}: {unit} is {settings[unit]}, but resume has done {done} already; {unit} counts those too."
         )
     return state, list(past.history)
 

@@ -19,16 +19,16 @@ _Result = TypeVar("_Result", bound=AbstractResult)
 
 
 class AbstractJob(abc.ABC, Generic[_Result]):
-    """What a run drives: a state on the devices, the program that moves it, and the figures of what is behind.
+    """What a run drives: a state on the devices, the program that changes it, and the figures so far.
 
-    A job consists of units (epochs, generations), and a unit of `steps` steps. The run asks how many steps can be done in
-    one call (`ready`), has some done (`advance`), and has what they complete finished off (`finish`): figures noted, the
-    validation scored. A job decides what a number that is not finite means: it raises `NonFiniteError` with the last good
-    state, or notes it and goes on. The program is given what it changes, and gives it back: whoever else looks at that
-    gets a copy (`state`).
+    A job is a number of units (epochs, generations) of `steps` steps each. The run asks how many steps can be done in one
+    call (`ready`), has the job do them (`advance`) and finish the units that are now complete (`finish`): note their
+    figures, score the validation. The job decides what a number that is not finite means: it raises `NonFiniteError`
+    with the last good state, or notes it and goes on. Buffers are donated to the program, so anyone else who looks at the
+    state gets a copy (`state`).
 
-    **Attributes:** `unit`, `rate`: what is counted, and what the speed is measured in; `total`: units in all; `examples`: how
-    many of `rate` a unit is; `history`: the figures of every finished unit.
+    **Attributes:** `unit`: what is counted; `total`: units in all; `rate`, `examples`: what the speed is measured in, and how
+    many of them a unit has; `history`: the figures of every finished unit.
     """
 
     unit: str
@@ -59,15 +59,15 @@ class AbstractJob(abc.ABC, Generic[_Result]):
 
     @abc.abstractmethod
     def ready(self) -> int:
-        """Get ready what comes next (a chunk of a stream), and say how many steps can be done with it."""
+        """Load what the next steps need (a chunk of a stream); returns how many steps can be done with it."""
 
     @abc.abstractmethod
     def advance(self, count: int) -> None:
-        """Do so many steps, and wait for them."""
+        """Do this many steps, and wait for them."""
 
     @abc.abstractmethod
     def finish(self) -> None:
-        """Finish off the units that the last steps have completed, if any."""
+        """Finish the units that the last steps have completed, if any."""
 
     @abc.abstractmethod
     def state(self) -> TrainState | EvolveState:
@@ -104,7 +104,7 @@ class Run(Generic[_Result]):
         self._shown, self._begin, self._starting = shown, begin, starting
 
     def result(self) -> _Result:
-        """What came of the job."""
+        """Run the job to its end, and return its result."""
         job = self._job
         self._tell("before")
         if not (any(self._tell("stop")) or job.ended):

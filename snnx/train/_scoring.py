@@ -177,7 +177,7 @@ class Scoring:
         return jax.tree.map(lambda x: x[..., : len(data)], _joined(found))
 
     def _program(self, static: PyTree, loss: PyTree, size: int, batches: int) -> Program:
-        """A scan over so many batches, from number `first` on; what is behind the last example is to be cut off.
+        """A scan over this many batches, from number `first` on; its last scores may be of padding.
 
         **Arguments:** `static`, `loss`: all of model and loss that is not an array.
         """

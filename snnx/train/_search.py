@@ -63,7 +63,7 @@ class Search(AbstractJob[EvolveResult]):
         # Types that are not weak, as they come out of the program: else it would be compiled for both.
         carry = jax.tree.map(lambda x: jax.lax.convert_element_type(x, x.dtype), carry)
         self._carry: SearchCarry = spread(spec.mesh, copied(carry))
-        # What the first step is to move; a strategy is allowed to stay where it is.
+        # Parameters that the first step has to change; a strategy may stay where it is.
         self._before = None if spec.population or self._generation else state.params
 
     @property
@@ -140,7 +140,7 @@ class Search(AbstractJob[EvolveResult]):
         raise error
 
     def _check_moved(self) -> None:
-        """Without a gradient an objective is descended by nobody, and nothing else would show it."""
+        """Gradient descent goes nowhere on an objective without a gradient, and nothing else would show it."""
         if self._before is not None:
             pairs = zip(jax.tree.leaves(self._before), jax.tree.leaves(self._carry.params), strict=True)
             if all(np.array_equal(one, other) for one, other in pairs):
@@ -153,7 +153,7 @@ class Search(AbstractJob[EvolveResult]):
 
 
 def _outcome(spec: SearchSpec, state: EvolveState, history: list[dict[str, Any]]) -> Outcome:
-    """Where a run that is resumed has come to its end already: as the program would have it."""
+    """Whether a run that is resumed has already ended: by the rules of the program."""
     if not history:
         return Outcome.RUNNING
     own: Array = jnp.asarray(history[-1]["value"])

@@ -31,8 +31,8 @@ class TrainState(eqx.Module):
     - `epoch`: epochs finished.
     - `position`: steps of the current epoch done.
     - `totals`: sums over the current epoch so far.
+    - `failed`: the step, counted from the start of the run, that was not finite, or -1; of each member of an ensemble.
     - `best`: the model with the best validation so far, as it was after that epoch; None without validation.
-    - `failed`: for each member of an ensemble the step, counted from the start of the run, that was not finite, or -1.
     """
 
     model: PyTree
@@ -41,8 +41,16 @@ class TrainState(eqx.Module):
     epoch: Int[Array, ""]
     position: Int[Array, ""]
     totals: Totals
+    failed: Int[Array, "*members"]
     best: PyTree = None
-    failed: Int[Array, "members"] | None = None
+
+    @staticmethod
+    def fresh(model: PyTree, opt_state: PyTree, key: Key[Array, ""], validated: bool, *members: int) -> "TrainState":
+        """The state before the first step."""
+        zero, none_failed = jnp.zeros((), jnp.int32), jnp.full(members, -1, jnp.int32)
+        return TrainState(
+            model, opt_state, key, zero, zero, Totals.zero(members), none_failed, model if validated else None
+        )
 
     @property
     def place(self) -> tuple[int, int]:

@@ -12,15 +12,16 @@ from jaxtyping import Array, PyTree
 
 from snnx._errors import ShapeError, describe
 from snnx.augment import AbstractAugmentation, AbstractMixing
-from snnx.cells import AbstractCell, refused_parameters, walk
+from snnx.cells import AbstractCell, Keep, refused_parameters, walk
 from snnx.data import AbstractStream, SpikeDataset, fingerprint
 from snnx.losses import AbstractLoss
 from snnx.parameters import check_params
-from snnx.simulation import simulate
+from snnx.simulation import chunk_size, simulate
 from snnx.solvers import AbstractSolver, GradientDescent
 from snnx.surrogates import AbstractSurrogate
+from snnx.train._scoring import Schedule
 
-BATCH = 128  # examples of a training step where nothing is said
+BATCH = 128  # examples of a training step by default
 
 
 def like_of(data: SpikeDataset | AbstractStream) -> SpikeDataset:
@@ -64,6 +65,19 @@ def check_training(
     if mixing and like.mask is not None:
         raise ValueError(f"{where}: augment has {mixing[0]}, which cannot mix examples of data with a mask.")
     return size
+
+
+def schedule_of(
+    where: str,
+    model: PyTree,
+    data: SpikeDataset | AbstractStream,
+    batch_size: int,
+    chunk: int | None,
+    keep: Keep | None,
+    truncate: int | None,
+) -> Schedule:
+    """How time is cut in training."""
+    return Schedule(chunk_size(model, like_of(data).num_steps, chunk, truncate, batch_size, where), keep, truncate)
 
 
 def settings_of(

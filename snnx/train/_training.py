@@ -2,7 +2,7 @@
 
 import abc
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, TypeVar
 
 import equinox as eqx
@@ -44,58 +44,40 @@ _Result = TypeVar("_Result", FitResult, EnsembleResult)
 class AbstractTraining(AbstractJob[_Result]):
     """Epochs of training, of one model or of a stack of models: all that does not depend on which.
 
-    **Arguments:** `spec`: what training does not change; `program`, and the `constants` that it takes behind the carry, the
-    last of them the arrays of `spec`; `failed`: the first of the carry's.
+    **Arguments:** `spec`: what training does not change; `program`, and the `constants` that it takes behind the carry: the
+    first has the arrays of the model that are not trained, the last those of `spec`.
 
-    **Attributes:** `where`: whose errors these are; `stacked`: whether many models are trained.
+    **Attributes:** `where`: whose errors these are; `stacked`: whether many models are trained; `place_on`: puts the carry on
+    the devices.
     """
 
     unit, rate = "epoch", "samples"
     where: str
     stacked: bool
+    place_on: Callable[[Mesh | None, Any], Any]
 
-    def __init__(
-        self,
-        spec: Spec,
-        program: Program,
-        constants: tuple[PyTree, ...],
-        mesh: Mesh | None,
-        failed: Array,
-        start: Start,
-    ):
+    def __init__(self, spec: Spec, program: Program, constants: tuple[Any, ...], mesh: Mesh | None, start: Start):
         state, size = start.state, spec.batch_size
         self._spec, self._program, self._constants, self._mesh = spec, program, constants, mesh
         self._chunks = Chunks(start.data, size, state.key, mesh, spec.loss, self.where)
         self._scoring = Scoring(spec.loss, size, jax.random.key(0), start.chunk, mesh, members=self.stacked)
         self._validation, self._best, self.history = start.validation, state.best, start.history
-        self.total, self.steps, self.examples = start.epochs, self._chunks.steps, len(start.data) * failed.size
-        position = jnp.broadcast_to(state.position, failed.shape)
-        carry = Carry(start.params, state.opt_state, position, state.totals, failed)
-        self._carry: Carry = self._placed(copied(carry))
+        self.total, self.steps, self.examples = start.epochs, self._chunks.steps, len(start.data) * state.failed.size
+        position = jnp.broadcast_to(state.position, state.failed.shape)
+        carry = Carry(start.params, state.opt_state, position, state.totals, state.failed)
+        self._carry: Carry = self.place_on(mesh, copied(carry))
         self._epoch, self._position = state.place
         self._chunk: Chunk | None = None
         self._left: Iterator[Chunk] | None = None  # the chunks of the epoch that come after it
         self._began: tuple[float, int] | None = None  # when, and with which step, this part of the epoch began
 
     @abc.abstractmethod
-    def _placed(self, carry: Any) -> Any:
-        """The carry on the devices."""
-
-    @abc.abstractmethod
     def _check(self) -> None:
         """What is done about steps that were not finite."""
 
     @abc.abstractmethod
-    def _model(self, params: PyTree) -> PyTree:
-        """The model with these parameters."""
-
-    @abc.abstractmethod
     def _score(self, model: PyTree) -> tuple[Any, Any]:
         """Loss and accuracy of the validation, of each member; None for an accuracy that there is not."""
-
-    @abc.abstractmethod
-    def _failed(self) -> Array | None:
-        """What the state says of steps that were not finite."""
 
     @property
     def place(self) -> tuple[int, int]:
@@ -139,7 +121,7 @@ class AbstractTraining(AbstractJob[_Result]):
             "seconds": seconds,
             "samples_per_second": self.examples * (self.steps - first) / self.steps / seconds,
         }
-        zeros = self._placed(jax.tree.map(jnp.zeros_like, (self._carry.position, self._carry.totals)))
+        zeros = self.place_on(self._mesh, jax.tree.map(jnp.zeros_like, (self._carry.position, self._carry.totals)))
         self._carry = eqx.tree_at(lambda c: (c.position, c.totals), self._carry, zeros)
         self._position, self._chunk, self._left, self._began = 0, None, None, None
         best_epoch = np.full(np.shape(record["loss"]), self._epoch)
@@ -154,11 +136,14 @@ class AbstractTraining(AbstractJob[_Result]):
         self.history.append(record | {"best_epoch": best_epoch.tolist()})
 
     def state(self) -> TrainState:
-        now = copied(collected((self._carry.params, self._carry.opt_state, self._carry.totals, self._failed())))
-        params, opt_state, totals, failed = now
+        now = copied(collected(self._carry))
         key = collected(self._constants[-1].key)
         epoch, position = (jnp.asarray(number, jnp.int32) for number in self.place)
-        return TrainState(self._model(params), opt_state, key, epoch, position, totals, self._best, failed)
+        model = self._model(now.params)
+        return TrainState(model, now.opt_state, key, epoch, position, now.totals, now.failed, self._best)
+
+    def _model(self, params: PyTree) -> PyTree:
+        return eqx.combine(params, collected(self._constants[0].model), self._spec.model)
 
     def _train(self, stop: int) -> None:
         self._carry = self._program(self._carry, *self._constants, self._segment, self._number(stop))
@@ -188,15 +173,11 @@ class AbstractTraining(AbstractJob[_Result]):
 class Training(AbstractTraining[FitResult]):
     """Epochs of one model. A step that is not finite raises."""
 
-    where, stacked = "fit", False
+    where, stacked, place_on = "fit", False, staticmethod(spread)
 
     def __init__(self, spec: Spec, start: Start):
         constants, static = eqx.partition(spec, eqx.is_array)
-        program, none_failed = training_program(static), jnp.asarray(-1, jnp.int32)
-        super().__init__(spec, program, (spread(spec.mesh, constants),), spec.mesh, none_failed, start)
-
-    def _placed(self, carry: Any) -> Any:
-        return spread(self._mesh, carry)
+        super().__init__(spec, training_program(static), (spread(spec.mesh, constants),), spec.mesh, start)
 
     def result(self, **common: Any) -> FitResult:
         state = self.state()
@@ -204,21 +185,16 @@ class Training(AbstractTraining[FitResult]):
         best_epoch = self.history[-1]["best_epoch"] if self.history else 0
         return FitResult(model=model, state=state, best_epoch=best_epoch, **common)
 
-    def _model(self, params: PyTree) -> PyTree:
-        return eqx.combine(params, collected(self._constants[0].model), self._spec.model)
-
     def _score(self, model: PyTree) -> tuple[float, float | None]:
         scored = self._scoring(model, self._validation)  # pyright: ignore[reportArgumentType]
         return scored.loss, scored.accuracy
-
-    def _failed(self) -> None:
-        return None
 
     def _check(self) -> None:
         failed = int(self._carry.failed)
         if failed < 0:
             return
-        _, self._position = divmod(failed, self.steps)
+        self._position = failed % self.steps
+        self._carry = eqx.tree_at(lambda c: c.failed, self._carry, self._number(-1))  # as it was before
         state = self.state()
         wrong = refused_parameters(state.model)
         hint = (
@@ -241,16 +217,12 @@ class EnsembleTraining(AbstractTraining[EnsembleResult]):
     members are divided among.
     """
 
-    where, stacked = "fit_ensemble", True
+    where, stacked, place_on = "fit_ensemble", True, staticmethod(divided)
 
     def __init__(self, spec: Spec, members: Members, optimizer: Any, mesh: Mesh | None, start: Start):
         constants, static = eqx.partition(spec, eqx.is_array)
         placed = divided(mesh, members), spread(mesh, constants)
-        failed: Any = start.state.failed
-        super().__init__(spec, ensemble_program(static, optimizer, mesh), placed, mesh, failed, start)
-
-    def _placed(self, carry: Any) -> Any:
-        return divided(self._mesh, carry)
+        super().__init__(spec, ensemble_program(static, optimizer, mesh), placed, mesh, start)
 
     def shown(self) -> dict[str, Any] | None:
         """The figures of the member with the lowest loss."""
@@ -272,16 +244,10 @@ class EnsembleTraining(AbstractTraining[EnsembleResult]):
         found = dict(models=models, best=best, best_epoch=best_epoch, failed=tuple(failed))
         return EnsembleResult(state=state, **found, **common)
 
-    def _model(self, params: PyTree) -> PyTree:
-        return eqx.combine(params, collected(self._constants[0].rest), self._spec.model)
-
     def _score(self, model: PyTree) -> tuple[list[float], list[float] | None]:
         targets, scores = self._scoring.scores(model, self._validation)  # pyright: ignore[reportArgumentType]
         right = None if scores.predictions is None else (scores.predictions == targets[None]).mean(axis=1).tolist()
         return scores.losses.mean(axis=1, dtype=np.float64).tolist(), right
-
-    def _failed(self) -> Array:
-        return self._carry.failed
 
     def _check(self) -> None:
         pass
