@@ -154,7 +154,7 @@ def test_scoring_leaves_the_model_alone_and_is_compiled_once():
         ({"batch_size": 0}, ValueError, r"evaluate: batch_size is 0, expected a whole number >= 1"),
         ({"batch_size": 2.0}, ValueError, r"evaluate: batch_size is 2.0"),
         (
-            {"data": snnx.data.from_spikes(*make_arrays(), sample_shape=(FEATURES,), classes="abcd")},
+            {"data": snnx.data.from_spikes(*make_arrays(), sample_shape=(FEATURES,), classes=list("abcd"))},
             ShapeError,
             r"evaluate: one step of the model's output has shape \(3,\), but the data set has 4 classes",
         ),

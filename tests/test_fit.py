@@ -687,7 +687,7 @@ def test_a_result_names_what_differs_too():
 
 def one_more_class():
     spikes, labels = make_arrays()
-    return snnx.data.from_spikes(spikes, labels, sample_shape=(FEATURES,), classes="abcd")
+    return snnx.data.from_spikes(spikes, labels, sample_shape=(FEATURES,), classes=list("abcd"))
 
 
 def another_shape():
@@ -733,7 +733,7 @@ def another_shape():
             r"validation has dt 0.5, but data has 1.0; they must be",
         ),
         (
-            {"validation": snnx.data.from_spikes(*make_arrays(), sample_shape=(FEATURES,), classes="xyz")},
+            {"validation": snnx.data.from_spikes(*make_arrays(), sample_shape=(FEATURES,), classes=list("xyz"))},
             ValueError,
             r"fit: validation has classes \('x', 'y', 'z'\), but data has \('class 0', .*; they must be alike",
         ),
