@@ -43,7 +43,7 @@ MADE_BY_SNNX = {
     *("TrainState", "EnsembleState", "EvolveState", "Finding", "GraphInfo", "Node", "Export"),
 }
 # What a neuron of one's own calls at every step, within somebody's loop.
-WITHIN_A_STEP = {"fire", "init_clock"}
+WITHIN_A_STEP = {"fire", "init_clock", "value"}
 # Quoted, and why: what a figure is drawn in is matplotlib's, which is imported late; long lists are read at once, inside.
 QUOTED = {("plot", "ax"), ("event.make_events", "times"), ("event.make_events", "indices")}
 # What stands in annotations.

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from small import CLASSES, FEATURES, STEPS, make_arrays, make_data, make_mask
 
 import snnx
+from snnx._checks import readers
 from snnx._errors import DtypeError, ShapeError
 from snnx.data import digits, fingerprint, from_constant, from_counts, from_currents, from_spikes
 from snnx.inputs import Bits, Constant, Floats
@@ -246,6 +247,15 @@ def test_a_buffer_that_is_written_to_later_changes_nothing(name):
     assert all((np.asarray(array) == (255 if name == "spikes" else 1)).all() for array in jax.tree.leaves(data.inputs))
     assert data.mask is None or np.asarray(data.mask).all()
     assert all((np.asarray(numbers) == 7).all() for numbers in data.meta.values())
+
+
+@pytest.mark.parametrize("room", [snnx.data, snnx.inputs, snnx.encoding, snnx.audio], ids=lambda room: room.__name__)
+def test_every_door_reads_its_arguments(room):
+    doors = {name: getattr(room, name) for name in room.__all__ if not name.startswith("Abstract")}
+    doors.pop("Options", None)  # keywords of others
+    methods = ("take", "subset", "split", "example", "as_layout", "with_dt")
+    for name, door in doors.items() | {(name, getattr(snnx.SpikeDataset, name)) for name in methods}:
+        assert any(readers(door).values()), f"{name} is not checked, or says nothing of its arguments"
 
 
 def test_masked_and_traced_arrays_are_refused():

@@ -119,7 +119,6 @@ def bin_spikes(spikes: Bool[Array, "time channels"], size: Count) -> Int32[Array
 
     **Arguments:** `spikes`: `bool[time, channels]`; `size`: steps of a bin.
     **Returns:** `[ceil(time / size), channels]`; the last bin may cover fewer steps.
-    **Raises:** `ValueError` for a size below 1.
     """
     padded = jnp.pad(spikes, ((0, -spikes.shape[0] % size), (0, 0)))
     return padded.reshape(-1, size, spikes.shape[1]).sum(axis=1, dtype=jnp.int32)
@@ -134,7 +133,6 @@ def events(
     **Arguments:** `spikes`: `bool[time, channels]`; `sample_rate`: steps in a second.
     **Returns:** times in seconds, `float64[events]` (a spike of step t is at `t / sample_rate`), and channels,
     `int64[events]`: what the Heidelberg data sets call times and units.
-    **Raises:** `ValueError` for a sample rate below 1.
     """
     steps, channels = np.nonzero(np.asarray(spikes))
     return steps / sample_rate, channels

@@ -122,7 +122,7 @@ def resample(
 
     **Arguments:** `wave`: `float[time]`; `sample_rate`, `new_rate`: in Hz.
     **Returns:** `ceil(time * new_rate / sample_rate)` samples, of the wave's dtype.
-    **Raises:** `ValueError` for rates below 1, `ShapeError` for an empty wave.
+    **Raises:** `ShapeError` for an empty wave.
     """
     from scipy.signal import resample_poly
 

@@ -68,7 +68,7 @@ class Recordings:
         """Add `count` recordings, which `read` gives; it is called by another thread.
 
         **Arguments:** `scale`: times are in units of `dt / scale`: whole microseconds where `dt` is in seconds have 1e6.
-        **Raises:** `DataError` naming the recording, for times that are no numbers, negative, or go back; for channels
+        **Raises:** `DataError` naming the recording, for times that are not finite, negative, or go back; for channels
         outside the sensor. It may be raised by a later call.
         """
         self._under_way.append(self._pool.submit(self._binned, self.count, read, scale))

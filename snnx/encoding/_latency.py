@@ -28,7 +28,7 @@ def latency(values: Float[Array, "*shape"], steps: Count) -> Float[Array, "time 
 
     **Returns:** zeros and ones, `[steps, *shape]`, in the dtype of `values`.
 
-    **Raises:** `ValueError` for `steps < 1`; an error at run time for values outside [0, 1], NaN included.
+    **Raises:** an error at run time for values outside [0, 1], NaN included.
 
     Source: Thorpe, Delorme & Van Rullen, Spike-based strategies for rapid processing (2001), for the idea that the most
     active fire first; the linear form is common in the libraries.
@@ -82,8 +82,7 @@ def log_latency(
 
     **Returns:** zeros and ones, `[steps, *shape]`, in the dtype of `values`.
 
-    **Raises:** `ValueError` for `steps < 1`, or `tau` or `threshold` not positive; an error at run time for values that
-    are negative or not finite.
+    **Raises:** an error at run time for values that are negative or not finite.
 
     Source: Gerstner & Kistler, Spiking Neuron Models (2002), ch. 4, solved for the time of the first spike.
     """
@@ -111,8 +110,7 @@ def log_latency_inverse(
 
     **Returns:** `[*shape]`, in the dtype of `spikes`.
 
-    **Raises:** `ValueError` if `tau` or `threshold` is not positive; `ShapeError` for no step; an error at run time for
-    several spikes, or values other than 0 and 1.
+    **Raises:** `ShapeError` for no step; an error at run time for several spikes, or values other than 0 and 1.
     """
     steps = check_steps("log_latency_inverse", "spikes", spikes)
     later = threshold / -np.expm1(-np.arange(1, steps) / tau)
@@ -140,8 +138,7 @@ def time_to_first_spike(values: Float[Array, "*shape"], steps: Count, *, tau: Ab
 
     **Returns:** zeros and ones, `[steps, *shape]`, in the dtype of `values`.
 
-    **Raises:** `ValueError` for `steps < 1`, or `tau` not positive; an error at run time for values outside [0, 1], NaN
-    included.
+    **Raises:** an error at run time for values outside [0, 1], NaN included.
 
     Source: Park, Kim, Na & Yoon, T2FSNN: Deep Spiking Neural Networks with Time-to-first-spike Coding, DAC (2020), for
     the threshold, without their delay and their learned constants. Rueckauer & Liu, Conversion of analog to spiking
@@ -167,8 +164,7 @@ def time_to_first_spike_inverse(spikes: Float[Array, "time *shape"], *, tau: Abo
 
     **Returns:** `[*shape]`, in the dtype of `spikes`.
 
-    **Raises:** `ValueError` if `tau` is not positive; `ShapeError` for no step; an error at run time for several spikes,
-    or values other than 0 and 1.
+    **Raises:** `ShapeError` for no step; an error at run time for several spikes, or values other than 0 and 1.
     """
     steps = check_steps("time_to_first_spike_inverse", "spikes", spikes)
     return _value_of("time_to_first_spike_inverse", spikes, _thresholds(steps, tau))

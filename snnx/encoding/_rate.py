@@ -28,7 +28,7 @@ def rate(values: Float[Array, "*shape"], steps: Count, *, key: Key[Array, ""]) -
 
     **Returns:** zeros and ones, `[steps, *shape]`, in the dtype of `values`.
 
-    **Raises:** `ValueError` for `steps < 1`; an error at run time for values outside [0, 1], NaN included.
+    **Raises:** an error at run time for values outside [0, 1], NaN included.
 
     Source: Gerstner & Kistler, Spiking Neuron Models (2002), ch. 1.
     """
@@ -62,8 +62,8 @@ def poisson(
 
     **Returns:** counts, `[steps, *shape]`, in the dtype of `rates`.
 
-    **Raises:** `ValueError` for `steps < 1`, or `dt` not positive; an error at run time for rates that are negative or
-    not finite, and for counts beyond the whole numbers of the dtype (256 in bfloat16, 2^24 in float32).
+    **Raises:** an error at run time for rates that are negative or not finite, and for counts beyond the
+    whole numbers of the dtype (256 in bfloat16, 2^24 in float32).
 
     Source: Gerstner & Kistler, Spiking Neuron Models (2002), ch. 5.
     """
@@ -91,7 +91,7 @@ def direct(values: Float[Array, "*shape"], steps: Count) -> Float[Array, "time *
 
     **Returns:** `[steps, *shape]`, in the dtype of `values`.
 
-    **Raises:** `ValueError` for `steps < 1`; an error at run time for NaN and infinity.
+    **Raises:** an error at run time for NaN and infinity.
 
     Source: Rueckauer, Lungu, Hu, Pfeiffer & Liu, Conversion of Continuous-Valued Deep Networks to Efficient Event-Driven
     Networks for Image Classification, Frontiers in Neuroscience (2017).

@@ -68,7 +68,6 @@ PositiveParameter: TypeAlias = Annotated[float | Float[Array, "..."] | AbstractP
 NotNegativeParameter: TypeAlias = Annotated[float | Float[Array, "..."] | AbstractParameter, ParameterIn(0.0)]
 
 
-@checked
 def value(parameter: float | Float[Array, "..."] | AbstractParameter) -> "float | Float[Array, '...']":
     """What a parameter stands for in the equations: the number, the array, or the wrapper's `value()`.
 

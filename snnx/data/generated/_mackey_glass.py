@@ -55,7 +55,7 @@ def mackey_glass(
 
     **Returns:** a `SpikeDataset` of currents `[n, steps, 1]` with targets `[n, steps, 1]`, for `TraceMSE()`.
 
-    **Raises:** `ValueError` as `mackey_glass_series` does, and for sizes below 1.
+    **Raises:** `ValueError` as `mackey_glass_series` does.
 
     Source: as for `mackey_glass_series`.
     """
@@ -95,8 +95,8 @@ def mackey_glass_series(
 
     **Returns:** `[points]`, in float64.
 
-    **Raises:** `ValueError` for numbers that are not positive, sizes below 1, and where `interval` or `initial` is left out
-    for a `tau` that NeuroBench does not list (it lists 17, 18, ... 30).
+    **Raises:** `ValueError` where `interval` or `initial` is left out for a `tau` that NeuroBench does not list (it lists
+    17, 18, ... 30).
 
     Source: Mackey & Glass, Oscillation and chaos in physiological control systems (1977); parameters: Yik et al., The
     neurobench framework for benchmarking neuromorphic computing algorithms and systems (2025), and its data set's table.

@@ -49,7 +49,7 @@ def store_recall(
 
     **Returns:** a `SpikeDataset` of two classes, for `CrossEntropy(Last())`: the answer is read while RECALL is on.
 
-    **Raises:** `ValueError` for sizes below those, or `rate * dt` outside (0, 1].
+    **Raises:** `ValueError` for `rate * dt` above 1.
 
     Source: Bellec, Salaj, Subramoney, Legenstein & Maass, Long short-term memory and learning-to-learn in networks of
     spiking neurons (2018), with the numbers of the authors' public code. There a sequence may hold several pairs of
@@ -99,7 +99,7 @@ def delayed_match_to_sample(
     **Returns:** a `SpikeDataset` with classes `"non-match"` and `"match"`, for `CrossEntropy(Last())`: the answer is read
     at the end of the second cue.
 
-    **Raises:** `ValueError` for sizes below those, or `rate * dt` outside (0, 1].
+    **Raises:** `ValueError` for `rate * dt` above 1.
 
     Source: Masse, Yang, Song, Wang & Freedman, Circuit mechanisms for the maintenance and manipulation of information in
     working memory (2019): eight cues, 500 ms each, 1000 ms of delay. There cues are directions of motion that tuned
@@ -171,8 +171,6 @@ def copy_memory(
     value for every step, for `TraceMSE()`. To answer with the blank, then with 1/S for each symbol, is the best without a
     memory: a loss of $L (1 - 1/S) / ((T + 2L)(S + 1))$.
 
-    **Raises:** `ValueError` for sizes below those.
-
     Source: Arjovsky, Shah & Bengio, Unitary Evolution Recurrent Neural Networks (2016), with $S = 8$, $L = 10$, after
     Hochreiter & Schmidhuber (1997). There the loss is the cross-entropy of every step, of which the answer without a
     memory has $L \log S / (T + 2L)$.
@@ -215,8 +213,6 @@ def adding(
     **Returns:** a `SpikeDataset` of currents with 2 channels and targets `[n, 1]` in [0, 1], for `MSE(Last())`. Always to
     answer 1/2 gives a loss of 0.039 at $T$ = 100; the publication counts an error below 0.04, hence a loss below 0.0016,
     as correct.
-
-    **Raises:** `ValueError` for `examples < 1` or `steps < 20`.
 
     Source: Hochreiter & Schmidhuber, Long short-term memory (1997), experiment 4. The paper sets the value to 0 where the
     first of the two marks falls on the first step; here the second does the same.

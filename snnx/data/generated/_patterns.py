@@ -68,8 +68,6 @@ def randman(
 
     **Returns:** a `SpikeDataset` of `nb_classes * nb_samples` examples in random order.
 
-    **Raises:** `ValueError` for sizes below 1, `alpha <= 0`, or `step_frac` outside (0, 1].
-
     Source: Zenke & Vogels, The Remarkable Robustness of Surrogate Gradient Learning for Instilling Complex Function in
     Spiking Neural Networks (2021), in the form of NumpyRandman in the authors' package randman. (TorchRandman there has
     1 / ((i + 1)^alpha + 1) for 1 / (i + 1)^alpha.)
@@ -131,7 +129,7 @@ def random_patterns(
 
     **Returns:** a `SpikeDataset` of two classes. Nothing generalises: there is no test set, accuracy is on the patterns.
 
-    **Raises:** `ValueError` for sizes below 1, or `freq * dt` outside (0, 1].
+    **Raises:** `ValueError` for `freq * dt` above 1.
 
     Source: Zenke, SpyTorch, tutorial 1 (2019), to Neftci, Mostafa & Zenke, Surrogate Gradient Learning in Spiking Neural
     Networks (2019).

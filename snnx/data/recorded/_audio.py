@@ -79,37 +79,17 @@ def from_audio(
     hop = _hop(dt, rate)
 
     def source() -> Source:
-        lasting: list[int] = []
-        notes: list[str] = []
+        lasting, notes = [], []
         batches = _batches(code, paths, rate, hop, level, mono, key, lasting, notes)
         count = -(-len(paths) // RECORDINGS_PER_BATCH)
-        return Source(
-            batches,
-            count,
-            lambda i: os.fspath(paths[i]),
-            labels,
-            tuple(classes.tolist()),
-            scale=1 / dt,
-            steps=lambda: max(lasting),
-            meta=about,
-            notes=notes,
-        )
+        known = tuple(classes.tolist())
+        last, name = lambda: max(lasting), lambda i: os.fspath(paths[i])
+        return Source(batches, count, name, labels, known, scale=1 / dt, steps=last, meta=about, notes=notes)
 
     bits = None if key is None else np.asarray(jax.random.key_data(key)).tolist()
-    return read(
-        Place("from_audio", "", folder, paths),
-        source,
-        (code.num_channels,),
-        dt=dt,
-        num_steps=num_steps,
-        options=Chosen(**options),
-        code=repr(code),
-        sample_rate=rate,
-        level=level,
-        key=bits,
-        labels=names,
-        meta=about,
-    )
+    kept = {"code": repr(code), "sample_rate": rate, "level": level, "key": bits, "labels": names, "meta": about}
+    place, chosen = Place("from_audio", "", folder, paths), Chosen(**options)
+    return read(place, source, (code.num_channels,), dt=dt, num_steps=num_steps, options=chosen, **kept)
 
 
 @checked
@@ -149,16 +129,9 @@ def fsdd(
             raise DataError(f"fsdd: {path} is not called as <digit>_<speaker>_<number>.wav.")
         if split == "all" or (int(parts[2]) < TEST_RECORDINGS) == (split == "test"):
             files.append(path)
-    return from_audio(
-        folder,
-        files=files,
-        label=lambda path: path.stem.split("_")[0],
-        meta={"speaker": lambda path: path.stem.split("_")[1]},
-        code=code,
-        dt=dt,
-        num_steps=num_steps,
-        **options,
-    )
+    digit, speaker = (lambda path: path.stem.split("_")[0]), (lambda path: path.stem.split("_")[1])
+    meta = {"speaker": speaker}
+    return from_audio(folder, files=files, label=digit, meta=meta, code=code, dt=dt, num_steps=num_steps, **options)
 
 
 def _files(folder: Path, files: Sequence[str | os.PathLike] | None) -> list[Path]:

@@ -80,20 +80,24 @@ def read_camera(
     place: Place,
     read_files: Callable[[list[Path]], Recorded],
     camera: Camera,
-    labels: np.ndarray,
+    names: list[str],
     classes: tuple[str, ...],
     *,
     dt: float,
     num_steps: int | None,
     options: Chosen,
     meta: Mapping[str, Any] | None = None,
-    **settings: Any,
 ) -> SpikeDataset:
     """The recordings of an event camera, a file each.
 
-    **Arguments:** `read_files`: the events of some files.
+    **Arguments:** `read_files`: the events of some files; `names`: the class of each file, among `classes`.
+    **Raises:** `DataError` for a name that is not among the classes.
     """
     files = place.files
+    others = sorted(set(names) - set(classes))
+    if others:
+        raise DataError(f"{place.where}: {place.folder} has files of {others[0]!r}; expected {', '.join(classes)}.")
+    labels = np.array([classes.index(name) for name in names])
 
     def read_some(few: list[Path]) -> Read:
         events = read_files(few)
@@ -109,4 +113,4 @@ def read_camera(
         count = -(-len(files) // RECORDINGS_PER_BATCH)
         return Source(batches(), count, lambda i: os.fspath(files[i]), labels, classes, scale=1e6, meta=meta or {})
 
-    return read(place, source, camera.shape, dt=dt, num_steps=num_steps, options=options, **settings)
+    return read(place, source, camera.shape, dt=dt, num_steps=num_steps, options=options)

@@ -131,7 +131,7 @@ def cached(
 ) -> Stored:
     """What `make` makes, or what it made before of the same files with the same settings.
 
-    A damaged file is made anew, with a warning; another warns where there is no room for the file.
+    A damaged file is made anew, with a warning; a file that cannot be written is warned of, too.
 
     **Arguments:** `name`: of the file; `folder`: that of the data; `sources`: the files that it is made of, which are
     known again by name, size and time of change; `settings`: all else that it depends on; `use`: whether at all.

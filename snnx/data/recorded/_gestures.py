@@ -56,27 +56,14 @@ def dvs_gesture(
     chosen, root = Chosen(**options), Path(root)
     seen = camera("dvs_gesture", (128, 128), size, polarities)
     where = root / "DVSGesture" / f"ibmGesture{split.capitalize()}"
-    files = files_of(
-        "dvs_gesture",
-        where,
-        "user*_*/*.npy",
-        "user<number>_<lighting>/<class>.npy",
-        root,
-        chosen.download,
-        "DVSGesture",
-        train=split == "train",
-    )
-    found = sorted((*_user_lighting_class(path), path) for path in files)
+    pattern, called = "user*_*/*.npy", "user<number>_<lighting>/<class>.npy"
+    train = split == "train"
+    paths = files_of("dvs_gesture", where, pattern, called, root, chosen.download, "DVSGesture", train=train)
+    users, lighting, labels, files = zip(*sorted((*_user_lighting_class(p), p) for p in paths), strict=True)
+    place, names = Place("dvs_gesture", split, where.parent, list(files)), [GESTURES[label] for label in labels]
+    meta = {"user": users, "lighting": lighting}
     return read_camera(
-        Place("dvs_gesture", split, where.parent, [path for *_, path in found]),
-        _read_arrays,
-        seen,
-        np.array([label for _, _, label, _ in found]),
-        GESTURES,
-        dt=dt,
-        num_steps=num_steps,
-        options=chosen,
-        meta={"user": [user for user, *_ in found], "lighting": [lighting for _, lighting, *_ in found]},
+        place, _read_arrays, seen, names, GESTURES, dt=dt, num_steps=num_steps, options=chosen, meta=meta
     )
 
 
@@ -131,20 +118,8 @@ def asldvs(
     seen = camera("asldvs", ASL_SENSOR, size, polarities)
     where = root / "ASLDVS"
     files = files_of("asldvs", where, "**/*.mat", "<letter>/*.mat", root, chosen.download, "ASLDVS")
-    letters = [path.parent.name[-1] for path in files]
-    others = sorted(set(letters) - set(LETTERS))
-    if others:
-        raise DataError(f"asldvs: {where} has a folder that ends in {others[0]!r}; expected a letter from a to z.")
-    return read_camera(
-        Place("asldvs", "", where, files),
-        _read_matlab,
-        seen,
-        np.array([LETTERS.index(letter) for letter in letters]),
-        LETTERS,
-        dt=dt,
-        num_steps=num_steps,
-        options=chosen,
-    )
+    place, letters = Place("asldvs", "", where, files), [path.parent.name[-1] for path in files]
+    return read_camera(place, _read_matlab, seen, letters, LETTERS, dt=dt, num_steps=num_steps, options=chosen)
 
 
 def _read_matlab(paths: list[Path]) -> Recorded:

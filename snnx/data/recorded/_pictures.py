@@ -1,5 +1,6 @@
 """Pictures shown to an event camera: N-MNIST, N-Caltech101, CIFAR10-DVS."""
 
+import functools
 from pathlib import Path
 from typing import Literal, Unpack
 
@@ -56,20 +57,9 @@ def nmnist(
     files = files_of(
         "nmnist", where, "*/*.bin", "<digit>/*.bin", root, chosen.download, "NMNIST", train=split == "train"
     )
-    digits = [path.parent.name for path in files]
-    others = sorted(set(digits) - set("0123456789"))
-    if others:
-        raise DataError(f"nmnist: {where} has the folder {others[0]!r}; expected those of the digits 0 to 9 alone.")
-    return read_camera(
-        Place("nmnist", split, where, files),
-        lambda few: _read_address_events("nmnist", few),
-        seen,
-        np.array(digits, np.int64),
-        tuple("0123456789"),
-        dt=dt,
-        num_steps=num_steps,
-        options=chosen,
-    )
+    place, digits = Place("nmnist", split, where, files), [path.parent.name for path in files]
+    read_files = functools.partial(_read_address_events, "nmnist")
+    return read_camera(place, read_files, seen, digits, tuple("0123456789"), dt=dt, num_steps=num_steps, options=chosen)
 
 
 @checked
@@ -96,17 +86,9 @@ def ncaltech101(
     seen = camera("ncaltech101", (180, 240), size, polarities)
     where = root / "NCALTECH101" / "Caltech101"
     files = files_of("ncaltech101", where, "*/*.bin", "<class>/*.bin", root, chosen.download, "NCALTECH101")
-    classes, labels = np.unique([path.parent.name for path in files], return_inverse=True)
-    return read_camera(
-        Place("ncaltech101", "", where, files),
-        _from_the_corner,
-        seen,
-        labels,
-        tuple(str(name) for name in classes),
-        dt=dt,
-        num_steps=num_steps,
-        options=chosen,
-    )
+    place, names = Place("ncaltech101", "", where, files), [path.parent.name for path in files]
+    classes = tuple(sorted(set(names)))
+    return read_camera(place, _from_the_corner, seen, names, classes, dt=dt, num_steps=num_steps, options=chosen)
 
 
 def _from_the_corner(paths: list[Path]) -> Recorded:
@@ -170,20 +152,8 @@ def cifar10dvs(
     seen = camera("cifar10dvs", (128, 128), size, polarities)
     where = root / "CIFAR10DVS"
     files = files_of("cifar10dvs", where, "*/*.aedat4", "<class>/*.aedat4", root, chosen.download, "CIFAR10DVS")
-    names = [path.parent.name for path in files]
-    others = sorted(set(names) - set(CIFAR10))
-    if others:
-        raise DataError(f"cifar10dvs: {where} has the folder {others[0]!r}; expected {', '.join(CIFAR10)}.")
-    return read_camera(
-        Place("cifar10dvs", "", where, files),
-        _read_aedat4,
-        seen,
-        np.array([CIFAR10.index(name) for name in names]),
-        CIFAR10,
-        dt=dt,
-        num_steps=num_steps,
-        options=chosen,
-    )
+    place, names = Place("cifar10dvs", "", where, files), [path.parent.name for path in files]
+    return read_camera(place, _read_aedat4, seen, names, CIFAR10, dt=dt, num_steps=num_steps, options=chosen)
 
 
 def _read_aedat4(paths: list[Path]) -> Recorded:

@@ -67,14 +67,9 @@ def read(
     def make() -> Stored:
         made.append(True)
         given = source()
+        late, name = options.drop_late, given.name
         recordings = Recordings(
-            place.where,
-            sample_shape,
-            dt=dt,
-            num_steps=num_steps,
-            drop_late=options.drop_late,
-            sort=True,
-            name=given.name,
+            place.where, sample_shape, dt=dt, num_steps=num_steps, drop_late=late, sort=True, name=name
         )
         with contextlib.closing(given.batches):  # also where a batch is refused
             for batch in track(given.batches, f"{place.where}: reading", given.count, options.progress):

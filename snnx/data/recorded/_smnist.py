@@ -52,14 +52,9 @@ def smnist(
     if channels % 2 == 0:
         raise ValueError(f"smnist: channels is {channels}, expected an odd number.")
     files = [root / "smnist" / FILES[split].format(kind) for kind in ("images-idx3", "labels-idx1")]
+    what, train = f"files {files[0]} and {files[1].name}", split == "train"
     there_or_downloaded(
-        "smnist",
-        root,
-        lambda: all(file.is_file() for file in files),
-        f"files {files[0]} and {files[1].name}",
-        chosen.download,
-        "SMNIST",
-        train=split == "train",
+        "smnist", root, lambda: all(f.is_file() for f in files), what, chosen.download, "SMNIST", train=train
     )
 
     def source() -> Source:
