@@ -88,7 +88,8 @@ def _checked(function: Callable, known_as: str) -> Callable:
                         given[name] = read(where, name, value)
                 except ShapeError as error:
                     raise _with_others(error, given, name) from None
-            found = function(*bound.args, **bound.kwargs)
+            with jaxtyped("context"):  # one of its own: the names of axes here are none of the function's business
+                found = function(*bound.args, **bound.kwargs)
             if check_result is not None:
                 reader(check_result)(where, "the result", found)  # pyright: ignore[reportOptionalCall]
         return found

@@ -323,6 +323,8 @@ def _plural(word: str) -> str:
 
 
 def _class_in_words(kind: type) -> str:
+    if "kind_in_words" in vars(kind):  # a class may say itself what is expected
+        return vars(kind)["kind_in_words"]
     name = kind.__name__
     if not name.startswith("Abstract"):
         return f"{'an' if name[0] in 'AEIO' else 'a'} {name}"

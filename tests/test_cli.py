@@ -549,7 +549,7 @@ def test_files_that_were_cut_short_are_refused(name, command, run, tmp_path):
     content = (folder / name).read_bytes()
     for length in (0, len(content) // 2, len(content) - 1):
         (folder / name).write_bytes(content[:length])
-        assert f"{folder / name}: no whole checkpoint; the file is truncated" in refused(*command, folder)
+        assert f"{folder / name}: not a whole checkpoint; the file is truncated" in refused(*command, folder)
     (folder / name).write_bytes((folder / ("checkpoint.npz" if name == "model.npz" else "model.npz")).read_bytes())
     assert ("it holds a training state" if name == "model.npz" else "it is of another model") in refused(
         *command, folder

@@ -151,7 +151,6 @@ def test_half_precision_leaves_are_read_in_single_precision():
         (lambda: Bounded(0.5, 0.0, math.inf), ValueError, "high"),
         (lambda: Frozen("x"), TypeError, "array"),
         (lambda: Frozen(jnp.arange(3)), TypeError, "array"),
-        (lambda: value("20"), TypeError, "parameter"),
     ],
 )
 def test_what_wrappers_refuse(make, error, name):

@@ -44,6 +44,8 @@ class AbstractCell(eqx.Module):
 
     spikes: ClassVar[bool] = False  # whether its outputs are spikes: zeros and ones
 
+    kind_in_words: ClassVar[str] = "a cell, such as snnx.LIF() or snnx.Sequential([...]), which wraps callables"
+
     @abc.abstractmethod
     def init_state(self, shape: Shape) -> State:
         """The state before the first step. `shape` is that of ONE input step of one example: no batch, no time."""
