@@ -20,7 +20,6 @@ DURATION, MOST = 100.0, 8
 TIMES, INDICES = [2.0, 9.0, 9.0, 30.0, 55.0], [0, 1, 2, 0, 1]  # two of them at once
 TIGHT = ode.Solver(tolerance=1e-9, max_steps=256)
 
-pytestmark = pytest.mark.slow  # nearly all of it is compiling
 jit = functools.partial(eqx.filter_jit, compiler_options={"xla_backend_optimization_level": 0})  # which takes less so
 
 
@@ -154,6 +153,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize("name", list(CASES))
 def test_spikes_are_where_another_solver_has_them(name):
@@ -169,6 +169,7 @@ def test_spikes_are_where_another_solver_has_them(name):
         np.testing.assert_allclose(times, others, rtol=5e-8, atol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("x64")
 def test_a_quadratic_neuron_under_a_constant_current_follows_the_tangent():
     # tau dv/dt = v^2 + I, I = c - 1: v = sqrt(I) tan(sqrt(I) t / tau + const)
@@ -182,6 +183,7 @@ def test_a_quadratic_neuron_under_a_constant_current_follows_the_tangent():
         np.testing.assert_allclose(times, want[want < DURATION], rtol=5e-8)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("x64")
 def test_silent_neurons_and_too_many_spikes():
     def found(bias):
@@ -195,6 +197,7 @@ def test_silent_neurons_and_too_many_spikes():
     assert [len(times) for times in trains(full.output)] == [0, MOST]
 
 
+@pytest.mark.slow
 def test_the_default_tolerance_in_single_precision():
     weights, bias = 8.0 * WEIGHTS, 2.0 * BIAS
     found = run(snnx.Sequential([linear(weights, bias), quadratic(solver=ode.Solver())]), inputs())
@@ -210,6 +213,7 @@ ADEX |= dict(b=[80.5, 40.0], v_reset=[-70.6, -58.0], v_peak=[20.0, 0.0], E=[-70.
 NAMES = dict(C="capacitance", delta="delta_t", E="e_leak", g="g_leak")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("x64")
 def test_adex_spikes_and_their_derivatives_along_all_arguments():
     """Forwards, the first neuron at the source's defaults: up to 20 mV, where the slope is 3e14 mV/ms."""
@@ -245,6 +249,7 @@ def test_adex_spikes_and_their_derivatives_along_all_arguments():
     np.testing.assert_allclose(slopes[:count], numeric, rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("x64", "ranks_are_promoted")
 def test_gradients_of_a_graph_with_a_readout():
     """Backwards, from a readout in closed form behind learned delays; leaf by leaf against differences of the reference."""
@@ -312,6 +317,7 @@ class Leaky(ode.AbstractODENeuron):
         return ode.MembraneState(state.v, state.j + weight)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("x64", "ranks_are_promoted")
 def test_an_equation_that_has_a_closed_form_gives_what_that_gives():
     rng = np.random.default_rng(0)
@@ -361,6 +367,7 @@ class Counter(ode.AbstractODENeuron):
         return CounterState(state.v + weight)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("x64")
 def test_spikes_at_an_event_and_several_at_once():
     # v rises by c = 0.1; + 0.5 at t_0 = 2; 1 at t = 5; + 2.5 at t_1 = 6, which fires twice there; 1 again at t = 10.
@@ -383,6 +390,7 @@ def test_spikes_at_an_event_and_several_at_once():
 # Refusals.
 
 
+@pytest.mark.slow
 def test_an_equation_that_is_not_solved_is_an_error():
     few = ode.Solver(max_steps=3)
     with pytest.raises(Exception, match=r"\bpart 1\b.*\bmax_steps\b"):
@@ -408,6 +416,7 @@ def test_what_is_not_solved_is_refused(model, named):
         event.simulate(snnx.Sequential([model()]), inputs(), duration=10.0)
 
 
+@pytest.mark.slow
 def test_phantoms_need_a_closed_form():
     with pytest.raises(ValueError, match=r"\bphantom\b.*\bpart 1\b"):
         event.simulate(snnx.Sequential([linear(WEIGHTS), ode.EIF()]), inputs(), duration=10.0, phantom=True)
@@ -445,6 +454,7 @@ def test_the_missing_package_is_named(monkeypatch):
         event.simulate(snnx.Sequential([ode.QIF()]), inputs(), duration=10.0)
 
 
+@pytest.mark.slow
 def test_nothing_is_imported_before_it_is_needed():
     code = (
         "import sys, snnx.event.ode as o; o.AdEx(); print([n for n in ('diffrax', 'optimistix') if n in sys.modules])"

@@ -16,7 +16,7 @@ import snnx
 from snnx import event
 from snnx._errors import DtypeError, ShapeError
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("ranks_are_promoted")]  # nearly all of it is compiling
+pytestmark = pytest.mark.usefixtures("ranks_are_promoted")
 QUICKLY = {"xla_backend_optimization_level": 0}
 DURATION = 30.0
 
@@ -128,6 +128,7 @@ def as_model(params):
     )
 
 
+@pytest.mark.slow
 def test_a_network_does_what_the_reference_does(x64):
     """Recurrent with a rest and a bias; one in the other; a readout. All spikes, its membranes, gradients."""
     net, spikes = reference_network(), some_spikes(events=10)
@@ -238,6 +239,7 @@ STRUCTURES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STRUCTURES)
 def test_linear_layers_weigh_events_and_a_bias_is_a_constant_current(name, x64):
     """Behind a `LI`: an event makes its membrane jump, and the bias is its resting value as on the clock."""
@@ -258,6 +260,7 @@ def test_linear_layers_weigh_events_and_a_bias_is_a_constant_current(name, x64):
     np.testing.assert_allclose(membrane.at(jnp.asarray([0.0]))[0], 0.25)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["exponential", "exact", "euler"])
 def test_a_bias_draws_a_membrane_to_where_long_steps_draw_it(method, x64):
     """Steps of half a synapse's time constant, by each method."""
@@ -267,6 +270,7 @@ def test_a_bias_draws_a_membrane_to_where_long_steps_draw_it(method, x64):
     np.testing.assert_allclose(membrane.at(jnp.asarray([200.0])), clock[-1:], rtol=1e-2)
 
 
+@pytest.mark.slow
 def test_a_constant_current_is_that_of_the_clock(x64):
     """At steps of 0.02, of a `CubaLI` with and without `w_in` and `r`: the same membranes, at all times to the first order."""
     dt, steps = 0.02, 1000
@@ -280,6 +284,7 @@ def test_a_constant_current_is_that_of_the_clock(x64):
             np.testing.assert_allclose(membrane.at(times), clock, rtol=0, atol=3e-3 * np.abs(clock).max())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("delay", "by"),
     [
@@ -309,6 +314,7 @@ def numbers_of(size, tau_mem, tau_syn, threshold):
 INTO, BETWEEN, BACK = (np.random.default_rng(n).normal(m, 0.8, (3, 3)) for n, m in ((4, 1.5), (5, 1.0), (6, -0.2)))
 
 
+@pytest.mark.slow
 def test_a_graph_that_feeds_forward_adds_what_its_edges_bring(x64):
     """A skip from the input around the first neurons; two outputs, of neurons and of a readout."""
     spikes = some_spikes(3)
@@ -352,6 +358,7 @@ def cycle(delay=None):
     return snnx.Graph(nodes | {"late": delay}, [*edges, ("fire", "late"), ("late", "back")])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("delays", [None, [0.5, 3.0, 1.0]])
 def test_a_cycle_of_a_graph_feeds_back(delays, x64):
     """At once, where it is what `Recurrent` is, or later."""
@@ -370,6 +377,7 @@ def test_a_cycle_of_a_graph_feeds_back(delays, x64):
         np.testing.assert_array_equal(found.spikes["1.neuron"].times, run.spikes["fire"].times)
 
 
+@pytest.mark.slow
 def test_learned_delays_and_constrained_parameters_have_their_gradient(x64):
     """Of delays at the input and in a loop, per neuron; of time constants that are `Positive`, and of a `Scale`."""
     spikes = some_spikes(3)
@@ -414,6 +422,7 @@ def test_learned_delays_and_constrained_parameters_have_their_gradient(x64):
 # Readouts
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["pair", "jump"])
 def test_membranes_in_closed_form_and_their_gradients(kind, x64):
     spikes = [*some_spikes(5), (DURATION + 2.0, 0)]
@@ -464,6 +473,7 @@ def test_membranes_in_closed_form_and_their_gradients(kind, x64):
         np.testing.assert_allclose(np.concatenate(columns, -1), np.moveaxis(expected, 0, -1), rtol=1e-5, atol=2e-8)
 
 
+@pytest.mark.slow
 def test_a_membrane_is_known_up_to_the_end_and_refuses_what_it_cannot(x64):
     model = snnx.Sequential([linear(V[:, :3]), snnx.LI(9.0)])
     membrane = event.simulate(model, made(some_spikes(), 3), duration=20.0).output
@@ -482,6 +492,7 @@ def one_layer(weights=None, **options):
     return snnx.Sequential([linear(INTO if weights is None else weights), cuba(**options)])
 
 
+@pytest.mark.slow
 def test_many_examples_are_each_what_one_is():
     """vmap, a loop, a compiled program and none: the same, in single precision too."""
     model = snnx.Sequential([linear(0.4 * INTO), snnx.LIF(10.0)])
@@ -504,6 +515,7 @@ def test_many_examples_are_each_what_one_is():
     np.testing.assert_allclose(times[0], eager[0], rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_silent_neuron_gets_a_phantom_that_wakes_it(x64):
     """$dt = -\\tau_m\\, dv(T) / \\vartheta$; and those that fire get none."""
     spikes = some_spikes(3)
@@ -535,6 +547,7 @@ def test_a_silent_neuron_gets_a_phantom_that_wakes_it(x64):
 TOO_MANY = r"\bpart {}\b.*\bcapacity="
 
 
+@pytest.mark.slow
 def test_spikes_for_which_there_is_no_room_are_an_error():
     """By default, wherever it is; reported if asked for. As many as there are fit."""
     model = snnx.Sequential([linear(0.5 * INTO), snnx.LIF(10.0), linear(BETWEEN), snnx.LIF(10.0)])
@@ -560,6 +573,7 @@ def test_spikes_for_which_there_is_no_room_are_an_error():
         event.simulate(model, lost, duration=DURATION)
 
 
+@pytest.mark.slow
 def test_the_error_is_there_for_those_who_only_look_at_spikes():
     model, events = one_layer(), made(some_spikes(3), 3, dtype=np.float32)
     counts = eqx.filter_jit(
@@ -569,6 +583,7 @@ def test_the_error_is_there_for_those_who_only_look_at_spikes():
         counts(events)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recurrent", [False, True])
 def test_without_events_nothing_happens_and_gradients_are_zero(recurrent):
     neuron = cuba(jnp.asarray(10.0), jnp.asarray(4.0), jnp.asarray(1.0))
@@ -585,6 +600,7 @@ def test_without_events_nothing_happens_and_gradients_are_zero(recurrent):
         np.testing.assert_array_equal(leaf, 0.0)
 
 
+@pytest.mark.slow
 def test_to_train_weights_that_move_no_spike_is_warned_of():
     model = snnx.Sequential([linear(0.3 * np.abs(INTO)), snnx.LIF(10.0)])
     events = made(some_spikes(3), 3, dtype=np.float32)
@@ -679,6 +695,7 @@ def test_a_delay_in_continuous_time_is_refused_on_the_clock():
         event.ContinuousDelay(float("nan"))
 
 
+@pytest.mark.slow
 def test_frozen_weights_are_weights():
     frozen = eqx.tree_at(lambda part: part.weight, linear(INTO), replace_fn=snnx.Frozen)
     found, expected = (
@@ -688,6 +705,7 @@ def test_frozen_weights_are_weights():
     np.testing.assert_array_equal(found, expected)
 
 
+@pytest.mark.slow
 def test_recurrent_neurons_have_phantoms():
     model = snnx.Sequential([linear(0.01 * INTO), snnx.Recurrent(cuba(), linear(BACK))])
     run = event.simulate(model, EVENTS, duration=DURATION, phantom=True, capacity=4)
@@ -702,6 +720,7 @@ def test_neurons_inside_a_part_of_a_cycle_are_refused_by_name(body):
         event.simulate(loop(cuba(), inner), EVENTS, duration=DURATION)
 
 
+@pytest.mark.slow
 def test_a_loop_may_run_by_its_bias_alone(x64):
     """A current that lasts: at each step it jumps by the bias, which `dt / tau_syn` of it would hold up."""
     bias, step = np.array([1.0, 1.2, 1.4]), 1e-6
@@ -743,6 +762,7 @@ def test_a_shape_of_another_size_is_refused():
         event.simulate(model, EVENTS, duration=DURATION, shape=(2, 3))
 
 
+@pytest.mark.slow
 def test_one_rule_for_what_arrives_at_the_end_of_a_rest():
     neuron = snnx.LIF(10.0, refractory=2)
     spikes = made([(1.0, 0), (3.0, 0)], 1, dtype=np.float32)
@@ -753,6 +773,7 @@ def test_one_rule_for_what_arrives_at_the_end_of_a_rest():
     assert found == [clock.sum()] * 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recurrent", [False, True])
 @pytest.mark.parametrize("gradient", ["eventprop", "autodiff"])
 def test_nothing_moves_a_spike_at_the_beginning(recurrent, gradient, x64):
@@ -770,6 +791,7 @@ def test_nothing_moves_a_spike_at_the_beginning(recurrent, gradient, x64):
     np.testing.assert_array_equal(moved, 0.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("readout", [False, True])
 @pytest.mark.parametrize("wrong", [np.nan, np.inf])
 def test_a_weight_that_is_no_number_does_not_look_like_silence(wrong, readout):
@@ -795,6 +817,7 @@ def test_lists_made_by_hand_are_looked_at(times, channels, count, match):
         event.simulate(one_layer(), event.Events(*numbers, jnp.zeros((), bool), 3), duration=DURATION)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recurrent", [False, True])
 def test_second_derivatives_are_those_of_finite_differences_or_refused(recurrent, x64):
     events = made(some_spikes(3), 3)

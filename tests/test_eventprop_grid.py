@@ -16,8 +16,6 @@ from registry import LOSSES
 import snnx
 from snnx.losses import WeightedSum
 
-pytestmark = pytest.mark.slow  # nearly all of it is compiling
-
 STEPS_OF_TIME = (0.08, 0.064, 0.04, 0.032, 0.02, 0.016, 0.01)  # a factor of 8; inputs are on all of these grids
 DURATION = 32.0
 PLAIN = ("tau_mem", "tau_syn", "threshold", "r", "v_leak", "bias")  # parameters of every layer that fires
@@ -164,6 +162,7 @@ def weighted(run):
     return run.weighted() @ OUTPUTS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_every_gradient_converges_to_that_of_continuous_time(case, x64):
     make, own = CASES[case]
@@ -179,6 +178,7 @@ def test_every_gradient_converges_to_that_of_continuous_time(case, x64):
         assert at_each_step[-1] < 0.4 * at_each_step[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "reset",
     [
@@ -216,6 +216,7 @@ def convolved(kernel, length):
     return weights.reshape(-1, length)
 
 
+@pytest.mark.slow
 def test_the_kernel_of_a_convolution_gets_its_gradient(x64):
     length, size = 5, 2
     rng, inputs = draw(8, channels=length, events=15)
@@ -271,6 +272,7 @@ MEMBRANE_LOSSES = {  # the loss, its target, the same of a run in continuous tim
 OF_EACH_STEP = ("maximum", "each step", "trace")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tau_syn", [5.0, None])
 def test_every_loss_of_a_membrane_has_its_gradient(tau_syn, x64):
     """Of a `LI`, which a spike makes jump, only those that are linear in each step's membrane: others see the jump's height.
@@ -319,6 +321,7 @@ def van_rossum(run, target, tau):
     return 0.5 * sum(a * b * math.exp(-abs(t - u) / tau) for (t, n, a), (u, m, b) in pairs if n == m)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "of",
     [
@@ -394,6 +397,7 @@ READOUTS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fires", [False, True])
 def test_every_loss_of_the_library_has_a_finite_gradient_that_is_not_zero(fires):
     """But for counts of the output, which no small change alters: theirs is zero."""
@@ -464,6 +468,7 @@ def tangents(xs, d_xs, weights, d_weights, threshold, d_threshold, *, live, rese
     return [np.stack(column) for column in zip(*rows, strict=True)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("reset", "refractory"), [("subtract", 0), ("value", 0), ("none", 0), ("subtract", 3), ("value", 1)]
 )
@@ -498,6 +503,7 @@ def test_forward_mode_follows_the_equations_step_by_step(reset, refractory, x64)
         np.testing.assert_allclose(found, wanted, rtol=1e-9, atol=1e-9 * np.abs(wanted).max())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("refractory", [0, 2])
 @pytest.mark.parametrize("reset", [snnx.SubtractReset(), snnx.ValueReset(-0.1), snnx.NoReset()], ids=repr)
 def test_the_forward_pass_is_that_of_the_surrogate_bit_for_bit(reset, refractory):
@@ -548,6 +554,7 @@ def assert_same(found, expected, rtol=1e-9):
         np.testing.assert_allclose(a, b, rtol=rtol, atol=rtol * np.abs(b).max())
 
 
+@pytest.mark.slow
 def test_the_gradient_is_the_same_for_every_chunk_whatever_is_kept_and_batched_or_not(x64):
     cell, xs, mask = recurrent(), currents(2, 23), jnp.arange(23) < 20
 
@@ -564,6 +571,7 @@ def test_the_gradient_is_the_same_for_every_chunk_whatever_is_kept_and_batched_o
         assert_same(jax.tree.map(lambda leaf, i=i: leaf[i], together), jax.jit(gradient(chunk=23))(cell, x))
 
 
+@pytest.mark.slow
 def test_forward_mode_equals_reverse_mode(x64):
     cell, xs = recurrent(), currents(20)
     gradients = jax.jit(jax.grad(loss_of, argnums=(0, 1)))(cell, xs)
@@ -574,6 +582,7 @@ def test_forward_mode_equals_reverse_mode(x64):
     np.testing.assert_allclose(along, expected, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_what_is_passed_on_does_not_change_where_rates_are_recorded(x64):
     net, xs = small_net(), some_input(20)
 
@@ -593,6 +602,7 @@ def test_what_is_passed_on_does_not_change_where_rates_are_recorded(x64):
 # Extremes.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("refractory", [0, 2])
 def test_without_spikes_the_gradient_is_zero_before_them_and_there_behind_them(refractory):
     net, xs = small_net(threshold=100.0, refractory=refractory), some_input(20)
@@ -608,6 +618,7 @@ def test_without_spikes_the_gradient_is_zero_before_them_and_there_behind_them(r
     assert all(np.isfinite(x).all() for x in leaves(found))
 
 
+@pytest.mark.slow
 def test_large_weights_give_finite_gradients():
     net, xs = small_net(refractory=1), some_input(20)
 
@@ -623,6 +634,7 @@ def test_large_weights_give_finite_gradients():
         assert all(np.isfinite(x).all() for x in leaves(found))
 
 
+@pytest.mark.slow
 def test_a_spike_that_only_just_happens_has_a_gradient_as_large_as_the_smallest_slope_allows(x64):
     """Held where its input balances its leak, a membrane rises by less than any slope that counts."""
     lam_m = -math.expm1(-1 / 8)

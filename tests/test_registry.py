@@ -76,7 +76,7 @@ def built(factories):
 def test_nothing_public_is_missing():
     factories = [factory for factory, _ in [*CELLS.values(), *LAYERS.values()]]
     found = built(factories)
-    assert public(snnx.neurons) - {snnx.neurons.Equation} <= found  # what a neuron says, not a neuron
+    assert public(snnx.neurons) - {snnx.neurons.Equation} <= found  # a record, which is not run by itself
     assert {c for c in public(snnx.layers) if any("__call__" in vars(base) for base in c.__mro__)} <= found
     assert public(snnx.surrogates) <= {type(factory()) for factory in SURROGATES.values()}
     assert set(snnx.surrogates.__all__) - {"AbstractSurrogate"} == set(SURROGATES)
