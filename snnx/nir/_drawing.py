@@ -10,10 +10,11 @@ from jaxtyping import PyTree
 
 from snnx._errors import NIRError
 from snnx.cells import AbstractCell, cell_dtype
-from snnx.layers import AbstractContainer, Add, Graph, Identity, Recurrent, apply_step
+from snnx.layers import AbstractContainer, Add, Graph, Identity, Recurrent
 from snnx.nir._export import Export, exported, speaks_for_itself
 from snnx.nir._fields import Shape
-from snnx.nir._node import MOST_NESTED, Edge, Node, Tree, nodes_of
+from snnx.nir._kind import put_out
+from snnx.nir._node import MOST_NESTED, Edge, Node, Tree, is_name, nodes_of
 from snnx.nir._origin import Origin
 
 NO_JOIN = "NIR adds up what several edges bring, and cannot put it side by side, or anything else"
@@ -79,8 +80,8 @@ class Drawing:
                 return self._container(part, path, x)
             if isinstance(part, Recurrent):
                 return self._recurrent(part, path, x)
-        name, put_out = path or type(part).__name__, _put_out(part, x.like)
-        export = Export(part, name, x.shape, tuple(put_out.shape), self.dt, self.dtype)
+        name = path or type(part).__name__
+        export = Export(part, name, x.shape, put_out(part, x.like).shape, self.dt, self.dtype)
         found = exported(export)
         if isinstance(found, Node):
             return self._node(name, found, x, export.put_out)
@@ -95,17 +96,19 @@ class Drawing:
             )
         return y
 
-    def _node(self, path: str, node: Node, x: Value, put_out: Shape) -> Value:
+    def _node(self, path: str, node: Node, x: Value, out: Shape) -> Value:
         """A node, and the edges that lead to it."""
         if path in self.nodes:
             raise NIRError(f"to_nir: two parts would be called {path!r}; rename one.")
+        if not all(map(is_name, path.split("/"))):
+            raise NIRError(f"to_nir: a part is called {path!r}, which no file can hold; rename it.")
         # nir itself leaves the shapes of some kinds open, or infers wrong ones.
-        types = {"input_type": {"input": _whole(x.shape)}, "output_type": {"output": _whole(put_out)}}
+        types = {"input_type": {"input": _whole(x.shape)}, "output_type": {"output": _whole(out)}}
         self.nodes[path] = dataclasses.replace(node, types=types)
-        self.given[path], self.put_out[path] = x.shape, put_out
+        self.given[path], self.put_out[path] = x.shape, out
         for source in x.sources:
             self._edge(source, path)
-        return Value((path,), self._like(put_out))
+        return Value((path,), self._like(out))
 
     def _edge(self, source: str, target: str) -> None:
         """An edge; where it is there already, a second way over a node of its own: NIR has each edge but once."""
@@ -269,13 +272,6 @@ def _border_of(graph: Graph, name: str) -> str | None:
         if others and not any(other.startswith(f"{parent}/") for other in others):
             return kind
     return None
-
-
-def _put_out(part: PyTree, x: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
-    """Shape and dtype of what comes out of a part."""
-    if isinstance(part, AbstractCell):
-        return jax.eval_shape(lambda x: part(x, part.init_state(x.shape), key=jax.random.key(0))[0], x)
-    return jax.eval_shape(lambda x: apply_step(part, x, key=jax.random.key(0)), x)
 
 
 def _nested(nodes: Mapping[str, Node], edges: list[Edge]) -> Tree:

@@ -11,10 +11,11 @@ from snnx._checks import checked
 from snnx._errors import NIRError
 from snnx._files import write_atomically
 from snnx.nir._fields import Numbers
-from snnx.nir._flat import Shapes, flat, shapes_of
+from snnx.nir._flat import flat
 from snnx.nir._hdf5 import Reader, read_hdf5, write_dictionary, write_value
 from snnx.nir._kind import KINDS
-from snnx.nir._node import ABSENT, MOST_NESTED, Node, Tree, check_names, trees_of
+from snnx.nir._node import ABSENT, MOST_NESTED, Node, Tree
+from snnx.nir._shapes import Shapes, shapes_of
 from snnx.nir._tree import graph_of, tree_of
 
 MOST_NODES = 100_000
@@ -40,10 +41,7 @@ def write(graph: Any, path: str | os.PathLike) -> None:
     import h5py
     import nir
 
-    tree = tree_of(graph)
-    for where, inner in trees_of(tree):
-        check_names(where, inner)
-    content = io.BytesIO()
+    tree, content = tree_of(graph), io.BytesIO()
     with h5py.File(content, "w", track_order=True) as file:
         file.create_dataset("version", data=nir.version, dtype=h5py.string_dtype())
         _write_tree(file.create_group("node", track_order=True), tree, "", _known_shapes(tree))

@@ -10,7 +10,7 @@ from snnx._text import amount, table
 from snnx.nir._fields import Shape
 from snnx.nir._file import records
 from snnx.nir._kind import KINDS
-from snnx.nir._node import RESET, VERSION, Edge, Node, noted_dt
+from snnx.nir._node import RESET, VERSION, Edge, Node
 from snnx.nir._validate import examined
 
 LAGS = "~"  # stands before a source whose value of the step before comes
@@ -122,7 +122,7 @@ def info(graph: "Any | str | os.PathLike") -> GraphInfo:
         meaning.outputs,
         parameters=sum(row.parameters for row in rows.values()),
         bytes=sum(row.bytes for row in rows.values()),
-        dt=noted_dt(tree),
+        dt=tree.noted_dt,
         version=None if version is None else str(version),
     )
 

@@ -5,15 +5,17 @@ import inspect
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, PyTree
 
 from snnx._checks import checked
-from snnx._errors import NIRError
+from snnx._errors import NIRError, describe
 from snnx._typing import default
 from snnx.cells import AbstractCell
+from snnx.layers import apply_step
 from snnx.neurons import AbstractReset, Method, SubtractReset, ValueReset
 from snnx.nir._fields import Field, Numbers, Setting, Shape
 from snnx.nir._node import RESET, Node, Reset
@@ -248,12 +250,25 @@ def built(importing: Import) -> PyTree:
     kind = KINDS[importing.node.kind]
     meaning_of(importing.node, importing.given)  # so that a setting without a meaning is found before it is exported
     part = kind.build(importing.node, importing)
+    made = f"from_nir: node {importing.path!r}: the kind {kind.name!r} builds a {type(part).__name__}"
     if isinstance(part, AbstractCell) != kind.stateful:
         raise TypeError(
-            f"from_nir: the kind {kind.name!r} has stateful={kind.stateful}, but builds a {type(part).__name__}, which"
-            f" {'has no state' if kind.stateful else 'is a cell'}: by that it is decided which edges of a cycle lag."
+            f"{made}, which {'has no state' if kind.stateful else 'is a cell'}, but has stateful={kind.stateful}: by that it is"
+            " decided which edges of a cycle lag."
         )
+    if not isinstance(kind, PerElement):
+        expected = kind.put_out(importing.node, importing.given)
+        found = put_out(part, jax.ShapeDtypeStruct(importing.given, importing.dtype)).shape
+        if found != expected:
+            raise TypeError(f"{made}, which puts out {found}, but its put_out says {expected}.")
     return part
+
+
+def put_out(part: PyTree, x: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
+    """Shape and dtype of what comes out of a part at one step."""
+    if isinstance(part, AbstractCell):
+        return jax.eval_shape(lambda x: part(x, part.init_state(x.shape), key=jax.random.key(0))[0], x)
+    return jax.eval_shape(lambda x: apply_step(part, x, key=jax.random.key(0)), x)
 
 
 def meaning_of(node: Node, given: Shape) -> Mapping[str, Any]:
@@ -287,6 +302,12 @@ def register_kind(kind: Kind) -> None:
     for part in ("name", "fields", "stateful", "spikes"):
         if not hasattr(kind, part):
             raise TypeError(f"register_kind: {own} lacks {part!r}, which every kind of node has; see snnx.nir.Kind.")
+    for name, field in kind.fields.items():
+        if not isinstance(field, Numbers | Setting):
+            raise TypeError(
+                f"register_kind: {own} has the field {name!r}, which is {describe(field)}; expected snnx.nir.Numbers() or"
+                " snnx.nir.Setting()."
+            )
     if kind.spikes not in get_args(Spikes):
         raise ValueError(f"register_kind: {own} has spikes={kind.spikes!r}; expected one of {get_args(Spikes)}.")
     if kind.settings and type(kind).meaning is Kind.meaning:

@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float, PyTree
 
@@ -54,7 +55,8 @@ def _constrained(neuron: AbstractNeuron) -> AbstractNeuron:
 
 def _may_be_positive(array: Any) -> bool:
     """Whether the numbers are such as `Positive` takes."""
-    return bool(((array > 1e-16) & (array < 1e16)).all())
+    numbers = np.asarray(array, np.float64)
+    return bool(((numbers > 1e-16) & (numbers < 1e16)).all())
 
 
 def _stays_above(parameter: Any, low: float) -> Positive:

@@ -9,9 +9,10 @@ from snnx._checks import checked
 from snnx._errors import NIRError, describe
 from snnx._typing import AboveZero
 from snnx.nir._file import records
-from snnx.nir._flat import Flat, Shapes, as_written, flat, shapes_of
+from snnx.nir._flat import Flat, as_written, flat
 from snnx.nir._kind import KINDS
-from snnx.nir._node import DT, Node, Tree, nodes_of, noted_dt
+from snnx.nir._node import DT, Node, Tree
+from snnx.nir._shapes import NodeError, Shapes, shapes_of
 
 
 class Finding(NamedTuple):
@@ -93,34 +94,30 @@ def examined(tree: Tree, dt: float | None = None, *, with_shapes: bool = True) -
 
     **Arguments:** `with_shapes`: whether shapes are looked at, which do not fit in some dialects' files.
     """
-    found = [*_of_metadata(tree, dt), *(f for path, node in nodes_of(tree) for f in _of_node(path, node, dt))]
-    nodes_are_right = not _errors(found)
     try:
-        meaning = flat(tree)
+        meaning, why = flat(tree), None
     except NIRError as error:
-        found += [Finding("error", "", str(error))] if nodes_are_right else []
-        return Examined(tree, as_written(tree), {}, _errors_first(found))
+        meaning, why = as_written(tree), Finding("error", "", str(error))
+    found = [*_of_metadata(tree, dt), *(f for path, node in meaning.nodes.items() for f in _of_node(path, node, dt))]
     shapes: Shapes = {}
-    if nodes_are_right:
-        found += _of_edges(meaning)
+    if not _errors(found):  # an error of a node says more than what follows from it
+        found += _of_edges(meaning) if why is None else [why]
         try:
-            shapes = shapes_of(meaning) if with_shapes else {}
-            found += _of_memory(meaning, shapes, dt)
+            shapes = shapes_of(meaning, dt) if why is None and with_shapes else {}
+        except NodeError as error:
+            found.append(Finding("error", error.path, error.reason))
         except NIRError as error:
             found.append(Finding("error", "", str(error)))
-    return Examined(tree, meaning, {} if _errors(found) else shapes, _errors_first(found))
+    findings = sorted(found, key=lambda finding: finding.level != "error")
+    return Examined(tree, meaning, {} if _errors(found) else shapes, findings)
 
 
 def _errors(found: list[Finding]) -> list[Finding]:
     return [finding for finding in found if finding.level == "error"]
 
 
-def _errors_first(found: list[Finding]) -> list[Finding]:
-    return sorted(found, key=lambda finding: finding.level != "error")
-
-
 def _of_metadata(tree: Tree, dt: float | None) -> Iterator[Finding]:
-    noted = noted_dt(tree)
+    noted = tree.noted_dt
     if noted is None and tree.metadata.get(DT) is not None:
         came = describe(tree.metadata[DT])
         yield Finding("error", "", f"the metadata's {DT} is {came}; expected seconds per step, or leave it out.")
@@ -143,7 +140,7 @@ def _of_node(path: str, node: Node, dt: float | None) -> Iterator[Finding]:
         try:
             kind.check(node)
         except NIRError as error:
-            errors.append(_sentence(error))
+            errors.append(f"{str(error).rstrip('.')}.")
     yield from (Finding("error", path, text) for text in errors)
     if not errors:
         odd = [text for name, field in there.items() for text in field.odd(name, node.array(name), dt)]
@@ -160,18 +157,3 @@ def _of_edges(graph: Flat) -> Iterator[Finding]:
             yield Finding("warning", name, f"no edge leads to this {node.kind}: it gets zeros at every step.")
         if name not in sources and name not in graph.outputs:
             yield Finding("warning", name, f"no edge leads away from this {node.kind}: what it puts out goes nowhere.")
-
-
-def _of_memory(graph: Flat, shapes: Shapes, dt: float | None) -> Iterator[Finding]:
-    if dt is None:
-        return
-    for name, (given, _) in shapes.items():
-        node = graph.nodes[name]
-        try:
-            KINDS[node.kind].check_memory(node, given, dt)
-        except NIRError as error:
-            yield Finding("error", name, _sentence(error))
-
-
-def _sentence(error: NIRError) -> str:
-    return f"{str(error).rstrip('.')}."
