@@ -27,7 +27,7 @@ def read(path: str | os.PathLike) -> Any:
 
     Nodes come in the order in which snnx wrote them; other writers' files do not have one, and give that of names.
 
-    **Raises:** `NIRError` for a file that is damaged, no HDF5, or no NIR; `FileNotFoundError`.
+    **Raises:** `NIRError` for a file that is damaged, or is not a NIR file; `FileNotFoundError`.
     """
     return graph_of(_read_tree(Path(path)))
 
@@ -36,7 +36,7 @@ def read(path: str | os.PathLike) -> Any:
 def write(graph: Any, path: str | os.PathLike) -> None:
     """Write a graph to a file, whole or not at all. What is None in a graph comes back so with `snnx.nir.read`.
 
-    **Raises:** `NIRError` for names that no file can hold, such as those with a `/`, and for what is no graph.
+    **Raises:** `NIRError` for anything but a graph, and for names that no file can hold, such as those with a `/`.
     """
     import h5py
     import nir
@@ -58,7 +58,7 @@ def records(graph: Any) -> Tree:
 
 # ------------------------------------------------------------------ writing
 def _known_shapes(tree: Tree) -> Shapes:
-    """The shapes of all steps; none where the graph is none that runs, which can be written all the same."""
+    """The shapes of all steps; none for a graph that is not valid, which can be written all the same."""
     try:
         return shapes_of(flat(tree))
     except (IndexError, KeyError, TypeError, ValueError):  # fields may be missing, or anything

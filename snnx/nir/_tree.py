@@ -1,7 +1,7 @@
-"""From and to the objects of the package `nir`.
+"""From and to the objects of the package `nir`, field by field.
 
-Its constructors infer shapes (for some layers wrong ones), drop what they do not know, and graphs change the graphs inside
-them. Here a node is its kind and its fields, as they are.
+Its constructors infer shapes (wrong ones for some layers) and drop what they do not know, and its graphs change the graphs
+inside them.
 """
 
 import copy
@@ -17,8 +17,8 @@ from snnx.nir._node import MOST_NESTED, Edge, Node, Tree, is_name
 def tree_of(graph: Any) -> Tree:
     """The records of a `nir.NIRGraph`, which is not changed and shares no array with them.
 
-    **Raises:** `NIRError` for what is no graph, has nodes of unknown kinds, names that no file can hold, edges without names, or
-    contains itself.
+    **Raises:** `NIRError` for anything but a graph, and for one that contains itself, or has nodes of unknown kinds, or names
+    that no file can hold.
     """
     return _tree(graph, "the graph", 0)
 
@@ -90,7 +90,7 @@ def _object(name: str, node: Node) -> Any:
     try:
         made = KINDS[node.kind].to_object(node)
     except Exception as error:  # nir asserts, and computes with whatever it is given
-        raise NIRError(f"node {name!r} ({node.kind}) is none that nir can hold: {error}.") from error
+        raise NIRError(f"node {name!r} ({node.kind}) is not one that nir can hold: {error}.") from error
     made.metadata = dict(node.metadata)
     for key, types in (node.types or {}).items():
         setattr(made, key, types)

@@ -18,7 +18,7 @@ from snnx.nir._shapes import NodeError, Shapes, shapes_of
 class Finding(NamedTuple):
     """Something about a graph.
 
-    - `level`: `"error"`, it cannot run; or `"warning"`, it runs exactly as written, but hardly as meant.
+    - `level`: `"error"`: it cannot run; `"warning"`: it runs exactly as written, but hardly as intended.
     - `path`: the node, `sub/node` in a nested graph; empty for the graph itself.
     - `text`: what was found, and what to do about it.
     """
@@ -47,7 +47,7 @@ def validate(graph: "Any | str | os.PathLike", *, dt: AboveZero | None = None) -
 
     **Arguments:**
     - `graph`: a `nir.NIRGraph`, or the path of a file.
-    - `dt`: seconds per step; with it, what depends on it is looked at as well.
+    - `dt`: seconds per step; with it, what depends on it is checked as well.
 
     **Returns:** the findings, errors first; an empty list where there is nothing to say.
     **Raises:** `ValueError` for a `dt` that is not positive; `FileNotFoundError`.
@@ -60,9 +60,9 @@ def validate(graph: "Any | str | os.PathLike", *, dt: AboveZero | None = None) -
 
 
 class Examined(NamedTuple):
-    """A graph that was looked through.
+    """What was found about a graph.
 
-    - `meaning`: its nodes and edges; as they are written, if they mean nothing.
+    - `meaning`: its nodes and edges; if the edges mean nothing, as they are written.
     - `shapes`: of one step at every node; empty if anything is wrong.
     - `findings`: errors first.
     """
@@ -73,9 +73,9 @@ class Examined(NamedTuple):
     findings: list[Finding]
 
     def accepted(self, where: str) -> "Examined":
-        """The graph, if nothing is wrong with it.
+        """The same, if nothing is wrong.
 
-        **Raises:** `NIRError` with all that is.
+        **Raises:** `NIRError` with what is.
         """
         errors = [found.sentence for found in self.findings if found.level == "error"]
         if errors:
@@ -85,14 +85,14 @@ class Examined(NamedTuple):
 
     @property
     def warnings(self) -> list[str]:
-        """What is odd, a sentence each."""
+        """The warnings, a sentence each."""
         return [found.sentence for found in self.findings if found.level == "warning"]
 
 
 def examined(tree: Tree, dt: float | None = None, *, with_shapes: bool = True) -> Examined:
-    """A graph's meaning, its shapes, and what is wrong or odd with it. Each is worked out once, and from those before.
+    """Work out a graph's meaning, then its shapes, and what is wrong or odd on the way.
 
-    **Arguments:** `with_shapes`: whether shapes are looked at, which do not fit in some dialects' files.
+    **Arguments:** `with_shapes`: whether to look at shapes; in the files of some dialects they do not fit.
     """
     try:
         meaning, why = flat(tree), None
@@ -100,7 +100,7 @@ def examined(tree: Tree, dt: float | None = None, *, with_shapes: bool = True) -
         meaning, why = as_written(tree), Finding("error", "", str(error))
     found = [*_of_metadata(tree, dt), *(f for path, node in meaning.nodes.items() for f in _of_node(path, node, dt))]
     shapes: Shapes = {}
-    if not _errors(found):  # an error of a node says more than what follows from it
+    if not _errors(found):  # else what follows from an error would be reported beside it
         found += _of_edges(meaning) if why is None else [why]
         try:
             shapes = shapes_of(meaning, dt) if why is None and with_shapes else {}
