@@ -15,6 +15,7 @@ from snnx.layers import Graph
 from snnx.nir._fields import MOST, Shape
 from snnx.nir._file import records
 from snnx.nir._kind import KINDS
+from snnx.nir._node import nodes_of
 from snnx.nir._origin import Origin
 from snnx.nir._validate import examined
 
@@ -39,7 +40,7 @@ def to_nir_data(
     - `graph`: of which these are: a `nir.NIRGraph`, the path of its file, or the `Graph` that `from_nir` made of it. It tells
         the shape of a step.
     - `dt`: seconds per step.
-    - `events`: spikes as lists of events rather than time by time; everything else is no events, and stays as it is.
+    - `events`: whether spikes become lists of events; other recordings stay arrays over time.
 
     **Returns:** for each node its observables, `[samples, time, neurons]`: `"spikes"`, booleans, of nodes that fire, and of
     inputs, outputs, delays and `Flatten` where all is 0 or 1; `"output"` of other nodes; states by their names. One example is
@@ -106,11 +107,11 @@ def _nodes(where: str, graph: Any) -> dict[str, tuple[str, Shape]]:
             raise NIRError(
                 f"{where}: graph was not made by from_nir; expected the nir.NIRGraph that to_nir makes of it."
             )
-        tree = graph.source.tree
+        nodes, shapes = dict(nodes_of(graph.source.tree)), graph.source.shapes
     else:
-        tree = records(graph)
-    found = examined(tree).accepted(where)
-    return {name: (node.kind, found.shapes[name][1]) for name, node in found.meaning.nodes.items()}
+        found = examined(records(graph)).accepted(where)
+        nodes, shapes = found.meaning.nodes, found.shapes
+    return {name: (node.kind, shapes[name][1]) for name, node in nodes.items()}
 
 
 def _split(path: str, nodes: Mapping[str, Any]) -> tuple[str, str]:

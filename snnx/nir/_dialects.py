@@ -1,4 +1,4 @@
-"""Files whose framework means something else than the format: rewritten into what the format means."""
+"""Files of frameworks that mean something else than the format, rewritten into graphs that mean it in the format."""
 
 import dataclasses
 import math
@@ -20,8 +20,8 @@ class Dialect(NamedTuple):
     """How a framework's files differ from the format.
 
     - `meaning`: the difference, in a sentence or two.
-    - `reset`: what a spike does there, where from_nir is not told.
-    - `rewritten`: the graph as the format would have it, given the file's, seconds per step, and the reset if one was asked for.
+    - `reset`: what a spike does there, unless from_nir is told.
+    - `rewritten`: from the file's graph, seconds per step, and the reset that from_nir is told, to the graph in the format.
     """
 
     meaning: str
@@ -41,17 +41,18 @@ def translated(tree: Tree, dialect: str | None, dt: float, reset: Reset | None) 
             f"from_nir: snnx wrote this file, which is in the format's own meaning, and is now read as one of {dialect}.",
             stacklevel=4,
         )
-    # What is read below has to be there. Shapes are looked at afterwards: Rockpool's files have the axis of the batch.
+    # Fields and edges are relied on below. Shapes are checked afterwards: those in Rockpool's files have the batch's axis.
     examined(tree, with_shapes=False).accepted("from_nir")
     chosen = DIALECTS[dialect]
     return chosen.rewritten(tree, dt, reset), chosen.reset if reset is None else reset
 
 
 # ------------------------------------------------------------------ what takes a node's place
-class _Part(NamedTuple):
+class _Replacement(NamedTuple):
     """Nodes in the place of one: edges that led to it lead to `entry`, those from it come from `exit`.
 
-    - `back`: where edges come from that close a cycle.
+    - `back`: where edges come from that are part of a cycle. Such a cycle lags by a step already, which may stand for the step
+        that `exit` waits.
     """
 
     nodes: dict[str, Node]
@@ -61,27 +62,28 @@ class _Part(NamedTuple):
     back: str
 
 
-def _one(name: str, node: Node) -> _Part:
-    return _Part({name: node}, (), name, name, name)
+def _one(name: str, node: Node) -> _Replacement:
+    return _Replacement({name: node}, (), name, name, name)
 
 
-def _replaced(tree: Tree, part_of: Callable[[str, Node], _Part]) -> Tree:
-    """A graph with a part for each node, nested ones too."""
-    parts = {name: part_of(name, node) for name, node in tree.nodes.items() if isinstance(node, Node)}
+def _replaced(tree: Tree, replacement: Callable[[str, Node], _Replacement]) -> Tree:
+    """A graph with each of its nodes replaced, in nested graphs too."""
+    new = {name: replacement(name, node) for name, node in tree.nodes.items() if isinstance(node, Node)}
     nodes: dict[str, Node | Tree] = {}
     for name, node in tree.nodes.items():
-        for own, made in ({name: _replaced(node, part_of)} if isinstance(node, Tree) else parts[name].nodes).items():
+        several = {name: _replaced(node, replacement)} if isinstance(node, Tree) else new[name].nodes
+        for own, made in several.items():
             if own in nodes or (own != name and own in tree.nodes):
-                raise NIRError(f"from_nir: the dialect adds a node called {own!r}, but there is one; rename it.")
+                raise NIRError(
+                    f"from_nir: the dialect adds a node called {own!r}, but there is one already; rename it."
+                )
             nodes[own] = made
-    edges = [edge for part in parts.values() for edge in part.edges]
+    edges = [edge for part in new.values() for edge in part.edges]
     for source, target in tree.edges:
-        start, end = source, target
-        if source in parts:
-            part = parts[source]
-            start = part.back if part.back != part.exit and source in _reached(tree, target) else part.exit
-        if target in parts:
-            end = parts[target].entry
+        start, end = source, new[target].entry if target in new else target
+        if source in new:
+            cyclic = new[source].back != new[source].exit and source in _reached(tree, target)
+            start = new[source].back if cyclic else new[source].exit
         edges.append((start, end))
     return dataclasses.replace(tree, nodes=nodes, edges=tuple(edges))
 
@@ -107,7 +109,7 @@ def _double(node: Node, field: str) -> np.ndarray:
 
 # ------------------------------------------------------------------ what several frameworks do
 def _fires_at(node: Node) -> Node:
-    """A spike where v >= threshold: in float32, where v > the number just below it."""
+    """Spikes where v >= threshold: in float32, where v is above the next number below the threshold."""
     if node.kind not in SPIKING:
         return node
     threshold = node.array("v_threshold").astype(np.float32)
@@ -115,7 +117,7 @@ def _fires_at(node: Node) -> Node:
 
 
 def _whole_input(node: Node, dt: float) -> Node:
-    """A step adds all of its input, instead of a part: to the membrane of each, and to the synapse."""
+    """All of the input is added in a step, to membranes and synapses: the gain dt/tau r is 1."""
     if node.kind in ("IF", "I"):
         return _with(node, r=np.ones_like(_double(node, "r")) / dt)
     if node.kind in ("LIF", "LI"):
@@ -125,11 +127,12 @@ def _whole_input(node: Node, dt: float) -> Node:
     return node
 
 
-def _late_reset(name: str, node: Node) -> _Part:
-    """The threshold comes off one step after the spike, when the membrane has leaked: v <- (1 - dt/tau) v + g x - threshold.
+def _late_reset(name: str, node: Node) -> _Replacement:
+    """A threshold that is subtracted one step after the spike, when the membrane has leaked.
 
-    What is taken off at the spike itself leaks until then: its leaked part, dt/tau threshold, is taken off by a synapse of the
-    neuron with itself. Its weight is that over the gain g = r dt/tau.
+    Meant is v <- b v + g x - threshold s, with b = 1 - dt/tau, g = r dt/tau and s the spike of the step before. Subtracted at the
+    spike itself, the threshold leaks, too: v <- b (v - threshold s) + g x. The difference, -(1 - b) threshold s, is the input
+    x = -threshold/r s: a synapse of the neuron with itself, by an edge that lags.
     """
     if node.kind == "CubaLIF":
         whole = dict(node.fields)
@@ -138,17 +141,17 @@ def _late_reset(name: str, node: Node) -> _Part:
         membrane = _late_reset(name, Node("LIF", {"tau": whole.pop("tau_mem"), **whole}, node.metadata))
         current = f"{name}_current"
         nodes, edges = {current: synapse} | membrane.nodes, ((current, name), *membrane.edges)
-        return _Part(nodes, edges, current, name, name)
+        return _Replacement(nodes, edges, current, name, name)
     if node.kind != "LIF":
         return _one(name, node)
     off = Node("Scale", {"scale": -_double(node, "v_threshold") / _double(node, "r")})
-    return _Part(
+    return _Replacement(
         {name: node, f"{name}_reset": off}, ((name, f"{name}_reset"), (f"{name}_reset", name)), name, name, name
     )
 
 
-def _late_spikes(part: _Part, dt: float) -> _Part:
-    """Spikes leave one step after the membrane crossed the threshold; on the way back to the neuron the cycle has that lag."""
+def _late_spikes(part: _Replacement, dt: float) -> _Replacement:
+    """Spikes leave one step after the membrane has crossed the threshold; on a way back to the neuron that is the cycle's lag."""
     node = part.nodes[part.exit]
     if node.kind not in SPIKING:
         return part
@@ -168,7 +171,8 @@ def _snntorch(tree: Tree, dt: float, reset: Reset | None) -> Tree:
 
 
 def _norse(tree: Tree, dt: float, reset: Reset | None) -> Tree:
-    def part_of(name: str, node: Node) -> _Part:
+    def replacement(name: str, node: Node) -> _Replacement:
+        # Its exporter writes tau = dt / tau_inv, which is a time constant times dt.
         taus = {field: _double(node, field) / dt for field in ("tau", "tau_syn", "tau_mem") if field in node.fields}
         node = _with(node, **taus)
         if node.kind == "IF":
@@ -177,18 +181,18 @@ def _norse(tree: Tree, dt: float, reset: Reset | None) -> Tree:
             node = _with(node, w_in=node.array("tau_syn") / dt)
         return _one(name, node)
 
-    return _replaced(tree, part_of)
+    return _replaced(tree, replacement)
 
 
 def _sinabs(tree: Tree, dt: float, reset: Reset | None) -> Tree:
-    def part_of(name: str, node: Node) -> _Part:
-        if node.kind in ("LIF", "LI"):
+    def replacement(name: str, node: Node) -> _Replacement:
+        if node.kind in ("LIF", "LI"):  # a decay of exp(-1/tau), tau in steps, is Euler's 1 - dt/tau' with this tau'
             node = _with(node, tau=dt / -np.expm1(-1 / _double(node, "tau")))
         if node.kind in ("IF", "LI"):
             node = _whole_input(node, dt)
         return _one(name, _fires_at(node))
 
-    return _replaced(tree, part_of)
+    return _replaced(tree, replacement)
 
 
 def _spikingjelly(tree: Tree, dt: float, reset: Reset | None) -> Tree:
@@ -201,15 +205,13 @@ def _rockpool(tree: Tree, dt: float, reset: Reset | None) -> Tree:
         decay = np.exp(-dt / _double(node, field))
         return dt / (1 - decay), decay
 
-    def part_of(name: str, node: Node) -> _Part:
-        if node.kind in (
-            "Input",
-            "Output",
-        ):  # of all of its layers one axis is left; the file has that of the batch too
+    def replacement(name: str, node: Node) -> _Replacement:
+        if node.kind in ("Input", "Output"):  # the file has the batch's axis, too; all of its layers have one axis
             return _one(name, _with(node, shape=np.ravel(node.fields["shape"])[-1:]))
         if node.kind not in ("LI", "LIF", "CubaLIF"):
             return _one(name, node)
         field = "tau_mem" if node.kind == "CubaLIF" else "tau"
+        # Membranes are v <- decay v + i with the synapse's i <- decay (i + x); an LI has v <- decay (v + x).
         tau, decay = euler(node, field)
         written = _double(node, field) / dt * decay
         if not np.allclose(_double(node, "r"), written, rtol=1e-3):
@@ -223,16 +225,16 @@ def _rockpool(tree: Tree, dt: float, reset: Reset | None) -> Tree:
             node = _with(node, tau_syn=tau_syn, w_in=tau_syn / dt * kept)
         return _one(name, _fires_at(node))
 
-    return _replaced(tree, part_of)
+    return _replaced(tree, replacement)
 
 
 def _spyx(tree: Tree, dt: float, reset: Reset | None) -> Tree:
-    def part_of(name: str, node: Node) -> _Part:
+    def replacement(name: str, node: Node) -> _Replacement:
         node = _whole_input(node, dt)
         late = node.kind == "LIF" and reset is None
         return _late_spikes(_late_reset(name, node) if late else _one(name, node), dt)
 
-    return _replaced(_channels_first(_straight_in(tree)), part_of)
+    return _replaced(_channels_first(_straight_in(tree)), replacement)
 
 
 def _straight_in(tree: Tree) -> Tree:

@@ -1,4 +1,4 @@
-"""A model as the nodes and edges of NIR: its wiring is followed part by part, and every part draws itself."""
+"""A model drawn as NIR's nodes and edges: its wiring is followed part by part."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -10,19 +10,20 @@ from jaxtyping import PyTree
 
 from snnx._errors import NIRError
 from snnx.cells import AbstractCell, cell_dtype
-from snnx.layers import AbstractContainer, Add, Graph, Identity, Recurrent, apply_step
-from snnx.nir._export import Export, exported, speaks_for_itself
+from snnx.layers import AbstractContainer, Add, Graph, Identity, Recurrent
+from snnx.nir._export import Export, exported, is_registered
 from snnx.nir._fields import Shape
-from snnx.nir._node import MOST_NESTED, Edge, Node, Tree, nodes_of
+from snnx.nir._kind import put_out
+from snnx.nir._node import MOST_NESTED, Edge, Node, Tree, is_name, nodes_of
 from snnx.nir._origin import Origin
 
 NO_JOIN = "NIR adds up what several edges bring, and cannot put it side by side, or anything else"
 
 
 class Value(NamedTuple):
-    """What flows along: the sum of what some nodes put out, and its shape and dtype.
+    """What flows from part to part: the sum of the outputs of some nodes, the sources, and its shape and dtype.
 
-    A source may also be a stand-in for what goes into a node of a graph: see `_Inside`.
+    A source may also stand in for the input of a graph's node: see `_Inside`.
     """
 
     sources: tuple[str, ...]
@@ -34,15 +35,15 @@ class Value(NamedTuple):
 
 
 class Drawing:
-    """A graph under way.
+    """The graph that is being drawn.
 
-    - `nodes`: by path; `given`: the shape of what goes into each at one step.
-    - `edges`: in the order in which they are drawn; `lagging`: those that carry the value of the step before in the model.
+    - `nodes`: by path; `given`, `put_out`: the shapes of one step of their inputs and outputs.
+    - `edges`: in the order in which they were drawn; `lagging`: those that carry the value of the step before in the model.
     """
 
     def __init__(self, model: AbstractCell, dt: float):
         self.dt, self.like = dt, cell_dtype(model)
-        # NumPy has no bfloat16, and NIR's files no such floats.
+        # Neither NumPy nor NIR's files have bfloat16.
         self.dtype = np.dtype(np.float32) if self.like == jax.numpy.bfloat16 else np.dtype(self.like)
         self.nodes: dict[str, Node] = {}
         self.given: dict[str, Shape] = {}
@@ -52,7 +53,7 @@ class Drawing:
         self._in_place = 0
 
     def model(self, model: AbstractCell, shapes: Mapping[str, Shape]) -> None:
-        """The whole model, with its inputs and outputs."""
+        """Draw the whole model, with its inputs and outputs."""
         values = {}
         for name, shape in shapes.items():
             values[name] = self._node(name, _border("Input", shape), Value((), self._like(shape)), shape)
@@ -69,8 +70,8 @@ class Drawing:
 
     # -------------------------------------------------------------- parts
     def part(self, part: PyTree, path: str, x: Value) -> Value:
-        """A part that gets `x`: what it puts out."""
-        if not speaks_for_itself(part):
+        """Draw a part with the input `x`; returns its output."""
+        if not is_registered(part):
             if isinstance(part, Identity):
                 return x
             if isinstance(part, Graph):
@@ -79,36 +80,37 @@ class Drawing:
                 return self._container(part, path, x)
             if isinstance(part, Recurrent):
                 return self._recurrent(part, path, x)
-        name, put_out = path or type(part).__name__, _put_out(part, x.like)
-        export = Export(part, name, x.shape, tuple(put_out.shape), self.dt, self.dtype)
+        name = path or type(part).__name__
+        export = Export(part, name, x.shape, put_out(part, x.like).shape, self.dt, self.dtype)
         found = exported(export)
         if isinstance(found, Node):
             return self._node(name, found, x, export.put_out)
         self._in_place += 1
         if self._in_place > MOST_NESTED:
-            export.refuse(f"it is drawn as a {type(found).__name__}, which in the end is drawn as the same again")
+            export.refuse(f"what is drawn in its place, a {type(found).__name__}, leads back to such a part")
         y = self.part(found, path, x)
         self._in_place -= 1
         if y.shape != export.put_out:
-            export.refuse(
-                f"it is drawn as a {type(found).__name__}, which puts out {y.shape} rather than {export.put_out}"
-            )
+            instead = f"what is drawn in its place, a {type(found).__name__}, has outputs of shape {y.shape}"
+            export.refuse(f"{instead}, but its own have {export.put_out}")
         return y
 
-    def _node(self, path: str, node: Node, x: Value, put_out: Shape) -> Value:
-        """A node, and the edges that lead to it."""
+    def _node(self, path: str, node: Node, x: Value, out: Shape) -> Value:
+        """Draw a node and the edges that lead to it."""
         if path in self.nodes:
             raise NIRError(f"to_nir: two parts would be called {path!r}; rename one.")
+        if not all(map(is_name, path.split("/"))):
+            raise NIRError(f"to_nir: a part is called {path!r}, a name that no file can hold; rename it.")
         # nir itself leaves the shapes of some kinds open, or infers wrong ones.
-        types = {"input_type": {"input": _whole(x.shape)}, "output_type": {"output": _whole(put_out)}}
+        types = {"input_type": {"input": _whole(x.shape)}, "output_type": {"output": _whole(out)}}
         self.nodes[path] = dataclasses.replace(node, types=types)
-        self.given[path], self.put_out[path] = x.shape, put_out
+        self.given[path], self.put_out[path] = x.shape, out
         for source in x.sources:
             self._edge(source, path)
-        return Value((path,), self._like(put_out))
+        return Value((path,), self._like(out))
 
     def _edge(self, source: str, target: str) -> None:
-        """An edge; where it is there already, a second way over a node of its own: NIR has each edge but once."""
+        """Draw an edge; if it is there already, a detour over an extra node, as NIR has each edge only once."""
         if (source, target) in self.edges:
             path = f"{target}.again{len(self.nodes)}"
             self._junction(path, Value((source,), self._like(self.put_out[source])))
@@ -116,11 +118,11 @@ class Drawing:
         self.edges.append((source, target))
 
     def _junction(self, path: str, x: Value) -> Value:
-        """A node that hands on what it gets."""
+        """Draw a node that hands on its input."""
         return self._node(path, Node("Scale", {"scale": np.ones(x.shape, self.dtype)}), x, x.shape)
 
     def _sum(self, path: str, *xs: Value) -> Value:
-        """Values that are added up: what comes from one node twice takes a way of its own the second time."""
+        """Values that are added up; what comes from the same node twice takes a detour the second time."""
         sources: tuple[str, ...] = ()
         for i, x in enumerate(xs):
             if set(x.sources) & set(sources):
@@ -148,9 +150,9 @@ class Drawing:
         y = self.part(part.neuron, inner + "neuron", x._replace(sources=(*x.sources, back)))
         before = len(self.edges)
         fed_back = self.part(part.feedback, back, y)
-        if fed_back.sources != (back,):  # it is no node, or several
+        if fed_back.sources != (back,):  # the feedback became several nodes, or none
             self._junction(back, fed_back)
-        # What lags is what leaves the neuron: y of the step before.
+        # What goes into the feedback is the neuron's output of the step before.
         self.lagging |= {edge for edge in self.edges[before:] if edge[0] in y.sources}
         return y
 
@@ -159,15 +161,14 @@ class Drawing:
 
     # -------------------------------------------------------------- graphs
     def _single(self, graph: Graph, path: str, x: Value) -> Value:
-        """A graph inside another part."""
-        entry, *more = (*graph.inputs, *graph.outputs[1:])
-        if more:
+        """Draw a graph inside another part."""
+        if len(graph.inputs) > 1 or len(graph.outputs) > 1:
             raise NIRError(f"to_nir: part {path!r} is a Graph with several inputs or outputs inside another part.")
-        (y,) = self.graph(graph, path, {entry: x}).values()
+        (y,) = self.graph(graph, path, {next(iter(graph.inputs)): x}).values()
         return y
 
     def graph(self, graph: Graph, path: str, values: Mapping[str, Value]) -> dict[str, Value]:
-        """The nodes of a graph, and its edges in their order: what comes out, by output."""
+        """Draw the nodes of a graph, and its edges in their order; returns its outputs by name."""
         prefix = f"{path}." if path else ""
         before = len(self.edges)
         outs = dict(values) | self._drawn_apart(graph, prefix, values)
@@ -188,7 +189,7 @@ class Drawing:
         return {name: self._sum(prefix + name, *(ends[source] for source in fed[name])) for name in graph.outputs}
 
     def _drawn_apart(self, graph: Graph, prefix: str, values: Mapping[str, Value]) -> dict[str, Value]:
-        """Every node of a graph, given its stand-in; what it puts out, by name."""
+        """Draw every node of a graph with its stand-in as input; returns their outputs by name."""
         shapes = graph.step_shapes({name: x.shape for name, x in values.items()})
         outs = {}
         for name in graph.names:
@@ -196,7 +197,7 @@ class Drawing:
             x = Value((_stand_in(path),), self._like(given))
             self.put_out[x.sources[0]] = given
             y = self.part(graph.nodes[name], path, x)
-            if y.sources == x.sources:  # it hands on what it gets, and is a node all the same
+            if y.sources == x.sources:  # it hands on its input: the graph's edges still need a node to lead to
                 border = _border_of(graph, name)
                 y = self._junction(path, x) if border is None else self._node(path, _border(border, given), x, given)
             outs[name] = y
@@ -204,19 +205,19 @@ class Drawing:
 
 
 def _stand_in(path: str) -> str:
-    """The name of what goes into a node of a graph, which no node can have."""
+    """The name of the source that stands in for all that feed a node of a graph; no node can have it."""
     return f"\0{path}"
 
 
 class _Inside:
-    """A graph whose nodes are drawn apart, and what its own edges are between.
+    """A graph whose nodes have been drawn one by one, and what its edges become.
 
-    In a cycle no node can be drawn after all that feed it. So each is drawn as if its input came from one source, its stand-in.
-    Afterwards an edge of the graph becomes ways from the nodes that put out what its source does to those that take in what its
-    target does: several each, where the two are containers.
+    In a cycle, no order of the nodes has every node after all that feed it. So each is drawn as if its input came from a single
+    source, its stand-in. Then each edge of the graph becomes the edges from the nodes that its source's output comes from to the
+    nodes that its target's input goes to. A container may have several of both.
 
-    - `outs`: what each node, and input, puts out. Among its sources may be its own stand-in: a `Residual` hands on its input.
-    - `drawn`: the edges within the nodes, and from their stand-ins.
+    - `outs`: the output of each node and input. A node's own stand-in may be among its sources: a `Residual` hands on its input.
+    - `drawn`: the edges inside the nodes, and those from their stand-ins.
     """
 
     def __init__(self, graph: Graph, prefix: str, outs: Mapping[str, Value], drawn: list[Edge]):
@@ -227,20 +228,20 @@ class _Inside:
             self._entries.setdefault(source, []).append(target)
 
     def entries(self, name: str) -> list[str]:
-        """The nodes that take in what goes into a node of the graph."""
+        """The drawn nodes that the input of a node of the graph goes to."""
         return self._entries.get(_stand_in(self.prefix + name), [])
 
     def sources_of(self, name: str) -> tuple[str, ...]:
-        """The nodes that put out what a node of the graph puts out; what it hands on comes from those that feed it."""
+        """The drawn nodes that the output of a node of the graph comes from; what it hands on comes from those that feed it."""
         found: tuple[str, ...] = ()
         for source in self.outs[name].sources:
             through = self.stand_ins.get(source)
             feeding = () if through is None else self.wiring.sources[through]
             if any((fed, through) in self.wiring.lagging for fed in feeding):
-                # It would hand on one value of this step and one of the step before, and an edge has one lag.
+                # The way past this part would have to lag, but in NIR only an edge that closes a cycle does.
                 raise NIRError(
-                    f"to_nir: part {self.prefix + (through or '')!r} hands on what comes back to it of the step before, which no"
-                    " node of NIR does; put the way around it into the graph as a node of its own."
+                    f"to_nir: part {self.prefix + (through or '')!r} hands on a value that comes back to it from the step before,"
+                    " which NIR cannot express; make the way around it a node of the graph."
                 )
             found += (source,) if through is None else tuple(x for fed in feeding for x in self.sources_of(fed))
         return found
@@ -255,7 +256,7 @@ def _border(kind: str, shape: Shape) -> Node:
 
 
 def _border_of(graph: Graph, name: str) -> str | None:
-    """Whether a node is the `Input` or `Output` of a nested graph: it was, or it hands on what comes from or goes outside."""
+    """Whether a node that hands on its input is the `Input` or `Output` of a nested graph: it was, or its edges lead outside."""
     parent, slash, _ = name.rpartition("/")
     if not slash:
         return None
@@ -271,20 +272,15 @@ def _border_of(graph: Graph, name: str) -> str | None:
     return None
 
 
-def _put_out(part: PyTree, x: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
-    """Shape and dtype of what comes out of a part."""
-    if isinstance(part, AbstractCell):
-        return jax.eval_shape(lambda x: part(x, part.init_state(x.shape), key=jax.random.key(0))[0], x)
-    return jax.eval_shape(lambda x: apply_step(part, x, key=jax.random.key(0)), x)
-
-
 def _nested(nodes: Mapping[str, Node], edges: list[Edge]) -> Tree:
     """The tree of nodes called `sub/node`; edges between graphs lead to the nested graph's name."""
     own: dict[str, Node | Tree] = {}
     inner: dict[str, dict[str, Node]] = {}
     for path, node in nodes.items():
         top, slash, rest = path.partition("/")
-        own.setdefault(top, node)  # of a nested graph only the place, for now
+        own.setdefault(top, node)  # for a nested graph, only its place in the order
+        if slash and top in nodes:
+            raise NIRError(f"to_nir: {top!r} would be both a part and the nested graph of {path!r}; rename one.")
         if slash:
             inner.setdefault(top, {})[rest] = node
     at_top: list[Edge] = []

@@ -1,4 +1,4 @@
-"""How a part of a model becomes a node: by its own method `nir_node`, or by a function that is registered for its class."""
+"""How a part of a model becomes a node: by its method `nir_node`, or by a function that is registered for its class."""
 
 import dataclasses
 import math
@@ -22,22 +22,23 @@ _Function = TypeVar("_Function", bound=Callable)
 
 
 class Export(NamedTuple):
-    """A part of a model on its way out: what `nir_node` gets, and what helps it to make a node.
+    """A part of a model on its way out, with what helps `nir_node` to make a node of it.
 
     ```python
     class MyNeuron(snnx.neurons.AbstractNeuron):
         ...
+
         def nir_node(self, export):
             return snnx.LIF(tau=self.rise + self.fall, threshold=self.threshold, reset=self.reset, dt=self.dt)
     ```
 
-    The method returns a `Node`, or another part, which is then drawn in its place: a neuron with other parameters, or a
-    `Sequential` of several. A subclass inherits the method only with everything that it speaks of: where it replaces `step`,
-    `__call__`, `coefficients` or another method, it has to say anew what it is.
+    `nir_node` returns a `Node`, or another part that is drawn in its place: a neuron of snnx with other parameters, or a
+    `Sequential` of several parts. A subclass inherits it only together with the behaviour: one that overrides `step`, `__call__`,
+    `coefficients` or any other method needs a `nir_node` of its own.
 
-    - `part`: the part itself; `path`: what it is called, as `record` has it.
-    - `given`, `put_out`: the shapes of one step of what goes in and comes out.
-    - `dt`: seconds per step; `dtype`: of the model's arrays, as NumPy has it.
+    - `part`: the part; `path`: its name, as `record` has it.
+    - `given`, `put_out`: the shapes of one step of its input and output.
+    - `dt`: seconds per step; `dtype`: of the model's arrays, one that NumPy has.
     """
 
     part: Any
@@ -48,7 +49,7 @@ class Export(NamedTuple):
     dtype: Any
 
     def refuse(self, why: str) -> NoReturn:
-        """Say why NIR cannot express the part: `export.refuse("its threshold adapts")`."""
+        """Raise `NIRError`, which names the part: `export.refuse("its threshold adapts")`."""
         raise NIRError(f"to_nir: part {self.path!r} ({type(self.part).__name__}): {why}.")
 
     def node(self, kind: str, **fields: Any) -> Node:
@@ -61,13 +62,13 @@ class Export(NamedTuple):
         return np.array(np.asarray(numbers).astype(self.dtype))
 
     def each(self, parameter: Any) -> np.ndarray:
-        """A parameter with a number for each element of the input."""
+        """A parameter as an array with a number for each element of the input."""
         return np.array(np.broadcast_to(self.array(parameter), self.given))
 
     def seconds_per_unit(self) -> float:
-        """Seconds per unit of the part's time constants: 1 if its `dt` is that of the export, `dt` if it counts in steps.
+        """Seconds per unit of the part's time constants: `dt` if they are in steps, 1 if they are in seconds.
 
-        **Raises:** `NIRError` for any other `dt`.
+        **Raises:** `NIRError` if the part's own `dt` is neither 1 nor the one of the export.
         """
         own = self._own("dt")
         if math.isclose(own, self.dt, rel_tol=1e-6):
@@ -80,9 +81,9 @@ class Export(NamedTuple):
         )
 
     def tau(self, tau: Parameter, method: Method | None = None) -> np.ndarray:
-        """The time constant in seconds with which forward Euler, which is NIR's, has the part's decay.
+        """The time constant, in seconds, with which forward Euler (NIR's method) decays as the part does.
 
-        `method`: how the part discretises its equation; by default its own `method`.
+        `method`: how the part discretises its equation; by default the part's `method`.
         """
         unit = self.seconds_per_unit()
         if (method or self._own("method")) != "euler":
@@ -90,28 +91,28 @@ class Export(NamedTuple):
         return self.each(tau) if unit == 1.0 else self.each(np.asarray(value(tau), np.float64) * unit)
 
     def gain(self, r: Parameter | None, tau: Parameter, method: Method | None = None) -> np.ndarray:
-        """The resistance; for None the one with which a step's gain is 1. `method` as for `tau`."""
+        """The resistance; for None, the one with which the gain of a step is 1."""
         return self.each(1.0 / self._share(tau, method) if r is None else r)
 
     def spiking(self) -> dict[str, np.ndarray]:
         """The fields `v_threshold` and `v_reset`, from the part's `threshold` and `reset`.
 
-        **Raises:** `NIRError` for spikes that NIR does not have: random ones, and those without reset or with a refractory time.
+        **Raises:** `NIRError` for a part with a refractory period, without reset, or whose spikes are random.
         """
         self.check_surrogate()
         reset = self._own("reset")
         if getattr(self.part, "refractory", 0):
-            self.refuse(f"refractory={self.part.refractory} steps, which NIR cannot say; train with refractory=0")
+            self.refuse(f"refractory={self.part.refractory} steps, which NIR cannot express; train with refractory=0")
         if not isinstance(reset, ValueReset | SubtractReset):
             self.refuse(f"its reset is {type(reset).__name__}; NIR's neurons reset to a value when they fire")
         v_reset = reset.v_reset if isinstance(reset, ValueReset) else 0.0
         return {"v_threshold": self.each(self._own("threshold")), "v_reset": self.each(v_reset)}
 
     def check_surrogate(self) -> None:
-        """Refuse spikes that are drawn at random."""
+        """Raise `NIRError` if the part draws its spikes at random."""
         surrogate = getattr(self.part, "surrogate", None)
         if getattr(surrogate, "needs_key", False):
-            self.refuse(f"{type(surrogate).__name__} draws its spikes at random, which NIR cannot say")
+            self.refuse(f"{type(surrogate).__name__} draws its spikes at random, which NIR cannot express")
 
     def _share(self, tau: Parameter, method: Method | None) -> np.ndarray:
         """The share of the way to rest that one step covers, in double precision."""
@@ -119,9 +120,8 @@ class Export(NamedTuple):
         return np.asarray(steps if (method or self._own("method")) == "euler" else -np.expm1(-steps))
 
     def _own(self, name: str) -> Any:
-        """An attribute of the part that a helper needs."""
         if not hasattr(self.part, name):
-            self.refuse(f"it has no {name}, which its node depends on; return a snnx part in its place that has one")
+            self.refuse(f"it has no {name}, on which the node depends; return a part of snnx that has one in its place")
         return getattr(self.part, name)
 
 
@@ -132,7 +132,7 @@ _REFUSED: dict[type, str] = {}
 
 @checked
 def register_export(*classes: type) -> Callable[[_Function], _Function]:
-    """Say what becomes of parts of somebody else's class, as `nir_node` says it of one's own: see `Export`.
+    """Say what parts of these classes become: what `nir_node` is for a class of your own, for one that is not.
 
     ```python
     @snnx.nir.register_export(theirs.Neuron)
@@ -140,19 +140,17 @@ def register_export(*classes: type) -> Callable[[_Function], _Function]:
         return snnx.LIF(tau=neuron.time_constant, threshold=neuron.threshold, dt=export.dt)
     ```
 
-    It holds for these very classes, and for none that inherits from them.
+    The function returns what `nir_node` does: see `Export`. It holds for exactly these classes, not for their subclasses.
 
-    **Raises:** `ValueError` for a class that is registered already, or says it itself; `TypeError` for what is no class.
+    **Raises:** `ValueError` for a class that is registered already or has a `nir_node`; `TypeError` for what is not a class.
     """
 
     def register(function: _Function) -> _Function:
         for kind in classes:
             if kind in EXPORTS:
-                raise ValueError(
-                    f"register_export: {kind.__name__} is registered already, by {EXPORTS[kind].__name__}."
-                )
+                raise ValueError(f"register_export: {kind.__name__} is already registered: {EXPORTS[kind].__name__}.")
             if "nir_node" in vars(kind):
-                raise ValueError(f"register_export: {kind.__name__} has a method nir_node, which says it already.")
+                raise ValueError(f"register_export: {kind.__name__} has a method nir_node, which decides already.")
         EXPORTS.update(dict.fromkeys(classes, function))
         return function
 
@@ -160,24 +158,24 @@ def register_export(*classes: type) -> Callable[[_Function], _Function]:
 
 
 def refuse_export(*classes: type, why: str) -> None:
-    """Note why NIR cannot express parts of these classes, and those that inherit from them. They can still be registered."""
+    """Note why NIR cannot express parts of these classes and their subclasses. They can still be registered."""
     _REFUSED.update(dict.fromkeys(classes, why))
 
 
-def speaks_for_itself(part: PyTree) -> bool:
-    """Whether a part is exported by what was said of its class, and not by what is in it."""
+def is_registered(part: PyTree) -> bool:
+    """Whether it is the part's class that decides what becomes of it, and not what is in it."""
     return type(part) in EXPORTS or hasattr(type(part), "nir_node")
 
 
 def exported(export: Export) -> "Node | PyTree":
     """A part as a node, or the part that is drawn in its place.
 
-    **Raises:** `NIRError` for what NIR cannot say, naming the part and why; `TypeError` for what is no node of any kind.
+    **Raises:** `NIRError` for what NIR cannot express, naming the part and why; `TypeError` for what is not a valid node.
     """
     part = export.part
     if type(part) in EXPORTS:
         found = EXPORTS[type(part)](part, export)
-    elif hasattr(type(part), "nir_node"):
+    elif is_registered(part):
         _check_inherited(export)
         found = part.nir_node(export)
     else:
@@ -187,69 +185,59 @@ def exported(export: Export) -> "Node | PyTree":
     if isinstance(found, type) or not (isinstance(found, AbstractCell) or callable(found)):
         raise TypeError(
             f"to_nir: part {export.path!r} ({type(part).__name__}) becomes {describe(found)}; expected a snnx.nir.Node, or"
-            " another part in its place."
+            " another part to draw in its place."
         )
     return found
 
 
-_BEHAVIOUR = ("step", "__call__", "coefficients")
-
-
 def _check_inherited(export: Export) -> None:
-    """Refuse a `nir_node` that speaks of a class above, where a subclass does something else.
+    """Refuse a `nir_node` that describes a superclass, where a subclass between the two overrides what it describes.
 
-    It counts only from below: what `nir_node`'s own class inherits is part of what it speaks of.
+    What the class of `nir_node` itself inherits is described by it, and may stand further up.
     """
-    kinds = type(export.part).__mro__
-    place = next(i for i, kind in enumerate(kinds) if "nir_node" in vars(kind))
-    owner = kinds[place]
-    fields = (
-        {field.name for field in dataclasses.fields(export.part)} if dataclasses.is_dataclass(export.part) else set()
-    )
-    for kind in kinds[:place]:
+    classes = type(export.part).__mro__
+    place = next(i for i, kind in enumerate(classes) if "nir_node" in vars(kind))
+    owner = classes[place]
+    fields = getattr(export.part, "__dataclass_fields__", {})
+    for kind in classes[:place]:
         for name, own in vars(kind).items():
             method = (callable(own) or hasattr(own, "__get__")) and not name.startswith("__") and name not in fields
-            if name in _BEHAVIOUR or (method and hasattr(owner, name)):
+            if name in ("step", "__call__", "coefficients") or (method and hasattr(owner, name)):
                 export.refuse(
-                    f"it inherits nir_node from {owner.__name__}, but {name} is {kind.__name__}'s own, of which that says"
-                    f" nothing; give {kind.__name__} a nir_node"
+                    f"it inherits nir_node from {owner.__name__}, but {kind.__name__} has its own {name}, of which that knows"
+                    f" nothing; give {kind.__name__} its own nir_node"
                 )
 
 
 def _complete(node: Node, export: Export) -> Node:
-    """A node with arrays of NumPy, and a note of how its part is reset.
+    """A node with NumPy's arrays, and a note of how its part is reset.
 
-    **Raises:** `TypeError` for a kind that there is not, fields that it does not have, or lacks.
+    **Raises:** `TypeError` for an unknown kind, or fields that the kind does not have or lacks.
     """
-    where = f"to_nir: part {export.path!r} ({type(export.part).__name__}) becomes a node"
+    where = f"to_nir: part {export.path!r} ({type(export.part).__name__}) becomes a {node.kind!r}"
     if node.kind not in KINDS:
         raise TypeError(
-            f"{where} of kind {node.kind!r}; known are {', '.join(KINDS)}. snnx.nir.register_kind adds one."
+            f"{where}, which is not a kind of node; known are {', '.join(KINDS)}. See snnx.nir.register_kind."
         )
     kind = KINDS[node.kind]
     needed = {name for name, field in kind.fields.items() if not field.optional}
-    for name in sorted(set(node.fields) - set(kind.fields)):
-        raise TypeError(f"{where} with the field {name!r}, but a {node.kind} has {', '.join(kind.fields)}.")
-    for name in sorted(needed - set(node.fields)):
-        raise TypeError(f"{where} without the field {name!r}, which every {node.kind} has.")
+    if wrong := sorted(set(node.fields) - set(kind.fields)):
+        raise TypeError(f"{where} with the field {wrong[0]!r}; expected {', '.join(kind.fields)}.")
+    if missing := sorted(needed - set(node.fields)):
+        raise TypeError(f"{where} without the field {missing[0]!r}, which it needs.")
     fields = {name: np.asarray(x) if name in kind.numbers else x for name, x in node.fields.items()}
-    note = {}
-    if "v_reset" in kind.fields and isinstance(getattr(export.part, "reset", None), SubtractReset):
-        note = {RESET: "subtract"}
-    return dataclasses.replace(node, fields=fields, metadata=note | dict(node.metadata))
+    subtracts = "v_reset" in kind.fields and isinstance(getattr(export.part, "reset", None), SubtractReset)
+    metadata = ({RESET: "subtract"} if subtracts else {}) | dict(node.metadata)
+    return dataclasses.replace(node, fields=fields, metadata=metadata)
 
 
 def _reason(part: PyTree) -> str:
-    """Why a part of which nothing was said cannot be exported."""
-    name = type(part).__name__
+    """Why a part cannot be exported if its class is not registered."""
     for kind in type(part).__mro__:
         if kind in _REFUSED:
             return _REFUSED[kind]
-    known = ", ".join(sorted({kind.__name__ for kind in EXPORTS}))
+    name, known = type(part).__name__, ", ".join(sorted({kind.__name__ for kind in EXPORTS}))
     if not isinstance(part, eqx.Module) or isinstance(part, eqx.nn.Lambda):
         function = getattr(part, "__name__", None) or getattr(getattr(part, "fn", None), "__name__", name)
         return f"NIR has no functions such as {function}; what can be exported is {known} (snnx.Flatten for a ravel)"
-    return (
-        f"NIR has no node for it; what can be exported is {known}, containers of those, and classes with a method nir_node"
-        " (snnx.nir.Export)"
-    )
+    return f"NIR has no node for it; what can be exported is {known}, containers of these, and classes with a nir_node"

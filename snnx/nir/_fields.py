@@ -1,6 +1,5 @@
 """What the fields of a node hold, how they are read, and what is asked of them. Nothing in a file is trusted."""
 
-import math
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -131,14 +130,3 @@ def places(
     if any(n < w for n, w in zip(padded, window, strict=True)):
         raise NIRError(f"a step of {tuple(given)} places, {tuple(padded)} with its padding, is smaller than the kernel")
     return tuple((n - w) // s + 1 for n, w, s in zip(padded, window, stride, strict=True))
-
-
-def check_step(shape: Shape) -> None:
-    """Refuse steps without elements, and those that no memory holds.
-
-    **Raises:** `NIRError`.
-    """
-    if math.prod(shape) > MOST:
-        raise NIRError(f"a step has {math.prod(shape):,} elements, {list(shape)}; the most is {MOST:,}")
-    if any(n < 1 for n in shape):
-        raise NIRError(f"a step has shape {shape}; expected at least one element on each axis")

@@ -11,10 +11,11 @@ from snnx._checks import checked
 from snnx._errors import NIRError
 from snnx._files import write_atomically
 from snnx.nir._fields import Numbers
-from snnx.nir._flat import Shapes, flat, shapes_of
+from snnx.nir._flat import flat
 from snnx.nir._hdf5 import Reader, read_hdf5, write_dictionary, write_value
 from snnx.nir._kind import KINDS
-from snnx.nir._node import ABSENT, MOST_NESTED, Node, Tree, check_names, trees_of
+from snnx.nir._node import ABSENT, MOST_NESTED, Node, Tree
+from snnx.nir._shapes import Shapes, shapes_of
 from snnx.nir._tree import graph_of, tree_of
 
 MOST_NODES = 100_000
@@ -26,7 +27,7 @@ def read(path: str | os.PathLike) -> Any:
 
     Nodes come in the order in which snnx wrote them; other writers' files do not have one, and give that of names.
 
-    **Raises:** `NIRError` for a file that is damaged, no HDF5, or no NIR; `FileNotFoundError`.
+    **Raises:** `NIRError` for a file that is damaged, or is not a NIR file; `FileNotFoundError`.
     """
     return graph_of(_read_tree(Path(path)))
 
@@ -35,15 +36,12 @@ def read(path: str | os.PathLike) -> Any:
 def write(graph: Any, path: str | os.PathLike) -> None:
     """Write a graph to a file, whole or not at all. What is None in a graph comes back so with `snnx.nir.read`.
 
-    **Raises:** `NIRError` for names that no file can hold, such as those with a `/`, and for what is no graph.
+    **Raises:** `NIRError` for anything but a graph, and for names that no file can hold, such as those with a `/`.
     """
     import h5py
     import nir
 
-    tree = tree_of(graph)
-    for where, inner in trees_of(tree):
-        check_names(where, inner)
-    content = io.BytesIO()
+    tree, content = tree_of(graph), io.BytesIO()
     with h5py.File(content, "w", track_order=True) as file:
         file.create_dataset("version", data=nir.version, dtype=h5py.string_dtype())
         _write_tree(file.create_group("node", track_order=True), tree, "", _known_shapes(tree))
@@ -60,7 +58,7 @@ def records(graph: Any) -> Tree:
 
 # ------------------------------------------------------------------ writing
 def _known_shapes(tree: Tree) -> Shapes:
-    """The shapes of all steps; none where the graph is none that runs, which can be written all the same."""
+    """The shapes of all steps; none for a graph that is not valid, which can be written all the same."""
     try:
         return shapes_of(flat(tree))
     except (IndexError, KeyError, TypeError, ValueError):  # fields may be missing, or anything

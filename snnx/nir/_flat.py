@@ -1,21 +1,16 @@
-"""What a graph means: nodes and edges without nested graphs, and the shape of one step everywhere."""
+"""A graph without nested graphs: what it means. Nested nodes are called `sub/node`."""
 
-from collections.abc import Iterator, Mapping
-from typing import NamedTuple, TypeAlias
+from collections.abc import Iterator
+from typing import NamedTuple
 
 from snnx._errors import NIRError
 from snnx.layers import CycleError, lagging_edges
-from snnx.nir._fields import Shape, check_step
 from snnx.nir._kind import KINDS
-from snnx.nir._node import Edge, Node, Tree, check_names, nodes_of, trees_of
-
-Shapes: TypeAlias = Mapping[
-    str, tuple[Shape, Shape]
-]  # by path, of what goes into a node at one step, and of what comes out
+from snnx.nir._node import Edge, Node, Tree, nodes_of, trees_of
 
 
 class Flat(NamedTuple):
-    """All nodes by path, `sub/node` in a nested graph, and the edges between them; those of nested graphs come last.
+    """All nodes by path, and the edges between them; those of nested graphs come last.
 
     - `inputs`, `outputs`: the `Input` and `Output` nodes of the graph itself. Those of nested graphs hand on what they get.
     - `lagging`: the edges that carry the value of the step before.
@@ -31,8 +26,8 @@ class Flat(NamedTuple):
 def flat(tree: Tree) -> Flat:
     """The meaning of a graph: a nested graph is its nodes, its edges lead to its `Input` and from its `Output`.
 
-    **Raises:** `NIRError` for edges from or to nothing, or that are there twice; names that no file can hold; a graph without
-    an `Input` or `Output`; a nested one with several, where an edge does not say which; a cycle without a state.
+    **Raises:** `NIRError` for edges from or to nothing, or that are there twice; a graph without an `Input` or `Output`; a
+    nested one with several, where an edge does not say which; a cycle without a state.
     """
     nodes = dict(nodes_of(tree))
     edges = tuple(edge for path, inner in trees_of(tree) for edge in _edges(path, inner))
@@ -67,7 +62,6 @@ def _ends(tree: Tree, kind: str) -> tuple[str, ...]:
 def _edges(path: str, tree: Tree) -> Iterator[Edge]:
     """The edges of one graph, between paths."""
     where, prefix = (f"the nested graph {path!r}", f"{path}/") if path else ("the graph", "")
-    check_names(path, tree)
     seen: set[Edge] = set()
     for edge in tree.edges:
         if edge in seen:
@@ -104,58 +98,3 @@ def _end(path: str, node: "Node | Tree", kind: str) -> str:
             )
         path, node = f"{path}/{found[0]}", node.nodes[found[0]]
     return path
-
-
-# ------------------------------------------------------------------ shapes
-def shapes_of(graph: Flat) -> Shapes:
-    """What goes into every node at one step, and what comes out.
-
-    They are worked out here, as what `nir` infers is wrong for some layers.
-
-    **Raises:** `NIRError` where shapes do not fit or nothing tells them; for steps that no memory holds.
-    """
-    sources: dict[str, list[str]] = {name: [] for name in graph.nodes}
-    for source, target in graph.edges:
-        sources[target].append(source)
-    found: dict[str, tuple[Shape, Shape]] = {}
-    waiting = list(graph.nodes)
-    while waiting:
-        later = []
-        for name in waiting:
-            came = next((found[source][1] for source in sources[name] if source in found), None)
-            shapes = _of_node(name, graph.nodes[name], came)
-            if shapes is None:
-                later.append(name)
-            else:
-                found[name] = shapes
-        if len(later) == len(waiting):
-            raise NIRError(
-                f"nothing tells the shape of what goes into {', '.join(map(repr, later))}: no edge from a node whose shape"
-                " is known leads there, and its parameters do not say."
-            )
-        waiting = later
-    for source, target in graph.edges:
-        if found[source][1] != found[target][0]:
-            raise NIRError(
-                f"node {target!r} ({graph.nodes[target].kind}) takes steps of shape {found[target][0]}, but from {source!r}"
-                f" ({graph.nodes[source].kind}) come {found[source][1]}."
-            )
-    return found
-
-
-def _of_node(name: str, node: Node, came: Shape | None) -> tuple[Shape, Shape] | None:
-    """What goes into a node and what comes out; None where neither its parameters nor what `came` tell."""
-    kind = KINDS[node.kind]
-    try:
-        own = kind.own_shape(node)
-        given = came if own is None else own
-        if given is None:
-            return None
-        if kind.axes is not None and len(given) != len(kind.axes):
-            raise NIRError(f"it takes steps [{', '.join(kind.axes)}], got {given}")
-        check_step(given)
-        put_out = kind.put_out(node, given)
-        check_step(put_out)
-    except NIRError as error:
-        raise NIRError(f"node {name!r} ({node.kind}): {error}".rstrip(".") + ".") from error
-    return given, put_out

@@ -1,4 +1,4 @@
-"""HDF5 files of which nothing is believed: what they link, declare or contradict is refused before it costs anything.
+"""HDF5 files, of which nothing is trusted: links, sizes and texts are checked before they are followed.
 
 Source: The HDF Group, HDF5 File Format Specification 3.0: II.A, the superblock; III.E, the global heap; VIII, references into it.
 """
@@ -29,9 +29,9 @@ _REFERENCE = struct.Struct("<IQI")  # of a text: its length, address of the heap
 
 # ------------------------------------------------------------------ reading
 def read_hdf5(path: Path, read: "Callable[[Any, Reader], _Result]") -> _Result:
-    """What `read` makes of an open file, and of a `Reader` for it.
+    """Open a file, and return `read(file, reader)`.
 
-    **Raises:** `NIRError` for a file that is damaged or is none; `FileNotFoundError`.
+    **Raises:** `NIRError` for a file that is damaged or not HDF5; `FileNotFoundError`.
     """
     import h5py
 
@@ -46,12 +46,12 @@ def read_hdf5(path: Path, read: "Callable[[Any, Reader], _Result]") -> _Result:
         except NIRError:
             raise
         except Exception as error:  # a damaged file makes the library raise nearly anything
-            raise NIRError(f"{path} is no whole NIR file (HDF5): {error}.") from error
+            raise NIRError(f"{path} is not a whole NIR file (HDF5): {error}.") from error
 
 
 def _check_superblock(file: BinaryIO, size: int) -> None:
-    """Refuse a file that says that it is read by a special driver: the HDF5 library reads what that driver is told before
-    anything else, and takes up to 4 GB for it (seen with HDF5 2.0.0). No file that is a file by itself has one.
+    """Refuse a file that names a driver to be read with: the HDF5 library reads the driver's data before anything else, and
+    allocates up to 4 GB for it (seen with HDF5 2.0.0). Only parts of files that are split into several have one.
     """
     start = 0
     while start < size:
@@ -61,15 +61,15 @@ def _check_superblock(file: BinaryIO, size: int) -> None:
             version, width = block[8], block[13]
             address = 24 + 4 * version + 3 * width
             if version < 2 and block[address : address + width] != b"\xff" * width:
-                raise NIRError(f"{file.name} is damaged: its superblock names a driver, which no file of NIR has.")
+                raise NIRError(f"{file.name} is damaged: its superblock names a driver, which NIR files do not have.")
             return
         start = max(512, 2 * start)
 
 
 class Reader:
-    """Reads groups and data sets of an open file, and keeps count of what it has asked for.
+    """Reads groups and data sets of an open file, and keeps count of what it has read.
 
-    `path` in its methods is the node of the graph, for messages.
+    In its methods `path` is that of a node in the graph, for error messages.
     """
 
     def __init__(self, file: Path, size: int, texts: "_Texts"):
@@ -131,7 +131,7 @@ class Reader:
             raise NIRError(f"{self.file}: {name!r} of node {path!r} is missing, or is a link to elsewhere.")
 
     def _check_storage(self, data: Any, what: str) -> None:
-        """Refuse what would take more memory or time than there are bytes for, or stand in another file."""
+        """Refuse data in other files, and data that would take more memory or time than the file has bytes for."""
         plan = data.id.get_create_plist()
         if data.external or data.is_virtual:
             raise NIRError(f"{what} is kept in other files, which are not looked at.")
@@ -141,7 +141,7 @@ class Reader:
         chunks = data.chunks or data.shape
         if len(chunks) != data.ndim or (0 in chunks and data.size):
             raise NIRError(f"{what} has shape {list(data.shape)}, but is cut into pieces of {list(chunks)}.")
-        # Counted over the whole file: many small data sets may share the same bytes, or each declare a little too much.
+        # Counted over the whole file: many small data sets may share their bytes, or each declare a little too much.
         self.pieces += math.prod(-(-n // m) for n, m in zip(data.shape, chunks, strict=True) if m)
         declared = max(data.nbytes, math.prod(chunks) * data.dtype.itemsize)
         self.declared += declared
@@ -165,8 +165,7 @@ class Reader:
         start = data.id.get_offset()
         if data.size and start is None:
             raise NIRError(
-                f"{what} is a text in pieces (chunked or compressed), which is not read; write the file with nir.write, which"
-                " does not."
+                f"{what} is a text in pieces (chunked or compressed), which cannot be read; nir.write writes texts in one piece."
             )
         try:
             found = self.texts.read(start, data.size) if data.size else np.empty(0, object)
@@ -176,18 +175,15 @@ class Reader:
 
 
 class _Texts:
-    """Texts of variable length, read from the file's bytes: each heap is looked through once.
+    """Texts of variable length, read from the bytes of a file of `size` bytes; HDF5's addresses count from `base`.
 
     The HDF5 library trusts them: a damaged length makes it allocate gigabytes, and a damaged heap makes it loop for ever (seen
-    with HDF5 2.0.0). Here each length is held against what is there. Numbers are left to the library, which is careful with
-    those.
-
-    **Arguments:** `file`: the bytes, of which there are `size`; `base`: where HDF5's addresses begin to count.
+    with HDF5 2.0.0). Here each length is compared with what is there. The library is careful with numbers, and reads those.
     """
 
     def __init__(self, file: BinaryIO, size: int, base: int):
         self._file, self._size, self._base = file, size, base
-        self._left = size + SMALL  # characters that may still be read before the file is taken to repeat itself
+        self._left = size + SMALL  # characters that may still be read: a file that has more repeats itself
         self._heaps: dict[int, dict[int, bytes]] = {}
 
     def read(self, start: int, count: int) -> np.ndarray:
@@ -201,7 +197,7 @@ class _Texts:
             text = self._object(heap, number)[:length] if length else b""
             self._left -= len(text)
             if len(text) != length or self._left < 0:
-                raise NIRError(f"a text is said to have {length:,} characters, but the file does not")
+                raise NIRError(f"a text should have {length:,} characters, but the file ends, or repeats itself")
             found[i] = text.rstrip(b"\0").decode("utf8")
         return found
 
@@ -224,14 +220,16 @@ class _Texts:
                 break
             place += _OBJECT.size
             if length > size - place:
-                raise NIRError(f"a text in the heap at byte {start} is said to have {length:,} characters")
+                raise NIRError(
+                    f"a text in the heap at byte {start} should have {length:,} characters, but the heap ends"
+                )
             found[number] = content[place : place + length]
             place += -(-length // 8) * 8
         return found
 
     def _bytes(self, start: int, count: int) -> bytes:
         if start + count > self._size:
-            raise NIRError(f"something is said to be at byte {start + count:,}, but the file has {self._size:,}")
+            raise NIRError(f"a text should be at byte {start + count:,}, but the file has {self._size:,} bytes")
         self._file.seek(start)
         return self._file.read(count)
 
@@ -244,7 +242,7 @@ def write_dictionary(group: Any, name: str, values: Mapping[str, Any], depth: in
     """
     inner = group.create_group(name, track_order=True)
     if depth > MOST_NESTED:
-        raise NIRError(f"{inner.name} is nested more than {MOST_NESTED} deep; no reader takes that.")
+        raise NIRError(f"{inner.name} is nested more than {MOST_NESTED} deep, which no reader takes.")
     for key, value in values.items():
         if not is_name(key):
             raise NIRError(

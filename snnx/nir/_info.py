@@ -10,7 +10,7 @@ from snnx._text import amount, table
 from snnx.nir._fields import Shape
 from snnx.nir._file import records
 from snnx.nir._kind import KINDS
-from snnx.nir._node import RESET, VERSION, Edge, Node, noted_dt
+from snnx.nir._node import RESET, VERSION, Edge, Node
 from snnx.nir._validate import examined
 
 LAGS = "~"  # stands before a source whose value of the step before comes
@@ -68,7 +68,7 @@ class GraphInfo:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The nodes that are no inputs or outputs of the graph."""
+        """The nodes that are neither inputs nor outputs of the graph."""
         return tuple(path for path in self.nodes if path not in (*self.inputs, *self.outputs))
 
     def __str__(self) -> str:
@@ -103,7 +103,7 @@ def info(graph: "Any | str | os.PathLike") -> GraphInfo:
     **Returns:** a `GraphInfo`, which prints as a table, and which `snnx.plot.graph` draws. A graph that is not valid has one too,
     without shapes, and without lagging edges where its edges mean nothing: see `validate`.
 
-    **Raises:** `NIRError` for what is no graph, or a file that is none; `FileNotFoundError`.
+    **Raises:** `NIRError` for anything but a graph or its file; `FileNotFoundError`.
     """
     tree, meaning, shapes, _ = examined(records(graph))
     sources: dict[str, list[str]] = {path: [] for path in meaning.nodes}
@@ -122,7 +122,7 @@ def info(graph: "Any | str | os.PathLike") -> GraphInfo:
         meaning.outputs,
         parameters=sum(row.parameters for row in rows.values()),
         bytes=sum(row.bytes for row in rows.values()),
-        dt=noted_dt(tree),
+        dt=tree.noted_dt,
         version=None if version is None else str(version),
     )
 

@@ -1,10 +1,11 @@
-"""Models between import and export: what keeps them valid in training, and what NIR has no node for taken out."""
+"""Changes to models between import and export: constraints, a graph without its file, folded normalisation."""
 
 from typing import Any, TypeVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float, PyTree
 
@@ -22,7 +23,7 @@ _OTHERS = {"r": "r", "threshold": "v_threshold"}  # by their names in NIR
 
 
 def constrain(model: _Model) -> _Model:
-    """A model whose time constants, resistances and thresholds stay valid whatever an optimiser does.
+    """A model whose time constants, resistances and thresholds stay valid, whatever an optimiser does.
 
     ```python
     model = snnx.nir.constrain(snnx.nir.from_nir("model.nir", dt=1e-3))
@@ -32,10 +33,10 @@ def constrain(model: _Model) -> _Model:
     constants of forward Euler that are longer than the step stay so. All else is left as it is. What is not trained is exported
     as it came, bit for bit.
 
-    **Raises:** `TypeError` for what is no cell.
+    **Raises:** `TypeError` for anything but a cell.
     """
     if not isinstance(model, AbstractCell):
-        raise TypeError(f"constrain: model is {describe(model)}; expected a cell, such as from_nir gives.")
+        raise TypeError(f"constrain: model is {describe(model)}, expected a cell, such as from_nir returns.")
 
     def is_neuron(node: PyTree) -> bool:
         return isinstance(node, AbstractNeuron)
@@ -54,7 +55,8 @@ def _constrained(neuron: AbstractNeuron) -> AbstractNeuron:
 
 def _may_be_positive(array: Any) -> bool:
     """Whether the numbers are such as `Positive` takes."""
-    return bool(((array > 1e-16) & (array < 1e16)).all())
+    numbers = np.asarray(array, np.float64)
+    return bool(((numbers > 1e-16) & (numbers < 1e16)).all())
 
 
 def _stays_above(parameter: Any, low: float) -> Positive:
@@ -78,7 +80,7 @@ def detach(model: Graph) -> Graph:
     can be averaged, stacked to an ensemble, or loaded from one another's checkpoints; they leave as new graphs, with the
     model's numbers in the model's dtype.
 
-    **Raises:** `TypeError` for what is no `Graph`.
+    **Raises:** `TypeError` for anything but a `Graph`.
     """
     return replace(model, source=None)
 
@@ -99,8 +101,8 @@ def fold_batch_norm(
        W' = \frac{\gamma}{\sqrt{\sigma^2 + \epsilon}} W, \quad
        b' = \frac{\gamma}{\sqrt{\sigma^2 + \epsilon}} (b - \mu) + \beta $$
 
-    NIR has no normalisation, and a network that was trained with one is exported so. (Norms of snnx and Equinox that look at
-    the input itself, `ThresholdNorm` and `LayerNorm`, are no constants, and cannot be folded.)
+    NIR has no normalisation: this is how a network that was trained with one is exported. (`ThresholdNorm`, `LayerNorm` and
+    others that normalise by the input itself cannot be folded.)
 
     **Arguments:**
     - `layer`: an `eqx.nn.Linear` or a convolution, with or without bias.

@@ -7,7 +7,6 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from snnx._errors import NIRError
 from snnx.nir._fields import Shape, sizes, whole
 
 Edge: TypeAlias = tuple[str, str]
@@ -66,6 +65,12 @@ class Tree:
     edges: tuple[Edge, ...]
     metadata: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
+    @property
+    def noted_dt(self) -> float | None:
+        """Seconds per step for which the graph was written, if its metadata say so."""
+        noted = self.metadata.get(DT)
+        return float(noted) if isinstance(noted, int | float | np.number) and 0 < noted < math.inf else None
+
 
 def nodes_of(tree: Tree, path: str = "") -> Iterator[tuple[str, Node]]:
     """All nodes with their paths, `sub/node`, those of nested graphs too."""
@@ -84,27 +89,8 @@ def trees_of(tree: Tree, path: str = "") -> Iterator[tuple[str, Tree]]:
             yield from trees_of(node, f"{path}/{name}" if path else name)
 
 
-def noted_dt(tree: Tree) -> float | None:
-    """Seconds per step for which a graph was written, if its metadata say so."""
-    noted = tree.metadata.get(DT)
-    return float(noted) if isinstance(noted, int | float | np.number) and 0 < noted < math.inf else None
-
-
-def check_names(path: str, tree: Tree) -> None:
-    """Refuse names that HDF5 takes for something else: a `/` is a folder there.
-
-    **Raises:** `NIRError`.
-    """
-    where = f"the nested graph {path!r}" if path else "the graph"
-    for name in tree.nodes:
-        if not is_name(name):
-            raise NIRError(
-                f"{where} has a node called {name!r}; expected a text that is not empty, not '.', and has no '/'."
-            )
-
-
 def is_name(name: object) -> bool:
-    """Whether HDF5 can hold a name, and takes it for one."""
+    """Whether HDF5 can hold a name, and takes it for one: a `/` is a folder there."""
     if not isinstance(name, str) or name in ("", ".", "..") or "/" in name or "\0" in name:
         return False
     return not any("\ud800" <= letter <= "\udfff" for letter in name)  # halves of letters, which UTF-8 does not have

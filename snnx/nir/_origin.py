@@ -11,10 +11,10 @@ import numpy as np
 
 from snnx._errors import NIRError
 from snnx.nir._fields import Shape
-from snnx.nir._flat import Shapes
 from snnx.nir._kind import KINDS, meaning_of
 from snnx.nir._models import once_constrained
-from snnx.nir._node import DT, RESET, Node, Tree, noted_dt
+from snnx.nir._node import DT, RESET, Node, Tree
+from snnx.nir._shapes import Shapes
 
 _Item = TypeVar("_Item", bound=Hashable)
 
@@ -78,8 +78,7 @@ def restored(tree: Tree, shapes: Mapping[str, Shape], origin: Origin, dt: float)
     **Arguments:** `shapes`: of what goes into each node of the model at one step.
     """
     found = _Restoring(origin, shapes, dt).tree(tree, origin.tree, "")
-    noted = noted_dt(found)
-    if noted is not None and not math.isclose(noted, dt, rel_tol=1e-6):
+    if found.noted_dt is not None and not math.isclose(found.noted_dt, dt, rel_tol=1e-6):
         return dataclasses.replace(found, metadata={**found.metadata, DT: dt})
     return found
 
@@ -105,17 +104,16 @@ class _Restoring(NamedTuple):
 
     def node(self, new: Node, old: Node, path: str) -> Node:
         """A node that has the kind that it came with."""
-        kind, given, was = KINDS[new.kind], self.shapes[path], self.origin.shapes[path][0]
-        # All settings or none: what one of them means may depend on the others, as "same" does on the dilation.
-        settings = old if _mean_the_same(new, given, old, was) else new
+        kind, given = KINDS[new.kind], self.shapes[path]
+        settings = old if _still_means(old, new, given) else new
         fields: dict[str, Any] = {}
         for name in kind.fields:
             kept = self.numbers(new, old, name, path) if name in kind.numbers else settings.fields.get(name)
             if kept is not None:
                 fields[name] = kept
-        shaped_alike = all(np.shape(fields.get(name, 0)) == np.shape(old.fields.get(name, 0)) for name in kind.numbers)
-        types = old.types if settings is old and shaped_alike and given == was else new.types
-        return Node(old.kind, fields, _metadata(new, old), types)
+        alike = all(np.shape(fields.get(name, 0)) == np.shape(old.fields.get(name, 0)) for name in kind.numbers)
+        alike = alike and settings is old and given == self.origin.shapes[path][0]
+        return Node(old.kind, fields, _metadata(new, old), old.types if alike else new.types)
 
     def numbers(self, new: Node, old: Node, name: str, path: str) -> Any:
         """A field as it leaves: the file's own array, the new one in its dtype, or None if it does without."""
@@ -131,7 +129,7 @@ class _Restoring(NamedTuple):
         if then.dtype == jnp.bfloat16:  # which NumPy does not have: it leaves in the dtype of the export
             then = then.astype(array.dtype)
         each = np.broadcast_to(then, array.shape) if then.ndim == 0 else then
-        if any(_same_bits(same, array) for same in (each, *once_constrained(name, each, self.dt))):
+        if _same_bits(each, array) or any(_same_bits(a, array) for a in once_constrained(name, each, self.dt)):
             return given
         if then.ndim == 0 and (array == array.flat[0]).all():  # one number for all, as it came
             array = array.flat[0].reshape(())
@@ -145,13 +143,19 @@ def _as_before(new: Iterable[_Item], old: Iterable[_Item]) -> list[_Item]:
     return [*(item for item in then if item in now), *(item for item in now if item not in then)]
 
 
-def _mean_the_same(new: Node, given: Shape, old: Node, was: Shape) -> bool:
-    """Whether the settings of a node mean what those did that it came with."""
+def _still_means(old: Node, new: Node, given: Shape) -> bool:
+    """Whether the settings that a node came with mean, beside its arrays of now, what those of the model mean.
+
+    All of them or none: what one means may depend on the others, and on arrays, as "same" does on dilation and kernel.
+    """
+    kind = KINDS[new.kind]
+    arrays = {name: array for name, array in new.fields.items() if name in kind.numbers}
+    settings = {name: setting for name, setting in old.fields.items() if name in kind.settings}
     try:
-        now, then = meaning_of(new, given), meaning_of(old, was)
+        now, then = meaning_of(new, given), meaning_of(Node(new.kind, arrays | settings), given)
     except NIRError:
         return False
-    return all(np.array_equal(now[name], then[name]) for name in KINDS[new.kind].settings)
+    return all(np.array_equal(now[name], then[name]) for name in kind.settings)
 
 
 def _metadata(new: Node, old: Node) -> dict[str, Any]:

@@ -1,22 +1,24 @@
-"""From and to the objects of the package `nir`.
+"""From and to the objects of the package `nir`, field by field.
 
-Its constructors infer shapes (for some layers wrong ones), drop what they do not know, and graphs change the graphs inside
-them. Here a node is its kind and its fields, as they are.
+Its constructors infer shapes (wrong ones for some layers) and drop what they do not know, and its graphs change the graphs
+inside them.
 """
 
 import copy
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
 from snnx._errors import NIRError
 from snnx.nir._kind import KINDS
-from snnx.nir._node import MOST_NESTED, Edge, Node, Tree
+from snnx.nir._node import MOST_NESTED, Edge, Node, Tree, is_name
 
 
 def tree_of(graph: Any) -> Tree:
     """The records of a `nir.NIRGraph`, which is not changed and shares no array with them.
 
-    **Raises:** `NIRError` for what is no graph, has nodes of unknown kinds, nodes or edges without names, or contains itself.
+    **Raises:** `NIRError` for anything but a graph, and for one that contains itself, or has nodes of unknown kinds, or names
+    that no file can hold.
     """
     return _tree(graph, "the graph", 0)
 
@@ -31,6 +33,11 @@ def _tree(graph: Any, where: str, depth: int) -> Tree:
     if not isinstance(graph.nodes, Mapping) or not all(isinstance(name, str) for name in graph.nodes):
         given = list(graph.nodes) if isinstance(graph.nodes, Mapping) else graph.nodes
         raise NIRError(f"{where} has the nodes {given!r}; expected a dict from name, a text, to node.")
+    for name in graph.nodes:
+        if not is_name(name):
+            raise NIRError(
+                f"{where} has a node called {name!r}; expected a text that is not empty, not '.', and has no '/'."
+            )
     nodes = {
         name: _tree(node, f"the nested graph {name!r}", depth + 1)
         if isinstance(node, nir.NIRGraph)
@@ -53,6 +60,9 @@ def _record(name: str, node: Any) -> Node:
     kind = type(node).__name__
     if kind not in KINDS:
         raise NIRError(f"node {name!r} is a {kind}, which NIR 1.0.8 does not have; known are {', '.join(KINDS)}.")
+    given = [field.name for field in dataclasses.fields(node) if field.init]
+    for field in set(given) - {*KINDS[kind].fields, "input_type", "output_type", "metadata"}:
+        raise NIRError(f"node {name!r} ({kind}) has the field {field!r}, which snnx does not know.")
     fields = {name: value for name, value in KINDS[kind].from_object(node).items() if value is not None}
     types = {name: getattr(node, name) for name in ("input_type", "output_type") if hasattr(node, name)}
     return Node(kind, copy.deepcopy(fields), _metadata(node), copy.deepcopy(types))
@@ -80,7 +90,7 @@ def _object(name: str, node: Node) -> Any:
     try:
         made = KINDS[node.kind].to_object(node)
     except Exception as error:  # nir asserts, and computes with whatever it is given
-        raise NIRError(f"node {name!r} ({node.kind}) is none that nir can hold: {error}.") from error
+        raise NIRError(f"node {name!r} ({node.kind}) is not one that nir can hold: {error}.") from error
     made.metadata = dict(node.metadata)
     for key, types in (node.types or {}).items():
         setattr(made, key, types)

@@ -9,15 +9,16 @@ from snnx._checks import checked
 from snnx._errors import NIRError, describe
 from snnx._typing import AboveZero
 from snnx.nir._file import records
-from snnx.nir._flat import Flat, Shapes, as_written, flat, shapes_of
+from snnx.nir._flat import Flat, as_written, flat
 from snnx.nir._kind import KINDS
-from snnx.nir._node import DT, Node, Tree, nodes_of, noted_dt
+from snnx.nir._node import DT, Node, Tree
+from snnx.nir._shapes import NodeError, Shapes, shapes_of
 
 
 class Finding(NamedTuple):
     """Something about a graph.
 
-    - `level`: `"error"`, it cannot run; or `"warning"`, it runs exactly as written, but hardly as meant.
+    - `level`: `"error"`: it cannot run; `"warning"`: it runs exactly as written, but hardly as intended.
     - `path`: the node, `sub/node` in a nested graph; empty for the graph itself.
     - `text`: what was found, and what to do about it.
     """
@@ -46,7 +47,7 @@ def validate(graph: "Any | str | os.PathLike", *, dt: AboveZero | None = None) -
 
     **Arguments:**
     - `graph`: a `nir.NIRGraph`, or the path of a file.
-    - `dt`: seconds per step; with it, what depends on it is looked at as well.
+    - `dt`: seconds per step; with it, what depends on it is checked as well.
 
     **Returns:** the findings, errors first; an empty list where there is nothing to say.
     **Raises:** `ValueError` for a `dt` that is not positive; `FileNotFoundError`.
@@ -59,9 +60,9 @@ def validate(graph: "Any | str | os.PathLike", *, dt: AboveZero | None = None) -
 
 
 class Examined(NamedTuple):
-    """A graph that was looked through.
+    """What was found about a graph.
 
-    - `meaning`: its nodes and edges; as they are written, if they mean nothing.
+    - `meaning`: its nodes and edges; if the edges mean nothing, as they are written.
     - `shapes`: of one step at every node; empty if anything is wrong.
     - `findings`: errors first.
     """
@@ -72,9 +73,9 @@ class Examined(NamedTuple):
     findings: list[Finding]
 
     def accepted(self, where: str) -> "Examined":
-        """The graph, if nothing is wrong with it.
+        """The same, if nothing is wrong.
 
-        **Raises:** `NIRError` with all that is.
+        **Raises:** `NIRError` with what is.
         """
         errors = [found.sentence for found in self.findings if found.level == "error"]
         if errors:
@@ -84,43 +85,39 @@ class Examined(NamedTuple):
 
     @property
     def warnings(self) -> list[str]:
-        """What is odd, a sentence each."""
+        """The warnings, a sentence each."""
         return [found.sentence for found in self.findings if found.level == "warning"]
 
 
 def examined(tree: Tree, dt: float | None = None, *, with_shapes: bool = True) -> Examined:
-    """A graph's meaning, its shapes, and what is wrong or odd with it. Each is worked out once, and from those before.
+    """Work out a graph's meaning, then its shapes, and what is wrong or odd on the way.
 
-    **Arguments:** `with_shapes`: whether shapes are looked at, which do not fit in some dialects' files.
+    **Arguments:** `with_shapes`: whether to look at shapes; in the files of some dialects they do not fit.
     """
-    found = [*_of_metadata(tree, dt), *(f for path, node in nodes_of(tree) for f in _of_node(path, node, dt))]
-    nodes_are_right = not _errors(found)
     try:
-        meaning = flat(tree)
+        meaning, why = flat(tree), None
     except NIRError as error:
-        found += [Finding("error", "", str(error))] if nodes_are_right else []
-        return Examined(tree, as_written(tree), {}, _errors_first(found))
+        meaning, why = as_written(tree), Finding("error", "", str(error))
+    found = [*_of_metadata(tree, dt), *(f for path, node in meaning.nodes.items() for f in _of_node(path, node, dt))]
     shapes: Shapes = {}
-    if nodes_are_right:
-        found += _of_edges(meaning)
+    if not _errors(found):  # else what follows from an error would be reported beside it
+        found += _of_edges(meaning) if why is None else [why]
         try:
-            shapes = shapes_of(meaning) if with_shapes else {}
-            found += _of_memory(meaning, shapes, dt)
+            shapes = shapes_of(meaning, dt) if why is None and with_shapes else {}
+        except NodeError as error:
+            found.append(Finding("error", error.path, error.reason))
         except NIRError as error:
             found.append(Finding("error", "", str(error)))
-    return Examined(tree, meaning, {} if _errors(found) else shapes, _errors_first(found))
+    findings = sorted(found, key=lambda finding: finding.level != "error")
+    return Examined(tree, meaning, {} if _errors(found) else shapes, findings)
 
 
 def _errors(found: list[Finding]) -> list[Finding]:
     return [finding for finding in found if finding.level == "error"]
 
 
-def _errors_first(found: list[Finding]) -> list[Finding]:
-    return sorted(found, key=lambda finding: finding.level != "error")
-
-
 def _of_metadata(tree: Tree, dt: float | None) -> Iterator[Finding]:
-    noted = noted_dt(tree)
+    noted = tree.noted_dt
     if noted is None and tree.metadata.get(DT) is not None:
         came = describe(tree.metadata[DT])
         yield Finding("error", "", f"the metadata's {DT} is {came}; expected seconds per step, or leave it out.")
@@ -143,7 +140,7 @@ def _of_node(path: str, node: Node, dt: float | None) -> Iterator[Finding]:
         try:
             kind.check(node)
         except NIRError as error:
-            errors.append(_sentence(error))
+            errors.append(f"{str(error).rstrip('.')}.")
     yield from (Finding("error", path, text) for text in errors)
     if not errors:
         odd = [text for name, field in there.items() for text in field.odd(name, node.array(name), dt)]
@@ -160,18 +157,3 @@ def _of_edges(graph: Flat) -> Iterator[Finding]:
             yield Finding("warning", name, f"no edge leads to this {node.kind}: it gets zeros at every step.")
         if name not in sources and name not in graph.outputs:
             yield Finding("warning", name, f"no edge leads away from this {node.kind}: what it puts out goes nowhere.")
-
-
-def _of_memory(graph: Flat, shapes: Shapes, dt: float | None) -> Iterator[Finding]:
-    if dt is None:
-        return
-    for name, (given, _) in shapes.items():
-        node = graph.nodes[name]
-        try:
-            KINDS[node.kind].check_memory(node, given, dt)
-        except NIRError as error:
-            yield Finding("error", name, _sentence(error))
-
-
-def _sentence(error: NIRError) -> str:
-    return f"{str(error).rstrip('.')}."

@@ -156,5 +156,5 @@ refuse_export(
     eqx.nn.GroupNorm,
     eqx.nn.RMSNorm,
     eqx.nn.BatchNorm,
-    why="its normalisation depends on the input, so that no weights say it; NIR has none",
+    why="NIR has no normalisation, and one that depends on the input cannot be folded into weights",
 )

@@ -66,5 +66,5 @@ refuse_export(
     eqx.nn.AdaptiveMaxPool1d,
     eqx.nn.AdaptiveMaxPool2d,
     eqx.nn.AdaptiveMaxPool3d,
-    why="NIR has no maximum; SumPool2d and AvgPool2d it has",
+    why="NIR has no maximum, only SumPool2d and AvgPool2d",
 )

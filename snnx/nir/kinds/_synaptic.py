@@ -12,8 +12,8 @@ from snnx.nir.kinds._neurons import Neuron
 def _pair(neuron: CubaLI | CubaLIF, export: Export) -> dict[str, np.ndarray]:
     if neuron.method == "exact":
         export.refuse(
-            "method='exact' integrates synapse and membrane together, which no two Euler steps do; NIR can say"
-            " 'exponential'"
+            "method='exact' integrates synapse and membrane together, which Euler steps of the two cannot express; take"
+            " method='exponential'"
         )
     return {
         "tau_syn": export.tau(neuron.tau_syn),
