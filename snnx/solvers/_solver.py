@@ -41,6 +41,12 @@ class Candidates(eqx.Module):
     params: PyTree
     sound: Bool[Array, ""]
 
+    @staticmethod
+    def alone(value: Float[Array, ""], params: PyTree) -> "Candidates":
+        """What a step looks at that tries nothing but the parameters themselves, whose value this is."""
+        failed = (~jnp.isfinite(value)).astype(jnp.int32)
+        return Candidates(value, jnp.zeros_like(value), value, failed, params, all_finite(params))
+
 
 class Step(eqx.Module):
     """What a solver's step gives.
@@ -103,10 +109,8 @@ class GradientDescent(AbstractSolver):
     def step(self, params: PyTree, state: PyTree, objective: Objective, *, key: Key[Array, ""]) -> Step:
         (value, aux), grads = objective.value_and_grad(params)
         updates, state = self.optimizer.update(grads, state, params)
-        good = jnp.isfinite(value)
-        failed = (~good).astype(jnp.int32)
-        candidates = Candidates(value, jnp.zeros_like(value), value, failed, params, all_finite(params))
-        return Step(optax.apply_updates(params, updates), state, value, aux, good & all_finite(updates), candidates)
+        finite = jnp.isfinite(value) & all_finite(updates)
+        return Step(optax.apply_updates(params, updates), state, value, aux, finite, Candidates.alone(value, params))
 
 
 def all_finite(tree: PyTree) -> Bool[Array, ""]:
