@@ -210,8 +210,8 @@ def test_files_that_are_none_are_refused(tmp_path):
     end = ("--dt", DT, "--out", tmp_path / "out.npz")
     assert "is no .npz file of numbers" in refused("nir", "run", path, "--input", text, *end)
     assert f"there is no file {tmp_path / 'none'}" in refused("nir", "run", path, "--input", tmp_path / "none", *end)
-    assert "is no whole NIR file" in refused("nir", "run", text, "--input", inputs, *end)
-    assert "is no whole NIR file" in refused("nir", "info", text)
+    assert "whole NIR file" in refused("nir", "run", text, "--input", inputs, *end)
+    assert "whole NIR file" in refused("nir", "info", text)
     assert "there is no file" in refused("nir", "check", path, tmp_path / "none", "--input", inputs)
     assert "Did you mean" in refused("nir", "run", path, "--input", inputs, *end, "--record", "lift")
 
@@ -365,7 +365,7 @@ def test_what_nir_cannot_say_is_refused_before_the_training(tmp_path):
     line = refused(
         *TINY, "--neuron", "ALIF", "--run", tmp_path / "run", "--export", tmp_path / "m.nir", "--export-dt", DT
     )
-    assert "an adaptive neuron, which NIR does not have" in line
+    assert "adaptive" in line
     assert not list(tmp_path.iterdir())
 
 

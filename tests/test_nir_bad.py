@@ -183,7 +183,7 @@ WIRED_WRONGLY = {
     ),
     "a kind of one's own": (
         through(Own()),
-        r"node 'n' is a Own, which NIR 1.0.8 does not have; known are Input, Output, Affine",
+        r"node 'n' is a Own, which NIR 1.0.8 does not have; known are Input, Output,",
     ),
     "no node": (
         raw(ENDS | {"x": 3}, [("input", "x"), ("x", "output")]),
@@ -196,19 +196,19 @@ WIRED_WRONGLY = {
 SHAPED_WRONGLY = {
     "too wide": (
         io({"w": linear(4, 3), "n": lif(3)}, "input > w > n > output"),
-        r"node 'n' \(LIF\) takes steps of shape \(3,\), but from 'w' \(Linear\) come \(4,\)",
+        r"node 'n': .* shape \(3,\), but from 'w' \(Linear\) come \(4,\)",
     ),
     "too wide for the Output": (
         io({"w": linear(4, 3)}, "input > w > output"),
-        r"node 'output' \(Output\) takes steps of shape \(3,\), but from 'w' \(Linear\) come \(4,\)",
+        r"node 'output': .* shape \(3,\), but from 'w' \(Linear\) come \(4,\)",
     ),
     "one of two": (
         io({"a": linear(2, 3), "b": linear(3, 3), "n": neuron(nir.LIF)}, "input > a > n", "input > b > n > output"),
-        r"node 'n' \(LIF\) takes steps of shape \(2,\), but from 'b' \(Linear\) come \(3,\)",
+        r"node 'n': .* shape \(2,\), but from 'b' \(Linear\) come \(3,\)",
     ),
     "another rank": (
         through(lif(1, 3)),
-        r"node 'n' \(LIF\) takes steps of shape \(1, 3\), but from 'input' \(Input\) come \(3,\)",
+        r"node 'n': .* shape \(1, 3\), but from 'input' \(Input\) come \(3,\)",
     ),
     "unknown": (
         io({"a": nir.Scale(array(2.0).reshape(()))}, "input > output"),
@@ -220,7 +220,7 @@ SHAPED_WRONGLY = {
     ),
     "weight of none": (
         through(changed(linear(3, 3), weight=np.ones((0, 3)))),
-        r"'n' \(Linear\): a step has shape \(0,\); expected",
+        r"node 'n': a step has shape \(0,\); expected",
     ),
     "bias [4]": (
         through(changed(affine(3, 3), bias=np.ones(4))),
@@ -232,11 +232,11 @@ SHAPED_WRONGLY = {
     ),
     "parameters": (
         fires(tau=np.ones(4)),
-        r"node 'n' \(LIF\): its parameters have shapes tau \(4,\), r \(3,\), v_leak \(3,\).*; expected one and the same",
+        r"node 'n': .* tau \(4,\), r \(3,\), v_leak \(3,\)",
     ),
     "parameters that would broadcast": (
         fires(tau=np.ones((3, 1))),
-        r"its parameters have shapes tau \(3, 1\), r \(3,\)",
+        r"node 'n': .* tau \(3, 1\), r \(3,\)",
     ),
     "kernel": (
         image(weight=np.ones((3, 2, 2))),
@@ -248,17 +248,17 @@ SHAPED_WRONGLY = {
     ),
     "an image of two axes": (
         one(conv2d(3, 2, 2, 3), (4, 5), (3, 3, 3)),
-        r"it takes steps \[channels, height, width\] of 2 chan",
+        r"node 'node': .*\[channels, height, width\], got \(4, 5\)",
     ),
     "an input_shape": (
         image(input_shape=(9, 9)),
-        r"takes steps of shape \(2, 9, 9\), but from 'input' \(Input\) come \(2, 4, 5\)",
+        r"node 'node': .* shape \(2, 9, 9\), but from 'input' \(Input\) come \(2, 4, 5\)",
     ),
     "bias of a kernel": (image(bias=np.ones((3, 1, 1))), r"node 'node': bias has shape \(3, 1, 1\); expected \(3,\)"),
     "groups": (image(groups=2), r"node 'node': groups is 2; expected a divisor of the 3 channels of its output"),
     "groups 0": (image(groups=0), r"node 'node': groups is 0; expected a divisor"),
     "groups of the input": (one(conv2d(4, 2, 2, 3, groups=2), (2, 4, 5), (4, 3, 3)), r"of 4 channels, got \(2, 4, 5\)"),
-    "stride 0": (image(stride=0), r"node 'node' \(Conv2d\): stride is 0; expected whole numbers >= 1"),
+    "stride 0": (image(stride=0), r"node 'node': stride is 0; expected whole numbers >= 1"),
     "half a stride": (image(stride=1.5), r"stride is 1\.5; expected whole numbers"),
     "three strides": (image(stride=(1, 1, 1)), r"stride is \(1, 1, 1\); expected a whole number, or 2 of them"),
     "strides of strides": (image(stride=[[1], [1, 2]]), r"stride is \[\[1\], \[1, 2\]\]; expected whole numbers"),
@@ -282,13 +282,13 @@ SHAPED_WRONGLY = {
     "negative padding of a pool": (pool(nir.AvgPool2d, 2, 2, -1), r"padding is -1; expected whole numbers >= 0"),
     "an axis that there is not": (
         flatten(0, 5),
-        r"'node' \(Flatten\): start_dim is 0 and end_dim 5, but one step has shape \(2, 3",
+        r"node 'node': start_dim is 0 and end_dim 5, but one step has shape \(2, 3",
     ),
     "from the end": (flatten(2, 1), r"start_dim is 2 and end_dim 1, but one step has shape \(2, 3, 4\)"),
     "half an axis": (flatten(0.5, -1), r"start_dim is 0\.5; expected a whole number"),
     "another shape": (
         flatten(0, -1, (2, 3)),
-        r"takes steps of shape \(2, 3\), but from 'input' \(Input\) come \(2, 3, 4\)",
+        r"node 'node': .* shape \(2, 3\), but from 'input' \(Input\) come \(2, 3, 4\)",
     ),
     "a shape of no elements": (straight([0]), r"node 'input': shape is array\(\[0\]\); expected whole numbers >= 1"),
     "a negative shape": (straight([-3]), r"node 'input': shape is array\(\[-3\]\); expected whole numbers >= 1"),
@@ -302,7 +302,7 @@ SHAPED_WRONGLY = {
 TOO_LARGE = {
     "an Input": (
         straight([10**12]),
-        r"node 'input' \(Input\): a step has 1,000,000,000,000 elements, .*; the most is 268,435,456",
+        r"node 'input': a step has 1,000,000,000,000 elements, .*; the most is 268,435,456",
     ),
     "an Input of more than 64 bits": (
         straight([2**40, 2**40]),
@@ -311,10 +311,10 @@ TOO_LARGE = {
     "an image": (straight([10**4, 10**4, 10**4]), r"a step has 1,000,000,000,000 elements, \[10000, 10000, 10000\]"),
     "a neuron for all of it": (
         net({"input": ins(10**6, 10**6), "n": neuron(nir.LIF), "output": outs(10**6, 10**6)}, "input > n > output"),
-        r"node 'input' \(Input\): a step has 1,000,000,000,000 elements",
+        r"node 'input': a step has 1,000,000,000,000 elements",
     ),
-    "padding": (image(padding=10**9), r"node 'node' \(Conv2d\): a step has [\d,]* elements"),
-    "padding of a pool": (pool(nir.SumPool2d, 2, 2, 10**9), r"node 'node' \(SumPool2d\): a step has [\d,]* elements"),
+    "padding": (image(padding=10**9), r"node 'node': a step has [\d,]* elements"),
+    "padding of a pool": (pool(nir.SumPool2d, 2, 2, 10**9), r"node 'node': a step has [\d,]* elements"),
     "a delay": (
         through(nir.Delay(array(1e9, 0.0, 0.0))),
         r"node 'n': delay is 1e\+09 s, 1e\+12 steps of 0\.001 s, for each of which 3 elements are kept; the most is 268,435,456",
@@ -330,10 +330,10 @@ TOO_LARGE = {
 }
 
 NO_NUMBERS = {
-    "NaN": (fires(tau=array(1.0, NAN, NAN)), r"node 'n': tau is NaN at \[1\] and 1 more; every number has to be one"),
+    "NaN": (fires(tau=array(1.0, NAN, NAN)), r"node 'n': tau is NaN at \[1\] and 1 more"),
     "a NaN weight": (
         through(changed(linear(3, 3), weight=np.diag([1, NAN, 1]))),
-        r"node 'n': weight is NaN at \[1, 1\]; every",
+        r"node 'n': weight is NaN at \[1, 1\]",
     ),
     "a NaN bias": (image(bias=array(0.0, NAN, 0.0)), r"node 'node': bias is NaN at \[1\]"),
     "a NaN threshold": (fires(v_threshold=np.full(3, NAN)), r"node 'n': v_threshold is NaN at \[0\] and 2 more"),
@@ -551,23 +551,24 @@ def test_a_delay_that_is_a_multiple_is_not_odd():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "error"),
     [
-        ({"dt": 0}, r"dt is 0, expected seconds per step, a number such as 1e-3"),
-        ({"dt": -1e-3}, r"dt is -0\.001, expected"),
-        ({"dt": NAN}, r"dt is nan, expected"),
-        ({"dt": INF}, r"dt is inf, expected"),
-        ({"dt": "1e-3"}, r"dt is '1e-3', expected"),
-        ({"dt": True}, r"dt is True, expected"),
-        ({"dt": DT, "reset": "zero"}, r"there is no reset 'zero'\. .*subtract, value"),
-        ({"dt": DT, "method": "heun"}, r"there is no method 'heun'"),
-        ({"dt": DT, "dialect": "norsk"}, r"there is no dialect 'norsk'"),
-        ({"dt": DT, "dtype": "int32"}, r"dtype is int32, expected a float dtype such as 'float32'"),
-        ({"dt": DT, "dtype": "float64"}, r"float64 needs jax.config.update\('jax_enable_x64', True\)"),
+        ({"dt": 0}, ValueError),
+        ({"dt": -1e-3}, ValueError),
+        ({"dt": NAN}, ValueError),
+        ({"dt": INF}, ValueError),
+        ({"dt": "1e-3"}, TypeError),
+        ({"dt": True}, TypeError),
+        ({"dt": DT, "reset": "zero"}, ValueError),
+        ({"dt": DT, "method": "heun"}, ValueError),
+        ({"dt": DT, "dialect": "norsk"}, ValueError),
+        ({"dt": DT, "surrogate": 3.0}, TypeError),
+        ({"dt": DT, "dtype": "int32"}, ValueError),
+        ({"dt": DT, "dtype": "float64"}, ValueError),
     ],
 )
-def test_arguments_that_are_none(arguments, message):
-    with pytest.raises(ValueError, match=rf"from_nir: {message}"):
+def test_arguments_of_another_kind_are_refused_by_name(arguments, error):
+    with pytest.raises(error, match=rf"from_nir: .*\b{list(arguments)[-1]}\b"):
         from_nir(through(lif(3)), **arguments)
 
 

@@ -239,33 +239,37 @@ def test_reset_by_subtraction_is_said_and_kept():
 @pytest.mark.parametrize(
     ("model", "shape", "message"),
     [
-        (lambda: snnx.Sequential([linear(4, 4, 0), snnx.ALIF()]), (4,), r"part '1' \(ALIF\): an adaptive neuron"),
-        (lambda: snnx.AdLIF(), (4,), "an adaptive neuron"),
+        (lambda: snnx.Sequential([linear(4, 4, 0), snnx.ALIF()]), (4,), r"part '1' \(ALIF\)"),
+        (lambda: snnx.AdLIF(), (4,), r"\bAdLIF\b"),
         (
             lambda: snnx.LIF(surrogate=snnx.surrogates.StochasticEscape()),
             (4,),
-            "StochasticEscape draws its spikes at random",
+            r"\bStochasticEscape\b",
         ),
-        (lambda: snnx.LIF(refractory=2), (4,), "refractory=2 steps"),
-        (lambda: snnx.LIF(reset=snnx.NoReset()), (4,), "its reset is NoReset"),
-        (lambda: snnx.CubaLIF(method="exact"), (4,), "method='exact' integrates synapse and membrane together"),
+        (lambda: snnx.LIF(refractory=2), (4,), r"\brefractory\b"),
+        (lambda: snnx.LIF(reset=snnx.NoReset()), (4,), r"\breset\b.*\bNoReset\b"),
+        (lambda: snnx.CubaLIF(method="exact"), (4,), r"\bmethod\b"),
         (lambda: snnx.Sequential([eqx.nn.Dropout(0.5), snnx.LIF()]), (4,), r"'0' \(Dropout\).*inference_mode"),
-        (lambda: snnx.Sequential([snnx.layers.GaussianNoise(0.1), snnx.LIF()]), (4,), "random in training"),
+        (
+            lambda: snnx.Sequential([snnx.layers.GaussianNoise(0.1), snnx.LIF()]),
+            (4,),
+            r"'0' \(GaussianNoise\).*inference_mode",
+        ),
         (
             lambda: snnx.Sequential([snnx.layers.ThresholdNorm(4), snnx.LIF()]),
             (4,),
-            "normalisation depends on the input",
+            r"\bThresholdNorm\b",
         ),
-        (lambda: snnx.Sequential([eqx.nn.MaxPool2d(2), snnx.LIF()]), (1, 4, 4), "NIR has no maximum"),
+        (lambda: snnx.Sequential([eqx.nn.MaxPool2d(2), snnx.LIF()]), (1, 4, 4), r"\bMaxPool2d\b"),
         (
             lambda: snnx.Parallel([snnx.LIF(), snnx.LIF()], join=snnx.layers.Concat()),
             (4,),
-            "cannot put it side by side",
+            r"\bConcat\b",
         ),
         (
             lambda: snnx.Sequential([jnp.tanh, snnx.LIF()]),
             (4,),
-            "NIR has no functions such as tanh; what can be exported is",
+            r"\btanh\b",
         ),
         (lambda: snnx.Sequential([snnx.LIF(dt=0.01, tau=0.1)]), (4,), r"its dt is 0.01.*snnx.with_dt\(model, 0.001\)"),
         (

@@ -128,7 +128,7 @@ def test_a_graph_that_is_not_valid_is_shown_without_shapes(edges, sources):
 
 def test_what_is_no_graph_is_refused(tmp_path):
     (tmp_path / "file.nir").write_text("no graph")
-    with pytest.raises(NIRError, match="no whole NIR file"):
+    with pytest.raises(NIRError, match="not a whole NIR file"):
         snnx.nir.info(tmp_path / "file.nir")
     with pytest.raises(FileNotFoundError, match="there is no file"):
         snnx.nir.info(tmp_path / "none.nir")

@@ -62,7 +62,7 @@ def to_nir_data(
                 f"to_nir_data: {path!r} is of a {kind}, but has values other than 0 and 1; expected its spikes."
             )
         observable = state or OF_THE_NODE[not binary]
-        found.setdefault(name, {})[observable] = _observed(array, dt, binary, events)
+        found.setdefault(name, {})[observable] = _observed(array, float(dt), binary, events)
     return _nested(found)
 
 
@@ -95,7 +95,7 @@ def from_nir_data(data: Any, graph: "Any | str | os.PathLike", *, dt: AboveZero)
         if path in found:
             raise NIRError(f"from_nir_data: the data have {path!r} twice; leave one out.")
         _, shape = nodes[name]
-        gridded = _gridded(f"from_nir_data: {path!r}", values, dt, math.prod(shape))
+        gridded = _gridded(f"from_nir_data: {path!r}", values, float(dt), math.prod(shape))
         found[path] = gridded.reshape(*gridded.shape[:2], *shape)
     return found
 

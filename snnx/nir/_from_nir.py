@@ -64,7 +64,7 @@ def from_nir(
     """
     if dialect is not None and dialect not in DIALECTS:
         raise ValueError(unknown_name("from_nir", "dialect", dialect, DIALECTS))
-    dtype = _dtype(dtype)
+    dt, dtype = float(dt), _dtype(dtype)
     tree = records(graph)
     tree, reset = translated(tree, dialect, dt, reset)
     found = examined(tree, dt).accepted("from_nir")

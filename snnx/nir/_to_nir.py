@@ -52,6 +52,7 @@ def to_nir(
     reset, `method="exact"` of pairs, dropout in training mode, normalisation, maxima, concatenation, feedback that NIR's rule
     would let lag elsewhere; for parameters out of range, as training may leave them; for a neuron of another `dt`.
     """
+    dt = float(dt)
     origin = model.source if isinstance(model, Graph) and isinstance(model.source, Origin) else None
     drawing = Drawing(model, dt)
     drawing.model(model, _input_shapes(model, origin, input_shape))

@@ -56,7 +56,7 @@ def validate(graph: "Any | str | os.PathLike", *, dt: AboveZero | None = None) -
         tree = records(graph)
     except NIRError as error:
         return [Finding("error", "", str(error))]
-    return examined(tree, dt).findings
+    return examined(tree, None if dt is None else float(dt)).findings
 
 
 class Examined(NamedTuple):
