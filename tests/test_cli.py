@@ -551,7 +551,7 @@ def test_files_that_were_cut_short_are_refused(name, command, run, tmp_path):
         (folder / name).write_bytes(content[:length])
         assert f"{folder / name}: not a whole checkpoint; the file is truncated" in refused(*command, folder)
     (folder / name).write_bytes((folder / ("checkpoint.npz" if name == "model.npz" else "model.npz")).read_bytes())
-    assert ("it holds a training state" if name == "model.npz" else "it is of another model") in refused(
+    assert ("it holds a training state" if name == "model.npz" else "resume holds no TrainState") in refused(
         *command, folder
     )
 
