@@ -1,8 +1,5 @@
 """Parameters and their constraints, a model's trained part (also as a vector), and stacks of models."""
 
-from snnx.parameters._check import check_not_negative as check_not_negative
-from snnx.parameters._check import check_number as check_number
-from snnx.parameters._check import check_positive as check_positive
 from snnx.parameters._distributions import gamma as gamma
 from snnx.parameters._distributions import log_uniform as log_uniform
 from snnx.parameters._ensemble import init_ensemble as init_ensemble
