@@ -148,7 +148,7 @@ def test_nir_has_no_word_for_it(gradient, runs, words, tmp_path):
     folder, _ = runs[gradient]
     code, _, err = call("export", folder, "-o", tmp_path / "model.nir")
     assert code == 1
-    assert "method='exact' integrates synapse and membrane together, which no two Euler steps do" in err
+    assert "method='exact'" in err
     assert not (tmp_path / "model.nir").exists()
     flags = ("--gradient", gradient, "--network", "recurrent", *SMALL, *QUICK)
     run = ("--run", tmp_path / "run", "--export", tmp_path / "model.nir")

@@ -64,7 +64,7 @@ cut = jax.jit(EventList.stretch, static_argnums=2)
 def test_busiest_is_the_most_within_any_window(n, steps, channels, seed, rate):
     counts = make_counts(n, steps, channels, seed, rate)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(binned_module, "CELLS", 40)
+        patch.setattr(binned_module, "BINS_AT_ONCE", 40)
         table = as_events(counts).inputs
     sizes = [1]
     while sizes[-1] < steps:
