@@ -78,6 +78,7 @@ def test_the_figures_of_an_epoch_are_those_of_the_model_before_its_step(one):
     np.testing.assert_allclose(more.history[1]["accuracy"], scored.accuracy, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_evolution_alone_learns():
     result = evolve(epochs=400)
     losses = [record["loss"] for record in result.history]
