@@ -28,7 +28,9 @@ def checked(thing: Callable[_Parameters, _Result]) -> Callable[_Parameters, _Res
 
 
 def checked(thing: Any) -> Any:
-    """Read the annotated arguments of a public function, or of a class's constructor, before it sees them; its result, too.
+    """Read the annotated arguments of a public function, or of a class's constructor, before it sees them.
+
+    A result of arrays is checked, too.
 
     Axis names are bound across the arguments of one call, left to right, so that the message names the first argument
     that disagrees.
@@ -61,7 +63,10 @@ def _checked(function: Callable, known_as: str) -> Callable:
     def readers() -> dict[str, Reader | None]:
         return {name: reader(hints.get(name, Any)) for name in signature.parameters}
 
-    check_result = result if _has_arrays(result) else None
+    @functools.cache
+    def result_reader() -> Reader | None:
+        return reader(result) if _has_arrays(result) else None
+
     is_method = next(iter(signature.parameters), "") == "self" and function.__name__ != "__init__"
 
     @functools.wraps(function)
@@ -90,8 +95,9 @@ def _checked(function: Callable, known_as: str) -> Callable:
                     raise _with_others(error, given, name) from None
             with jaxtyped("context"):  # one of its own: the names of axes here are none of the function's business
                 found = function(*bound.args, **bound.kwargs)
-            if check_result is not None:
-                reader(check_result)(where, "the result", found)  # pyright: ignore[reportOptionalCall]
+            read_result = result_reader()
+            if read_result is not None:
+                read_result(where, "the result", found)
         return found
 
     wrapper.__snnx_readers__ = readers  # pyright: ignore[reportAttributeAccessIssue]
@@ -105,7 +111,7 @@ def _method(owner: Any, function: Callable) -> str:
 
 
 def _has_arrays(hint: Any) -> bool:
-    return is_array_hint(hint) or (any(map(_has_arrays, get_args(hint))))
+    return is_array_hint(hint) or any(map(_has_arrays, get_args(hint)))
 
 
 def _with_others(error: ShapeError, given: Mapping[str, Any], name: str) -> ShapeError:

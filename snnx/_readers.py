@@ -171,7 +171,7 @@ def _sequence(each: "Reader | None", kind: "type | None", where: str, name: str,
         raise TypeError(f"{where}: {name} is {describe(value)}, expected {what}{_of_one(each, kind, value)}.")
     if each is None:
         return tuple(value) if kind is tuple else value
-    found = [each(where, f"{name}[{i}]", item) for i, item in enumerate(value)]
+    found = [_item(each, where, f"{name}[{i}]", item) for i, item in enumerate(value)]
     return tuple(found) if kind is tuple or isinstance(value, tuple) else found
 
 
@@ -203,8 +203,18 @@ def _mapping(key: "Reader | None", each: "Reader | None", where: str, name: str,
     if not isinstance(value, Mapping):
         raise TypeError(f"{where}: {name} is {describe(value)}, expected a dict.")
     if key is not None:
-        value = {key(where, f"a key of {name}", k): item for k, item in value.items()}
-    return value if each is None else {k: each(where, f"{name}[{k!r}]", item) for k, item in value.items()}
+        value = {_item(key, where, f"a key of {name}", k): item for k, item in value.items()}
+    return value if each is None else {k: _item(each, where, f"{name}[{k!r}]", item) for k, item in value.items()}
+
+
+@no_type_check
+def _item(each: Reader, where: str, name: str, value: Any) -> Any:
+    """What is in a list or dict. Its error is marked: of a union, the member that took the list itself is the one meant."""
+    try:
+        return each(where, name, value)
+    except (TypeError, ValueError) as error:
+        error.is_of_an_item = True
+        raise
 
 
 def _instance(kind: type, where: str, name: str, value: Any) -> Any:
@@ -248,7 +258,7 @@ def _union(members: tuple) -> "Reader | None":
             except (TypeError, ValueError) as error:
                 # A value of the right kind that is out of range is the one to be told of, or one inside of a list or dict.
                 kind = isinstance(error, ShapeError) or not isinstance(error, TypeError)
-                inside = f": {name}[" in str(error) or f"a key of {name}" in str(error)
+                inside = getattr(error, "is_of_an_item", False)
                 if first is None or ((kind or inside) and isinstance(first, TypeError) and not inner):
                     first, inner = error, inside
         if len(several) == 1 or inner or not isinstance(first, TypeError) or isinstance(first, DtypeError):

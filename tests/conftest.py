@@ -101,3 +101,16 @@ def ranks_are_promoted() -> Iterator[None]:
     """What is solved in continuous time broadcasts `[size]` to `[events, size]`."""
     with jax.numpy_rank_promotion("allow"):
         yield
+
+
+@pytest.fixture
+def nir_registers() -> Iterator[None]:
+    """The kinds of NIR nodes and the exports that a test registers are gone after it."""
+    from snnx.nir import _export, _kind
+
+    registers = (_kind.KINDS, _export.EXPORTS)
+    before = [dict(register) for register in registers]
+    yield
+    for register, old in zip(registers, before, strict=True):
+        register.clear()
+        register.update(old)

@@ -404,5 +404,5 @@ def test_an_error_while_it_runs_says_what_it_says(ranks_are_promoted):
     events = snnx.event.make_events([1.0, 2.0], [0, 1], size=5)
     model = eqx.tree_at(lambda m: m.layers[0].weight, events_network(), jnp.full((8, 5), 50.0))
     for _ in range(2):
-        with pytest.raises(eqx.EquinoxRuntimeError, match=r"event\.simulate: part 1: there are more events than"):
+        with pytest.raises(eqx.EquinoxRuntimeError, match=r"^event\.simulate: part 1\b.*\bevents\b"):
             jax.block_until_ready(snnx.event.simulate(model, events, duration=60.0, most=1).output.mean())

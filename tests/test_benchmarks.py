@@ -89,7 +89,7 @@ def test_other_work_is_found(change, message):
     runner.differences(reference, reference, 2e-3)
     with pytest.raises(runner.Failure, match=message):
         runner.differences(reference | change, reference, 2e-3)
-    with pytest.raises(runner.Failure, match="nothing to compare with: its reference failed"):
+    with pytest.raises(runner.Failure, match=r"\breference\b"):
         runner.differences(reference, {"error": "x"}, 2e-3)
 
 

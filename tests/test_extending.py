@@ -12,10 +12,10 @@ import nir
 import numpy as np
 import optax
 import pytest
+from nir_graphs import new_class
 from small import FEATURES, make_data
 
 import snnx
-from snnx.nir import _export, _kind
 
 PAGE = (pathlib.Path(__file__).parents[1] / "docs" / "extending.md").read_text()
 PARTS = dict(re.findall(r"<!-- part: (\w+) -->\n```python\n(.*?)```", PAGE, re.DOTALL))
@@ -27,16 +27,6 @@ def defined(part: str) -> dict[str, Any]:
     names = {"ClassVar": ClassVar, "eqx": eqx, "jax": jax, "jnp": jnp, "optax": optax, "snnx": snnx, "__name__": part}
     exec(compile(PARTS[part], f"extending.md, {part}", "exec"), names)
     return names
-
-
-@pytest.fixture(autouse=True)
-def registers():
-    """What a test registers is gone after it."""
-    before = dict(_kind.KINDS), dict(_export.EXPORTS)
-    yield
-    for register, old in zip((_kind.KINDS, _export.EXPORTS), before, strict=True):
-        register.clear()
-        register.update(old)
 
 
 def small_model(*layers):
@@ -205,22 +195,9 @@ def test_a_solver_descends_in_fit_and_in_evolve():
     np.testing.assert_allclose(moved[moved > 0], 0.01, rtol=1e-3)
 
 
-@dataclasses.dataclass(eq=False)
-class NirMaxPool2d(nir.NIRNode):
-    """A node that NIR 1.0.8 does not have."""
-
-    kernel_size: Any
-    stride: Any
-
-    def __post_init__(self):
-        self.input_type, self.output_type = {"input": None}, {"output": None}
-
-
-NirMaxPool2d.__name__ = "MaxPool2d"
-
-
+@pytest.mark.usefixtures("nir_registers")
 def test_a_kind_of_node_goes_in_and_out_and_keeps_a_changed_stride(monkeypatch):
-    monkeypatch.setattr(nir, "MaxPool2d", NirMaxPool2d, raising=False)
+    monkeypatch.setattr(nir, "MaxPool2d", new_class("MaxPool2d", "kernel_size", "stride"), raising=False)
     names = defined("kind")
     snnx.nir.register_kind(names["MaxPool2d"]())
     snnx.nir.register_export(eqx.nn.MaxPool2d)(names["export_max"])

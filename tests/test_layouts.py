@@ -247,9 +247,7 @@ def test_what_binarize_leaves_out_is_counted(n, steps, channels, seed, layout):
     for given_as in ("floats", "events"):
         data = as_data(counts).as_layout(given_as)
         if layout == "bits":
-            with pytest.raises(
-                ValueError, match=rf"as_layout: {twice} of {events} events \([\d.]+%\) share their step"
-            ):
+            with pytest.raises(ValueError, match=rf"^as_layout: {twice} of {events} events\b"):
                 data.as_layout("bits")
         with pytest.warns(DataLossWarning) as caught:
             ones = data.as_layout(layout, binarize=True)

@@ -338,7 +338,7 @@ def test_a_write_that_fails_leaves_the_old_file(where, failure, path, monkeypatc
 
 def test_a_missing_file(tmp_path):
     for function in (read, validate, lambda path: from_nir(path, dt=1e-3)):
-        with pytest.raises(FileNotFoundError, match=r"there is no file .*absent.nir"):
+        with pytest.raises(FileNotFoundError, match=r"\babsent\.nir\b"):
             function(tmp_path / "absent.nir")
         with pytest.raises(FileNotFoundError):
             function(tmp_path)
@@ -546,7 +546,7 @@ def test_edges_that_are_missing_are_none(path):
     with h5py.File(path, "r+") as file:
         del file["node/edges"]
     assert read(path).edges == []
-    with pytest.raises(NIRError, match=r"node 'a': no edge leads to this Output"):
+    with pytest.raises(NIRError, match=r"'a': .*\bOutput\b"):
         from_nir(path, dt=1e-3)
 
 

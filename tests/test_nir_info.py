@@ -128,9 +128,9 @@ def test_a_graph_that_is_not_valid_is_shown_without_shapes(edges, sources):
 
 def test_what_is_no_graph_is_refused(tmp_path):
     (tmp_path / "file.nir").write_text("no graph")
-    with pytest.raises(NIRError, match="not a whole NIR file"):
+    with pytest.raises(NIRError, match=r"\bfile\.nir\b"):
         snnx.nir.info(tmp_path / "file.nir")
-    with pytest.raises(FileNotFoundError, match="there is no file"):
+    with pytest.raises(FileNotFoundError, match=r"\bnone\.nir\b"):
         snnx.nir.info(tmp_path / "none.nir")
-    with pytest.raises(NIRError, match="expected a nir.NIRGraph or the path of a file, got int"):
+    with pytest.raises(NIRError, match=r"\bNIRGraph\b.*\bint\b"):
         snnx.nir.info(3)

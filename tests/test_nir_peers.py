@@ -143,7 +143,7 @@ def test_a_node_that_a_dialect_adds_is_not_put_over_another(load):
     graph = snnx.nir.read(load("snntorch", "leaky")[0])
     graph.nodes["1_reset"] = nir.Scale(np.ones(4))
     graph.edges = [(a, b) for a, b in graph.edges if b != "output"] + [("3", "1_reset"), ("1_reset", "output")]
-    with pytest.raises(snnx.NIRError, match="adds a node called '1_reset'"):
+    with pytest.raises(snnx.NIRError, match=r"'1_reset'"):
         snnx.nir.from_nir(graph, dt=1e-4, dialect="snntorch")
 
 
@@ -182,7 +182,7 @@ def test_rockpool_as_its_source_says():
     wanted = rockpool_loop(xs, weight, tau_syn, tau_mem, 1e-3)
     assert 30 < wanted.sum() < 200
     np.testing.assert_array_equal(run(graph, xs, 1e-3, dialect="rockpool"), wanted)
-    with pytest.raises(snnx.NIRError, match="'1_LIFTorch'.*take the dt of the model that was written"):
+    with pytest.raises(snnx.NIRError, match=r"'1_LIFTorch'.*\bdt\b"):
         snnx.nir.from_nir(graph, dt=2e-3, dialect="rockpool")
 
 

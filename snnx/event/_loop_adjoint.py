@@ -106,30 +106,11 @@ def _backward(
         time = jnp.where(kind != NOTHING, time, a.time)
         p, q = _flow_back(dynamics, a, time)
         fired, from_outside, returned = kind == SPIKE, kind == INPUT, kind == BACK
-        # An arrival: its weight gets q (without a synapse p), its time what the jump moved is worth. A membrane that stands
-        # still does not feel it yet, but starts again with another slope than the record of its spike has (`extra`).
         jumps = jnp.where(from_outside, inputs.weights[channel], inputs.back[loop, n])
-        resting = rests(dynamics, a.since, time)
-        felt = jnp.where(resting, 0.0, p)
-        if dynamics.tau_syn is None:
-            of_jumps, of_time, late = felt, jumps * felt / dynamics.tau_mem, zero
-        else:
-            rate = dynamics.resistance / dynamics.tau_mem
-            of_jumps, of_time = q, jumps * (q / dynamics.tau_syn - felt * rate)
-            until = jnp.where(resting, a.since - time, 0.0)
-            late = jnp.where(resting, rate * jumps * jnp.exp(-until / dynamics.tau_syn), 0.0)
-        of_time = jnp.sum(of_time) + a.lift
+        of_jumps, of_time, late = _arrival(dynamics, a, time, p, q, jumps)
         arrived = from_outside | returned
-        # A spike: p = (p_after slope_after - sigma) / slope before it, unless an event lifted the membrane over the threshold;
-        # the spike then moves with that event, which is the next one backwards (`lift`).
-        after, slope = p[n], record.slope[spike]
-        slope_after = record.slope_after[spike] + a.extra[n]
-        crossing = (after * slope_after - a.sigma[spike]) / slope
-        pinned = record.pinned[spike]
-        lifted = after if dynamics.reset == "subtract" else jnp.zeros_like(after)
-        before = jnp.where(pinned, lifted, crossing)
-        lift = before * slope - after * slope_after + a.sigma[spike]
-        of_threshold = -jnp.where(pinned, lifted, before)
+        after = p[n]
+        before, of_threshold, lift = _spike(dynamics, record, a, spike, n, after)
 
         def add(x: Array, index: object, value: Array, condition: Array) -> Array:
             return x.at[index].add(jnp.where(condition, value, 0.0))
@@ -140,7 +121,7 @@ def _backward(
             time=time,
             since=a.since.at[n].set(jnp.where(fired, record.since[spike], a.since[n])),
             sigma=add(a.sigma, spike, of_time, returned),
-            lift=jnp.where(arrived, 0.0, a.lift + jnp.where(fired & pinned & (dynamics.tau_syn is None), lift, 0.0)),
+            lift=jnp.where(arrived, 0.0, a.lift + jnp.where(fired, lift, 0.0)),
             extra=jnp.where(arrived, a.extra + late, a.extra.at[n].set(jnp.where(fired, 0.0, a.extra[n]))),
             before=add(a.before, spike, before, fired),
             threshold=add(a.threshold, n, of_threshold, fired),
@@ -169,6 +150,44 @@ def _backward(
     return once(
         (d_dynamics, eqx.tree_at(lambda i: (i.times, i.indices, i.weights, i.back, i.delays), inputs, d_inputs))
     )
+
+
+def _arrival(
+    dynamics: Dynamics, a: _Adjoint, time: Array, p: Array, q: Array, jumps: Array
+) -> tuple[Array, Array, Array]:
+    """What an arrival's weights are worth, and its time; and what it adds to the slope with which membranes at rest start.
+
+    Its weight gets q (without a synapse p), its time what the jump moved is worth. A membrane that stands still does not feel
+    it yet, but starts again with another slope than the record of its spike has (`extra`).
+    """
+    resting = rests(dynamics, a.since, time)
+    felt = jnp.where(resting, 0.0, p)
+    if dynamics.tau_syn is None:
+        of_jumps, of_time, late = felt, jumps * felt / dynamics.tau_mem, jnp.zeros_like(p)
+    else:
+        rate = dynamics.resistance / dynamics.tau_mem
+        of_jumps, of_time = q, jumps * (q / dynamics.tau_syn - felt * rate)
+        until = jnp.where(resting, a.since - time, 0.0)
+        late = jnp.where(resting, rate * jumps * jnp.exp(-until / dynamics.tau_syn), 0.0)
+    return of_jumps, jnp.sum(of_time) + a.lift, late
+
+
+def _spike(
+    dynamics: Dynamics, record: Record, a: _Adjoint, spike: Array, n: Array, after: Array
+) -> tuple[Array, Array, Array]:
+    """p before a spike of neuron `n` behind which it is `after`; what the threshold is worth; what moves with an event.
+
+    p = (p_after slope_after - sigma) / slope before it, unless an event lifted the membrane over the threshold: the spike then
+    moves with that event, which is the next one backwards (`lift`).
+    """
+    slope, slope_after = record.slope[spike], record.slope_after[spike] + a.extra[n]
+    crossing = (after * slope_after - a.sigma[spike]) / slope
+    pinned = record.pinned[spike]
+    lifted = after if dynamics.reset == "subtract" else jnp.zeros_like(after)
+    before = jnp.where(pinned, lifted, crossing)
+    lift = before * slope - after * slope_after + a.sigma[spike]
+    no_synapse = dynamics.tau_syn is None
+    return before, -jnp.where(pinned, lifted, before), jnp.where(pinned & no_synapse, lift, 0.0)
 
 
 def _flow_back(dynamics: Dynamics, a: _Adjoint, time: Array) -> tuple[Array, Array]:

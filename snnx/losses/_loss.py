@@ -52,6 +52,8 @@ class AbstractLoss(eqx.Module):
 
     of_spikes: ClassVar[bool] = False
 
+    kind_in_words: ClassVar[str] = "a loss, such as snnx.CrossEntropy()"
+
     readout: eqx.AbstractVar[Reductions]
 
     __array_ufunc__: ClassVar[None] = None  # so that numpy.float64(0.1) * loss is left to __rmul__

@@ -25,7 +25,7 @@ CLOSE = 1e-3  # of a step: how far an event may be from its step, for times are 
 
 @checked
 def to_nir_data(
-    recorded: Mapping[str, Any], graph: "Any | str | os.PathLike", *, dt: AboveZero, events: bool = False
+    recorded: Mapping[str, Any], graph: Any | str | os.PathLike, *, dt: AboveZero, events: bool = False
 ) -> Any:
     r"""What `simulate` recorded as a `nir.NIRGraphData`; step $k$ is the time $k \Delta t$.
 
@@ -67,7 +67,7 @@ def to_nir_data(
 
 
 @checked
-def from_nir_data(data: Any, graph: "Any | str | os.PathLike", *, dt: AboveZero) -> dict[str, np.ndarray]:
+def from_nir_data(data: Any, graph: Any | str | os.PathLike, *, dt: AboveZero) -> dict[str, np.ndarray]:
     """The inverse of `to_nir_data`: a dict from path to `[samples, time, *shape]`, e.g. to compare with what is recorded.
 
     ```python

@@ -22,7 +22,7 @@ from snnx.surrogates import AbstractSurrogate, ATan
 
 @checked
 def from_nir(
-    graph: "Any | str | os.PathLike",
+    graph: Any | str | os.PathLike,
     *,
     dt: AboveZero,
     reset: Reset | None = None,

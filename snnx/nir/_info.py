@@ -91,7 +91,7 @@ class GraphInfo:
 
 
 @checked
-def info(graph: "Any | str | os.PathLike") -> GraphInfo:
+def info(graph: Any | str | os.PathLike) -> GraphInfo:
     """The nodes of a graph: kinds, shapes, parameters, and what feeds what. Nothing is built or run.
 
     ```python

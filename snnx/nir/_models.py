@@ -22,6 +22,7 @@ _TAUS = ("tau", "tau_syn", "tau_mem")
 _OTHERS = {"r": "r", "threshold": "v_threshold"}  # by their names in NIR
 
 
+@checked
 def constrain(model: _Model) -> _Model:
     """A model whose time constants, resistances and thresholds stay valid, whatever an optimiser does.
 
@@ -35,8 +36,6 @@ def constrain(model: _Model) -> _Model:
 
     **Raises:** `TypeError` for anything but a cell.
     """
-    if not isinstance(model, AbstractCell):
-        raise TypeError(f"constrain: model is {describe(model)}, expected a cell, such as from_nir returns.")
 
     def is_neuron(node: PyTree) -> bool:
         return isinstance(node, AbstractNeuron)

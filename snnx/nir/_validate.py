@@ -37,7 +37,7 @@ class Finding(NamedTuple):
 
 
 @checked
-def validate(graph: "Any | str | os.PathLike", *, dt: AboveZero | None = None) -> list[Finding]:
+def validate(graph: Any | str | os.PathLike, *, dt: AboveZero | None = None) -> list[Finding]:
     """What is wrong, or odd, with a graph: nothing is built or run.
 
     ```python

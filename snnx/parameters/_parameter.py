@@ -55,7 +55,9 @@ class ParameterIn(NamedTuple):
                 raise ValueError(f"{where}: {name} holds values that are not finite: {describe(value)}.")
             least = numbers.min()
             if least < self.low or (self.above and least == self.low):
-                raise ValueError(f"{where}: {name} is {least:g}, expected {'>' if self.above else '>='} {self.low:g}.")
+                raise ValueError(
+                    f"{where}: {name} is {least:g}, expected a number {'>' if self.above else '>='} {self.low:g}."
+                )
         return value
 
     def __str__(self) -> str:

@@ -17,7 +17,7 @@ from snnx.plot._arrange import Edge, acyclic, cut, in_order
 Point: TypeAlias = tuple[float, float]
 
 GAP = 0.5  # between columns
-ROOM = 0.28  # between boxes of a column; around lines it is less
+BOX_GAP = 0.28  # between boxes of a column; around lines it is less
 PAD, HEAD = 0.14, 0.24  # of a frame: around, and for its name
 TURN = 0.12  # before a box, where a line that turned round goes straight again
 LANE = 0.1  # between lines that go from the end of one line of columns to the start of the next
@@ -228,7 +228,7 @@ class _Level:
             if below is not None:
                 one, other = self.items[below], self.items[key]
                 small = isinstance(below, tuple) + isinstance(key, tuple)
-                total += (one.height + other.height) / 2 + ROOM / (1, 1.5, 3)[small]
+                total += (one.height + other.height) / 2 + BOX_GAP / (1, 1.5, 3)[small]
             heights.append(total)
             below = key
         places = in_order(
@@ -303,8 +303,8 @@ class _Level:
             bottom += end - top
             if n + 1 < len(self.lines):
                 crossing = [key for _, key in sorted(between[n], key=lambda entry: entry[0])]
-                lanes |= {key: bottom + ROOM + LANE * i for i, key in enumerate(reversed(crossing))}
-                bottom += 2 * ROOM + LANE * len(crossing)
+                lanes |= {key: bottom + BOX_GAP + LANE * i for i, key in enumerate(reversed(crossing))}
+                bottom += 2 * BOX_GAP + LANE * len(crossing)
         return shift, lanes, bottom + PAD
 
     def _way(self, key: Any, link: _Link) -> list[Point]:
